@@ -1,0 +1,3 @@
+//! Run Python in a WebAssembly sandbox.
+
+pub mod policy;

@@ -1,0 +1,73 @@
+//! What the host grants to one instance.
+//!
+//! Closed by default: [`Policy::none`] is the only constructor, and every right is added by name.
+//! A package can *ask* for rights; nothing in this crate turns what a package asks into a policy.
+
+mod limits;
+mod mount;
+mod outbound;
+mod port;
+
+pub use limits::Limits;
+pub use mount::{Access, Mount, MountError};
+pub use outbound::{Outbound, OutboundRule, ParseOutboundError};
+pub use port::{ParsePortError, PortMap};
+
+/// Everything one instance may reach. Created by [`Policy::none`], widened by the methods below.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) ports: Vec<PortMap>,
+    pub(crate) outbound: Outbound,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) limits: Limits,
+}
+
+impl Policy {
+    /// Grants nothing: no host files, no ports, no outbound hosts, no environment, default [`Limits`].
+    ///
+    /// What a guest always has: its own package (read-only but for a private, throw-away copy of the
+    /// app's folder and `/tmp`), clocks, randomness, its standard streams, and a loopback network of
+    /// its own that the host never sees.
+    pub fn none() -> Self {
+        Self {
+            mounts: Vec::new(),
+            ports: Vec::new(),
+            outbound: Outbound::none(),
+            env: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Lets the guest reach a host folder at a guest path.
+    pub fn mount(mut self, mount: Mount) -> Self {
+        self.mounts.push(mount);
+        self
+    }
+
+    /// Publishes a guest port at a host address.
+    pub fn publish(mut self, port: PortMap) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Lets the guest open connections that `rule` covers.
+    pub fn allow_outbound(mut self, rule: OutboundRule) -> Self {
+        self.outbound.allow(rule);
+        self
+    }
+
+    /// Sets an environment variable of the guest. A later value for the same name wins.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.env.retain(|(n, _)| *n != name);
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Replaces the limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
