@@ -1,0 +1,140 @@
+// Cooperative threads: the interface between the scheduler (sched.c), the pthread objects built on it
+// and the libc replacements in ../libc. Only one thread runs at a time and a thread leaves the
+// processor only inside coop_park(), so nothing here needs a lock or an atomic.
+#pragma once
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include <wasi/wasip2.h>
+
+// A deadline is nanoseconds on the monotonic clock.
+#define COOP_FOREVER UINT64_MAX
+
+// Words of `_Thread_local` state saved and restored at every switch. wasm32-wasip2 without atomics
+// turns thread-locals into plain globals; a library that keeps one must list its address here.
+// The table ends with a null; a program defines it or takes the empty default.
+#define COOP_TLS_WORDS_MAX 16
+extern uint32_t *const coop_tls_words[COOP_TLS_WORDS_MAX + 1];
+
+// Threads waiting for the same thing, in the order of their tickets.
+struct coop_queue {
+  struct __pthread *head, *tail;
+};
+
+// Host events a thread waits for. `ready[i]` is set for each pollable found ready.
+struct coop_io {
+  const poll_borrow_pollable_t *pollables;
+  size_t count;
+  bool *ready;
+};
+
+enum coop_state { COOP_RUNNING, COOP_READY, COOP_PARKED, COOP_DEAD };
+
+struct __pthread {
+  uint32_t stack_top;  // first: read by switch.S
+  uint32_t index;      // the component model's name for this thread; 0 = not asked yet
+  enum coop_state state;
+
+  // While READY: neighbours in the run queue. While PARKED: neighbours in `queue`, if it has one.
+  struct coop_queue *queue;
+  struct __pthread *next, *previous;
+  uint64_t ticket;
+  struct coop_queue *kept_queue;  // a timed-out waiter that comes back to this queue ...
+  uint64_t kept_ticket;           // ... takes the place it had (sched.c, coop_park)
+
+  uint64_t deadline;
+  size_t timer_slot;  // 1-based place in the timer heap; 0 = none
+  bool timed_out;
+  bool wants_to_write;  // rwlock.c
+  struct coop_io *io;
+  struct __pthread *io_next, *io_previous;
+
+  void *(*start)(void *);
+  void *argument, *result;
+  void *stack;  // lowest address; null for the main thread
+  size_t stack_size;
+  bool owns_stack, detached, has_joiner, exited;
+  struct coop_queue joiners;
+  struct __pthread *all_next, *all_previous;
+
+  int saved_errno;
+  uint32_t saved_tls[COOP_TLS_WORDS_MAX];
+  void *values[PTHREAD_KEYS_MAX];
+  char name[16];
+};
+
+// ---- For the embedder (CPython's glue, the reactor's exports)
+
+// Call first in every component export: the host numbers threads anew in each call, and nothing
+// cached from before a snapshot (thread index, pollables, clock readings) may be believed.
+void coop_enter(void);
+// Threads that have started and not finished, the main one included. A snapshot needs exactly 1.
+unsigned coop_live_threads(void);
+// Give others a turn if the running thread has had the processor for `slice` nanoseconds.
+void coop_tick(uint64_t slice);
+// Give others a turn now.
+void coop_yield(void);
+
+// ---- For blocking calls
+
+extern struct __pthread *coop_self;
+
+// Whether a blocking call may block the whole instance: there is nobody else to run.
+bool coop_alone(void);
+
+// Sleep until coop_wake*(), the deadline, or a pollable of `io`. `queue` and `io` may be null.
+// Returns false if the deadline came first.
+bool coop_park(struct coop_queue *queue, uint64_t deadline, struct coop_io *io);
+// Make room for `count` more pollables, so that waiting for them cannot fail half-way.
+bool coop_reserve_io(size_t count);
+// Wake a parked thread wherever it waits. Waking a thread that is not parked does nothing.
+void coop_wake(struct __pthread *thread);
+// Wake the first in the queue and return it, or null.
+struct __pthread *coop_wake_first(struct coop_queue *queue);
+void coop_wake_all(struct coop_queue *queue);
+
+uint64_t coop_now(void);
+// now + nanoseconds, saturating at COOP_FOREVER.
+uint64_t coop_after(uint64_t nanoseconds);
+// An absolute POSIX time as a deadline. Returns 0 or EINVAL.
+int coop_deadline(clockid_t clock, const struct timespec *time, uint64_t *deadline);
+
+// ---- Between the files of this directory
+
+extern struct __pthread coop_main_thread;
+extern struct coop_queue coop_run_queue;
+
+void coop_queue_append(struct coop_queue *queue, struct __pthread *thread);
+void coop_make_ready(struct __pthread *thread);
+// Hand the processor over at the end of a thread: the one to run next becomes coop_self.
+struct __pthread *coop_elect_successor(void);
+
+bool coop_reserve_timers(size_t threads);
+void coop_timer_insert(struct __pthread *thread);
+void coop_timer_remove(struct __pthread *thread);
+struct __pthread *coop_timer_first(void);
+
+void coop_io_insert(struct __pthread *thread);
+void coop_io_remove(struct __pthread *thread);
+// Make every thread ready whose deadline or host event has come. If none has and `block` is set, wait in
+// the host until one has.
+void coop_collect_events(bool block);
+
+// Free what a detached thread could not free while it still stood on its own stack.
+void coop_reap(void);
+_Noreturn void coop_park_dead(void);
+void coop_reset_thread_limit(void);
+
+void coop_run_key_destructors(void);
+void coop_forget_key(pthread_key_t key);
+
+extern unsigned __default_stacksize;
+void *coop_stack_new(size_t size);
+void coop_stack_free(void *stack, size_t size);
+void coop_stack_arm(void *stack);
+// End the program with a message if the thread has written below its stack.
+void coop_stack_check(const struct __pthread *thread, uintptr_t stack_pointer);

@@ -1,0 +1,121 @@
+// Waiting for the host: the one place where the whole instance sleeps.
+//
+// When no thread can run, a single wasi:io poll covers the pollables of all parked threads and the
+// earliest deadline.
+#include "coop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern void __real_poll_method_pollable_block(poll_borrow_pollable_t);
+extern void __real_poll_poll(poll_list_borrow_pollable_t *, wasip2_list_u32_t *);
+
+static struct __pthread *io_threads;  // parked threads with pollables
+static size_t awaited;                // how many pollables those are
+enum { FIRST_CAPACITY = 64 };
+static poll_borrow_pollable_t first_scratch[FIRST_CAPACITY];
+static poll_borrow_pollable_t *scratch = first_scratch;  // holds nothing between two calls
+static size_t capacity = FIRST_CAPACITY;
+
+bool coop_reserve_io(size_t count) {
+  size_t wanted = awaited + count + coop_live_threads() + 1;  // each thread's own one, and the timer
+  if (wanted <= capacity) return true;
+  poll_borrow_pollable_t *larger = malloc(wanted * 2 * sizeof *larger);
+  if (!larger) return false;
+  if (scratch != first_scratch) free(scratch);
+  scratch = larger;
+  capacity = wanted * 2;
+  return true;
+}
+
+void coop_io_insert(struct __pthread *thread) {
+  thread->io_previous = NULL;
+  thread->io_next = io_threads;
+  if (io_threads) io_threads->io_previous = thread;
+  io_threads = thread;
+  awaited += thread->io->count;
+}
+
+void coop_io_remove(struct __pthread *thread) {
+  if (!thread->io) return;
+  if (thread->io_previous)
+    thread->io_previous->io_next = thread->io_next;
+  else
+    io_threads = thread->io_next;
+  if (thread->io_next) thread->io_next->io_previous = thread->io_previous;
+  awaited -= thread->io->count;
+  thread->io = NULL;
+}
+
+static void expire_deadlines(void) {
+  struct __pthread *first = coop_timer_first();
+  if (!first) return;
+  uint64_t now = coop_now();
+  for (; first && first->deadline <= now; first = coop_timer_first()) {
+    first->timed_out = true;
+    coop_make_ready(first);
+  }
+}
+
+// Wait until a pollable is ready or the time of `alarm` has come, and note all that are.
+static void wait_for_pollables(const poll_own_pollable_t *alarm) {
+  size_t count = 0;
+  for (struct __pthread *thread = io_threads; thread; thread = thread->io_next) {
+    memcpy(scratch + count, thread->io->pollables, thread->io->count * sizeof *scratch);
+    count += thread->io->count;
+  }
+  if (alarm) scratch[count++] = poll_borrow_pollable(*alarm);
+
+  if (count == 1) {  // the usual server: everyone waits for one accept
+    __real_poll_method_pollable_block(scratch[0]);
+    if (io_threads) {
+      io_threads->io->ready[0] = true;
+      coop_make_ready(io_threads);
+    }
+    return;
+  }
+
+  poll_list_borrow_pollable_t in = {scratch, count};
+  wasip2_list_u32_t out;
+  __real_poll_poll(&in, &out);
+  // The host reports positions in no promised order: sort them out through the scratch array, which
+  // has served its purpose as input.
+  memset(scratch, 0, count * sizeof *scratch);
+  for (size_t i = 0; i < out.len; i++) scratch[out.ptr[i]].__handle = 1;
+  wasip2_list_u32_free(&out);
+  size_t position = 0;
+  for (struct __pthread *thread = io_threads, *next; thread; thread = next) {
+    next = thread->io_next;
+    bool any = false;
+    for (size_t i = 0; i < thread->io->count; i++)
+      any |= thread->io->ready[i] = scratch[position++].__handle;
+    if (any) coop_make_ready(thread);
+  }
+}
+
+static void wait_until(poll_own_pollable_t alarm) {
+  wait_for_pollables(&alarm);
+  poll_pollable_drop_own(alarm);
+}
+
+void coop_collect_events(bool block) {
+  expire_deadlines();
+  if (!block || coop_run_queue.head) {
+    // Not pollable.ready(): a host that drives its sockets from an event loop learns of nothing until we
+    // let that loop run, and a wait of length zero is how wasi:io says so.
+    if (io_threads) wait_until(monotonic_clock_subscribe_duration(0));
+    return;
+  }
+  struct __pthread *first = coop_timer_first();
+  if (first) {
+    wait_until(monotonic_clock_subscribe_instant(first->deadline));
+    expire_deadlines();
+  } else if (io_threads) {
+    wait_for_pollables(NULL);
+  } else {
+    // The threads wait for each other and always will. A native process would hang, idle, until somebody
+    // stops it; so do we.
+    static const uint64_t AN_HOUR = 3600ull * 1000000000;
+    wait_until(monotonic_clock_subscribe_duration(AN_HOUR));
+  }
+}
