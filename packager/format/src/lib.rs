@@ -1,5 +1,29 @@
-//! The pywasm package file.
+//! The pywasm package file: an OCI image layout inside one zip file (see `docs/package-format.md`).
+//!
+//! Reading treats every byte as hostile: a [`Package`] exists only when its structure, sizes and
+//! digests of all JSON were checked, and a layer's bytes are checked while they are read. Writing is
+//! deterministic: the same input gives the same bytes, in any folder, at any time.
 
+mod archive;
+mod config;
+mod digest;
+mod entry_point;
 mod guest_path;
+mod layer;
+mod read;
+mod unpack;
+mod verified;
+mod wire;
+pub mod write;
 
+pub use archive::ArchiveError;
+pub use config::{AppConfig, ExposedPort, ParseExposedPortError, Protocol, ResolvedPackage};
+pub use digest::{Digest, Hasher, ParseDigestError};
+pub use entry_point::{EntryPoint, ParseEntryPointError};
 pub use guest_path::{GuestPath, GuestPathError};
+pub use layer::{Layer, LayerKind};
+pub use read::{LayerReader, Package, ReadError, ReadLimits};
+pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
+
+/// The version of the package format that this crate writes and the only one it reads.
+pub const FORMAT_VERSION: u32 = 1;

@@ -1,0 +1,399 @@
+//! Opening a package.
+
+use crate::archive::{Archive, ArchiveError, Section};
+use crate::verified::Verified;
+use crate::wire::{self, ConfigError, Descriptor, ImageConfig, Index, Manifest, OciLayout};
+use crate::{AppConfig, Digest, FORMAT_VERSION, GuestPath, Layer, LayerKind};
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What a package may cost to open and read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Entries of the zip file.
+    pub entries: u16,
+    /// Bytes of one JSON document.
+    pub json: u64,
+    /// Bytes of one layer, uncompressed.
+    pub layer: u64,
+}
+
+impl Default for ReadLimits {
+    /// 64 entries, 4 MiB of JSON, 4 GiB per layer.
+    fn default() -> Self {
+        Self {
+            entries: 64,
+            json: 4 << 20,
+            layer: 4 << 30,
+        }
+    }
+}
+
+/// Why a file is no package that this version can read.
+#[derive(Debug, Error)]
+#[error("package {path}: {problem}", path = path.display())]
+pub struct ReadError {
+    path: PathBuf,
+    problem: Problem,
+}
+
+impl ReadError {
+    /// The system's error, where reading the file failed (not there, not allowed).
+    pub fn io(&self) -> Option<&io::Error> {
+        match &self.problem {
+            Problem::Open(error) | Problem::Archive(ArchiveError::Io(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum Problem {
+    #[error("cannot be opened: {0}")]
+    Open(io::Error),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("`{0}` is missing")]
+    Missing(String),
+    #[error("`{what}` is {size} bytes, over the limit of {limit}")]
+    TooLarge { what: String, size: u64, limit: u64 },
+    #[error("`{0}` is not the size that its descriptor says")]
+    Size(Digest),
+    #[error("`{what}` cannot be read: {reason}")]
+    Content { what: String, reason: io::Error },
+    #[error("`{what}` is not the JSON expected there: {reason}")]
+    Json {
+        what: String,
+        reason: serde_json::Error,
+    },
+    #[error("has image layout version `{0}`, this pywasm reads 1.0.0")]
+    LayoutVersion(String),
+    #[error(
+        "has package format {0}, this pywasm reads format {FORMAT_VERSION}; use the pywasm it was packed with or pack again"
+    )]
+    FormatVersion(u32),
+    #[error("is an OCI image, but not one made by `pywasm pack`: its config has no `pywasm` part")]
+    Foreign,
+    #[error("holds {0} images; a package holds one")]
+    Images(usize),
+    #[error("has a {what} of media type `{found}`, expected `{expected}`")]
+    MediaType {
+        what: &'static str,
+        found: String,
+        expected: &'static str,
+    },
+    #[error("its config {0}")]
+    Config(#[from] ConfigError),
+    #[error("has {layers} layers but {diff_ids} diff ids")]
+    DiffIds { layers: usize, diff_ids: usize },
+    #[error("layer {0} lacks a kind and mount that this version knows")]
+    Annotations(Digest),
+    #[error(
+        "layers must be one runtime, one stdlib, at most one dependencies and one app, in this order"
+    )]
+    LayerOrder,
+    #[error("two layers are mounted at {0}")]
+    SameMount(GuestPath),
+    #[error("a layer is mounted at `/`; layers need a folder of their own")]
+    RootMount,
+}
+
+/// A package whose structure and description were checked. Layer contents are checked as they are read.
+#[derive(Debug)]
+pub struct Package {
+    archive: Archive,
+    path: PathBuf,
+    digest: Digest,
+    name: Option<String>,
+    config: AppConfig,
+    layers: Vec<Layer>,
+    limits: ReadLimits,
+}
+
+impl Package {
+    /// Opens and checks the package at `path`.
+    pub fn open(path: &Path, limits: &ReadLimits) -> Result<Self, ReadError> {
+        Self::open_file(path, limits).map_err(|problem| ReadError {
+            path: path.to_owned(),
+            problem,
+        })
+    }
+
+    fn open_file(path: &Path, limits: &ReadLimits) -> Result<Self, Problem> {
+        let file = File::open(path).map_err(Problem::Open)?;
+        let archive = Archive::open(file, limits.entries)?;
+        let documents = Documents {
+            archive: &archive,
+            limit: limits.json,
+        };
+        let layout: OciLayout = parse("oci-layout", &documents.plain("oci-layout")?)?;
+        if layout.version != OciLayout::VERSION {
+            return Err(Problem::LayoutVersion(layout.version));
+        }
+        let index: Index = parse("index.json", &documents.plain("index.json")?)?;
+        let [image] = index.manifests.as_slice() else {
+            return Err(Problem::Images(index.manifests.len()));
+        };
+        expect_media_type("manifest", image, wire::MEDIA_MANIFEST)?;
+        let manifest: Manifest = parse("manifest", &documents.blob(image)?)?;
+        expect_media_type("config", &manifest.config, wire::MEDIA_CONFIG)?;
+        let config = documents.blob(&manifest.config)?;
+        match parse::<wire::VersionProbe>("config", &config)?.format() {
+            Some(FORMAT_VERSION) => {}
+            Some(other) => return Err(Problem::FormatVersion(other)),
+            None => return Err(Problem::Foreign),
+        }
+        let (config, diff_ids) = parse::<ImageConfig>("config", &config)?.into_app()?;
+        let layers = layers(&archive, &manifest.layers, &diff_ids)?;
+        Ok(Self {
+            path: path.to_owned(),
+            digest: image.digest,
+            name: image.annotations.get(wire::REF_NAME).cloned(),
+            config,
+            layers,
+            limits: *limits,
+            archive,
+        })
+    }
+
+    /// The digest of the manifest: the identity of the package, whatever its file or tag is called.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The name given with `-t`.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// What the package says about starting its app.
+    pub fn config(&self) -> &AppConfig {
+        &self.config
+    }
+
+    /// The layers, in image order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layer of a kind, if there is one.
+    pub fn layer(&self, kind: LayerKind) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.kind == kind)
+    }
+
+    /// The tar bytes of a layer. Reading gives an error instead of an end where the digest or the
+    /// size is not the promised one: nothing read counts before the end was reached.
+    pub fn open_layer(&self, layer: &Layer) -> Result<LayerReader, ReadError> {
+        let fail = |problem| ReadError {
+            path: self.path.clone(),
+            problem,
+        };
+        let name = blob_name(&layer.digest);
+        let section = self
+            .archive
+            .read(&name)
+            .ok_or_else(|| fail(Problem::Missing(name.clone())))?;
+        let blob = Verified::new(section, layer.digest, layer.size, "layer");
+        let unpacked = decompress(blob).map_err(|reason| {
+            fail(Problem::Content {
+                what: name.clone(),
+                reason,
+            })
+        })?;
+        Ok(LayerReader(Verified::new(
+            unpacked,
+            layer.diff_id,
+            self.limits.layer,
+            "content of layer",
+        )))
+    }
+}
+
+/// The uncompressed, verified bytes of a layer.
+pub struct LayerReader(Verified<WholeFrame>);
+
+impl Read for LayerReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+/// The largest window a layer may ask for: 8 MiB, what the highest ordinary level uses. Without it a
+/// few bytes could make the reader allocate 2 GiB.
+const WINDOW_LOG: u32 = 23;
+
+/// One zstd frame that reaches to the end of its blob.
+struct WholeFrame(zstd::Decoder<'static, BufReader<Verified<Section>>>);
+
+fn decompress(blob: Verified<Section>) -> io::Result<WholeFrame> {
+    let mut decoder = zstd::Decoder::new(blob)?.single_frame();
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(WholeFrame(decoder))
+}
+
+impl Read for WholeFrame {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        // At the end of the frame the blob is read to its end too: that is what checks its digest.
+        if read == 0 && !buffer.is_empty() && self.0.get_mut().read(&mut [0])? != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "bytes follow the compressed data of the layer",
+            ));
+        }
+        Ok(read)
+    }
+}
+
+/// JSON documents of the archive, each within the limit.
+struct Documents<'a> {
+    archive: &'a Archive,
+    limit: u64,
+}
+
+impl Documents<'_> {
+    fn plain(&self, name: &str) -> Result<Vec<u8>, Problem> {
+        self.check_size(name)?;
+        let section = self
+            .archive
+            .read(name)
+            .ok_or_else(|| Problem::Missing(name.to_owned()))?;
+        self.read(name, section)
+    }
+
+    /// A document whose digest is checked before anybody parses it.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        let name = blob_name(&descriptor.digest);
+        let size = self.check_size(&name)?;
+        if size != descriptor.size {
+            return Err(Problem::Size(descriptor.digest));
+        }
+        let section = self
+            .archive
+            .read(&name)
+            .ok_or_else(|| Problem::Missing(name.clone()))?;
+        self.read(
+            &name,
+            Verified::new(section, descriptor.digest, size, "document"),
+        )
+    }
+
+    fn check_size(&self, name: &str) -> Result<u64, Problem> {
+        let size = self
+            .archive
+            .size(name)
+            .ok_or_else(|| Problem::Missing(name.to_owned()))?;
+        match size <= self.limit {
+            true => Ok(size),
+            false => Err(Problem::TooLarge {
+                what: name.to_owned(),
+                size,
+                limit: self.limit,
+            }),
+        }
+    }
+
+    fn read(&self, name: &str, mut reader: impl Read) -> Result<Vec<u8>, Problem> {
+        let mut bytes = Vec::new();
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|reason| Problem::Content {
+                what: name.to_owned(),
+                reason,
+            })?;
+        Ok(bytes)
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|reason| Problem::Json {
+        what: what.to_owned(),
+        reason,
+    })
+}
+
+fn expect_media_type(
+    what: &'static str,
+    descriptor: &Descriptor,
+    expected: &'static str,
+) -> Result<(), Problem> {
+    match descriptor.media_type == expected {
+        true => Ok(()),
+        false => Err(Problem::MediaType {
+            what,
+            found: descriptor.media_type.clone(),
+            expected,
+        }),
+    }
+}
+
+fn layers(
+    archive: &Archive,
+    descriptors: &[Descriptor],
+    diff_ids: &[Digest],
+) -> Result<Vec<Layer>, Problem> {
+    if descriptors.len() != diff_ids.len() {
+        return Err(Problem::DiffIds {
+            layers: descriptors.len(),
+            diff_ids: diff_ids.len(),
+        });
+    }
+    let layers = descriptors
+        .iter()
+        .zip(diff_ids)
+        .map(|(descriptor, diff_id)| layer(archive, descriptor, *diff_id))
+        .collect::<Result<Vec<_>, _>>()?;
+    check_layers(&layers)?;
+    Ok(layers)
+}
+
+fn layer(archive: &Archive, descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, Problem> {
+    expect_media_type("layer", descriptor, wire::MEDIA_LAYER)?;
+    let annotation = |key| descriptor.annotations.get(key);
+    let unknown = || Problem::Annotations(descriptor.digest);
+    let name = blob_name(&descriptor.digest);
+    match archive.size(&name) {
+        None => return Err(Problem::Missing(name)),
+        Some(size) if size != descriptor.size => return Err(Problem::Size(descriptor.digest)),
+        Some(_) => {}
+    }
+    Ok(Layer {
+        kind: annotation(wire::LAYER_KIND)
+            .and_then(|kind| kind.parse().ok())
+            .ok_or_else(unknown)?,
+        mount: annotation(wire::LAYER_MOUNT)
+            .and_then(|mount| mount.parse().ok())
+            .ok_or_else(unknown)?,
+        digest: descriptor.digest,
+        diff_id,
+        size: descriptor.size,
+    })
+}
+
+/// The rules for the set of layers, which the writer keeps too.
+pub(crate) fn check_layers(layers: &[Layer]) -> Result<(), Problem> {
+    let kinds: Vec<_> = layers.iter().map(|layer| layer.kind).collect();
+    let ordered = kinds.is_sorted_by(|one, next| one < next);
+    if !ordered || !kinds.starts_with(&[LayerKind::Runtime, LayerKind::Stdlib]) {
+        return Err(Problem::LayerOrder);
+    }
+    for (number, layer) in layers.iter().enumerate() {
+        if layer.mount == GuestPath::root() {
+            return Err(Problem::RootMount);
+        }
+        if layers[..number]
+            .iter()
+            .any(|other| other.mount == layer.mount)
+        {
+            return Err(Problem::SameMount(layer.mount.clone()));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
