@@ -1,6 +1,5 @@
 //! Unpacking a layer into a folder that is held by handle.
 
-use crate::GuestPath;
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -72,14 +71,6 @@ pub enum UnpackError {
     /// Absolute, with `..`, `.` or empty parts, or not UTF-8.
     #[error("layer entry `{0}` is not a plain relative path")]
     Path(String),
-    /// Outside the folder that the layer is mounted at.
-    #[error("layer entry `{path}` lies outside the layer's folder {mount}")]
-    Outside {
-        /// The entry.
-        path: String,
-        /// The layer's folder.
-        mount: GuestPath,
-    },
     /// The same path twice, or a file where a folder is needed.
     #[error("layer entry `{0}` is there twice or stands in another's way")]
     Duplicate(String),
@@ -98,23 +89,22 @@ pub enum UnpackError {
     End,
 }
 
-/// Unpacks the content of `mount` in the tar stream `layer` into `dest`.
+/// Unpacks the tar stream `layer` into `dest`, with the folders that lead to its mount: what lies in
+/// `dest` then follows from the layer's bytes alone, so it can be kept under the layer's digest
+/// whatever mount a package claims for it.
 ///
-/// `dest` becomes the content of the folder: the entry `app/x.py` of a layer mounted at `/app` is
-/// written to `x.py`. Owners, times and set-id bits are not taken over; of the mode only "executable"
-/// is. Times are left alone because all files of a package have the same one: caches keyed by it
-/// would mix up two versions of a file.
+/// Owners, times and set-id bits are not taken over; of the mode only "executable" is. Times are left
+/// alone because all files of a package have the same one: caches keyed by it would mix up two
+/// versions of a file.
 ///
 /// The stream is read to its end, so that a verifying reader such as [`crate::LayerReader`] has had
 /// its say when this returns `Ok`; on an error the caller throws `dest` away.
 pub fn unpack(
     layer: impl Read,
-    mount: &GuestPath,
     dest: &Dir,
     limits: &UnpackLimits,
 ) -> Result<Unpacked, UnpackError> {
     let mut unpacker = Unpacker {
-        mount,
         dest,
         limits,
         directories: BTreeSet::new(),
@@ -142,51 +132,14 @@ pub fn unpack(
 }
 
 struct Unpacker<'a> {
-    mount: &'a GuestPath,
     dest: &'a Dir,
     limits: &'a UnpackLimits,
     directories: BTreeSet<String>,
     done: Unpacked,
 }
 
-/// Where an entry goes.
-enum Place<'a> {
-    /// A folder on the way to the layer's folder, or that folder itself.
-    Above,
-    /// A path in the layer's folder.
-    Below(&'a str),
-}
-
 impl Unpacker<'_> {
     fn entry(&mut self, path: &str, entry: Entry<'_, impl Read>) -> Result<(), UnpackError> {
-        let kind = entry.header().entry_type();
-        let place = self.place(path, kind)?;
-        if kind == EntryType::Directory && entry.size() != 0 {
-            return Err(limit(path, "bytes in a folder's entry", 0));
-        }
-        let seen = self.done.files + self.done.directories;
-        if seen >= self.limits.entries {
-            return Err(limit(path, "entries", self.limits.entries));
-        }
-        match (kind, place) {
-            (EntryType::Directory, Place::Above) => {
-                self.done.directories += 1;
-                Ok(())
-            }
-            (EntryType::Directory, Place::Below(below)) => self.directory(path, below),
-            (EntryType::Regular, Place::Below(below)) => self.file(path, below, entry),
-            (EntryType::Regular, Place::Above) => Err(UnpackError::Outside {
-                path: path.to_owned(),
-                mount: self.mount.clone(),
-            }),
-            (other, _) => Err(UnpackError::Kind {
-                path: path.to_owned(),
-                kind: kind_name(other),
-            }),
-        }
-    }
-
-    fn place<'p>(&self, path: &'p str, kind: EntryType) -> Result<Place<'p>, UnpackError> {
         if path.len() > self.limits.path {
             return Err(limit(
                 "(a long path)",
@@ -194,52 +147,31 @@ impl Unpacker<'_> {
                 self.limits.path as u64,
             ));
         }
-        let plain = match kind {
-            EntryType::Directory => path.strip_suffix('/').unwrap_or(path),
-            _ => path,
-        };
-        let part_is_plain = |part: &str| !matches!(part, "" | "." | "..");
-        if !plain.split('/').all(part_is_plain) || plain.contains('\0') {
-            return Err(UnpackError::Path(path.to_owned()));
+        if self.done.files + self.done.directories >= self.limits.entries {
+            return Err(limit(path, "entries", self.limits.entries));
         }
-        let mount = self.mount.relative();
-        let below = match mount.is_empty() {
-            true => Some(plain),
-            false => plain
-                .strip_prefix(mount)
-                .and_then(|rest| rest.strip_prefix('/')),
-        };
-        let above = || {
-            mount == plain
-                || mount
-                    .strip_prefix(plain)
-                    .is_some_and(|rest| rest.starts_with('/'))
-        };
-        match below {
-            Some(below) => Ok(Place::Below(below)),
-            None if above() => Ok(Place::Above),
-            None => Err(UnpackError::Outside {
+        match entry.header().entry_type() {
+            EntryType::Directory if entry.size() != 0 => {
+                Err(limit(path, "bytes in a folder's entry", 0))
+            }
+            EntryType::Directory => self.directory(plain(path.strip_suffix('/').unwrap_or(path))?),
+            EntryType::Regular => self.file(plain(path)?, entry),
+            other => Err(UnpackError::Kind {
                 path: path.to_owned(),
-                mount: self.mount.clone(),
+                kind: kind_name(other),
             }),
         }
     }
 
-    fn directory(&mut self, path: &str, below: &str) -> Result<(), UnpackError> {
-        self.parents(path, below)?;
-        if !self.directories.insert(below.to_owned()) {
+    fn directory(&mut self, path: &str) -> Result<(), UnpackError> {
+        self.parents(path)?;
+        if !self.directories.insert(path.to_owned()) {
             return Err(UnpackError::Duplicate(path.to_owned()));
         }
-        self.done.directories += 1;
-        self.create_directory(path, below)
+        self.create_directory(path)
     }
 
-    fn file(
-        &mut self,
-        path: &str,
-        below: &str,
-        mut entry: Entry<'_, impl Read>,
-    ) -> Result<(), UnpackError> {
+    fn file(&mut self, path: &str, mut entry: Entry<'_, impl Read>) -> Result<(), UnpackError> {
         let size = entry.size();
         if size > self.limits.file {
             return Err(limit(path, "bytes in a file", self.limits.file));
@@ -247,7 +179,7 @@ impl Unpacker<'_> {
         if self.done.bytes + size > self.limits.total {
             return Err(limit(path, "bytes in all", self.limits.total));
         }
-        self.parents(path, below)?;
+        self.parents(path)?;
         let mode = entry.header().mode().map_err(UnpackError::Read)?;
         let mut options = OpenOptions::new();
         // `create_new` never follows or reuses what is there: a duplicate is an error, not a write.
@@ -255,7 +187,7 @@ impl Unpacker<'_> {
         set_mode(&mut options, if mode & 0o111 == 0 { 0o644 } else { 0o755 });
         let mut file = self
             .dest
-            .open_with(below, &options)
+            .open_with(path, &options)
             .map_err(|reason| in_the_way(path, reason))?;
         copy(&mut entry, &mut file, size, path)?;
         self.done.files += 1;
@@ -264,23 +196,31 @@ impl Unpacker<'_> {
     }
 
     /// Makes the folders above a path that had no entry of their own.
-    fn parents(&mut self, path: &str, below: &str) -> Result<(), UnpackError> {
-        for (end, _) in below.match_indices('/') {
-            let parent = &below[..end];
-            if !self.directories.contains(parent) {
-                self.directories.insert(parent.to_owned());
-                self.create_directory(path, parent)?;
+    fn parents(&mut self, path: &str) -> Result<(), UnpackError> {
+        for (end, _) in path.match_indices('/') {
+            let parent = &path[..end];
+            if self.directories.insert(parent.to_owned()) {
+                self.create_directory(parent)?;
             }
         }
         Ok(())
     }
 
-    fn create_directory(&self, path: &str, below: &str) -> Result<(), UnpackError> {
+    fn create_directory(&mut self, path: &str) -> Result<(), UnpackError> {
+        self.done.directories += 1;
         let mut builder = DirBuilder::new();
         set_directory_mode(&mut builder);
         self.dest
-            .create_dir_with(below, &builder)
+            .create_dir_with(path, &builder)
             .map_err(|reason| in_the_way(path, reason))
+    }
+}
+
+fn plain(path: &str) -> Result<&str, UnpackError> {
+    let part_is_plain = |part: &str| !matches!(part, "" | "." | "..");
+    match path.split('/').all(part_is_plain) && !path.contains('\0') {
+        true => Ok(path),
+        false => Err(UnpackError::Path(path.to_owned())),
     }
 }
 
