@@ -83,7 +83,11 @@ void coop_yield(void);
 
 extern struct __pthread *coop_self;
 
-// Whether a blocking call may block the whole instance: there is nobody else to run.
+// Between these two nobody else runs: a blocking call blocks the whole instance. They nest.
+void coop_hold(void);
+void coop_release(void);
+
+// Whether a blocking call may block the whole instance: nobody else may run.
 bool coop_alone(void);
 
 // Sleep until coop_wake*(), the deadline, or a pollable of `io`. `queue` and `io` may be null.

@@ -24,6 +24,7 @@ struct __pthread coop_main_thread = {.state = COOP_RUNNING, .name = "main"};
 struct __pthread *coop_self = &coop_main_thread;
 struct coop_queue coop_run_queue;
 static unsigned switches_since_probe;
+static unsigned holds;
 static uint64_t turn_began;
 
 // ---- Queues
@@ -94,6 +95,10 @@ void coop_wake_all(struct coop_queue *queue) {
 
 // ---- Switching
 
+void coop_hold(void) { holds++; }
+void coop_release(void) { holds--; }
+bool coop_alone(void) { return holds || coop_live_threads() == 1; }
+
 static struct __pthread *take_next(void) {
   if (!coop_run_queue.head || ++switches_since_probe >= SWITCHES_PER_PROBE) {
     switches_since_probe = 0;
@@ -114,9 +119,12 @@ static void switch_to(struct __pthread *next) {
   if (!me->index) me->index = cm_thread_index();
   me->saved_errno = errno;
   for (int i = 0; coop_tls_words[i]; i++) me->saved_tls[i] = *coop_tls_words[i];
+  unsigned held = holds;
+  holds = 0;
   coop_self = next;
   cm_thread_suspend_then_resume(next->index);
   coop_set_stack_pointer(stack_pointer);  // somebody resumed us: coop_self == me again
+  holds = held;
   for (int i = 0; coop_tls_words[i]; i++) *coop_tls_words[i] = me->saved_tls[i];
   errno = me->saved_errno;
   coop_reap();

@@ -24,7 +24,6 @@ static unsigned max_threads;
 static struct __pthread *unreaped;  // a detached thread that has ended but still stands on its stack
 
 unsigned coop_live_threads(void) { return live; }
-bool coop_alone(void) { return live == 1; }
 void coop_reset_thread_limit(void) { max_threads = 0; }
 
 static unsigned thread_limit(void) {

@@ -1,0 +1,124 @@
+// read() and write(), and their vector forms.
+//
+// Why not libc's own: they know nothing of pairs, a file closed or moved under a blocked thread traps, and
+// the vector forms use the first buffer only.
+#include "descriptor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+// A file has one position and one pair of streams, which a seek drops: threads take turns with it, as
+// POSIX asks for. A socket's two directions are independent.
+static void take_turn(struct operation *operation, struct description *d) {
+  operation_begin(operation, d);
+  while (d->file_busy) coop_park(&d->file_turn, COOP_FOREVER, NULL);
+  d->file_busy = true;
+}
+
+static ssize_t end_turn(struct operation *operation, ssize_t result) {
+  operation->description->file_busy = false;
+  coop_wake_first(&operation->description->file_turn);
+  return operation_end(operation, result);
+}
+
+static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
+  struct stream_access access;
+  if (!d->entry.vtable->get_read_stream) return fail(EBADF);
+  struct operation operation;
+  take_turn(&operation, d);
+  ssize_t result = d->entry.vtable->get_read_stream(d->entry.data, &access);
+  if (result == 0) result = __wasilibc_read(&access, buffer, size);
+  return end_turn(&operation, result);
+}
+
+static ssize_t write_stream(struct description *d, const void *buffer, size_t size) {
+  struct stream_access access;
+  if (!d->entry.vtable->get_write_stream) return fail(EBADF);
+  struct operation operation;
+  take_turn(&operation, d);
+  ssize_t result = d->entry.vtable->get_write_stream(d->entry.data, &access);
+  if (result == 0) result = __wasilibc_write(&access, buffer, size);
+  return end_turn(&operation, result);
+}
+
+ssize_t read(int fd, void *buffer, size_t size) {
+  struct description *d = description_of(fd);
+  if (!d) return -1;
+  if (is_pair(d)) return pair_read(d, buffer, size, d->nonblocking);
+  if (d->entry.vtable->recvfrom) return d->entry.vtable->recvfrom(d->entry.data, buffer, size, 0, NULL, NULL);
+  return read_stream(d, buffer, size);
+}
+
+ssize_t write(int fd, const void *buffer, size_t size) {
+  struct description *d = description_of(fd);
+  if (!d) return -1;
+  if (is_pair(d)) return pair_write(d, buffer, size, d->nonblocking);
+  if (d->entry.vtable->sendto) return d->entry.vtable->sendto(d->entry.data, buffer, size, 0, NULL, 0);
+  return write_stream(d, buffer, size);
+}
+
+// ---- Vectors: each buffer in turn, until one is not done in full.
+
+typedef ssize_t transfer(int fd, void *buffer, size_t size, off_t offset);
+
+static ssize_t each(int fd, const struct iovec *vector, int count, off_t offset, transfer *one) {
+  if (count < 0 || count > IOV_MAX) return fail(EINVAL);
+  ssize_t total = 0;
+  for (int i = 0; i < count; i++) {
+    if (!vector[i].iov_len) continue;
+    ssize_t done = one(fd, vector[i].iov_base, vector[i].iov_len, offset + total);
+    if (done < 0) return total ? total : -1;
+    total += done;
+    if ((size_t)done < vector[i].iov_len) break;
+  }
+  return total;
+}
+
+static ssize_t read_one(int fd, void *buffer, size_t size, off_t offset) {
+  (void)offset;
+  return read(fd, buffer, size);
+}
+
+static ssize_t write_one(int fd, void *buffer, size_t size, off_t offset) {
+  (void)offset;
+  return write(fd, buffer, size);
+}
+
+static ssize_t pread_one(int fd, void *buffer, size_t size, off_t offset) { return pread(fd, buffer, size, offset); }
+static ssize_t pwrite_one(int fd, void *buffer, size_t size, off_t offset) { return pwrite(fd, buffer, size, offset); }
+
+ssize_t readv(int fd, const struct iovec *vector, int count) { return each(fd, vector, count, 0, read_one); }
+ssize_t writev(int fd, const struct iovec *vector, int count) { return each(fd, vector, count, 0, write_one); }
+
+ssize_t preadv(int fd, const struct iovec *vector, int count, off_t offset) {
+  return each(fd, vector, count, offset, pread_one);
+}
+
+ssize_t pwritev(int fd, const struct iovec *vector, int count, off_t offset) {
+  return each(fd, vector, count, offset, pwrite_one);
+}
+
+// ---- Files
+
+static off_t file_seek(void *data, off_t offset, int whence) {
+  struct description *d = description_called();
+  struct operation operation;
+  take_turn(&operation, d);
+  off_t position = d->libc->seek(data, offset, whence);
+  int error = errno;
+  end_turn(&operation, 0);
+  errno = error;
+  return position;
+}
+
+void file_adopt(struct description *d) {
+  static struct vtable ours;
+  if (!ours.free) {
+    ours = *d->libc;
+    ours.seek = file_seek;
+  }
+  d->entry.vtable = &ours;
+}

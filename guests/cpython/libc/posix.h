@@ -1,0 +1,40 @@
+// What this libc's headers leave out and these sources add. Force-include it (-include) where a program's
+// sources expect POSIX. It includes nothing, so that it can come before a program's feature macros.
+#pragma once
+
+#ifndef __ASSEMBLER__
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define F_DUPFD 0
+#define F_DUPFD_CLOEXEC 1030
+#define SO_BROADCAST 6
+#define SO_LINGER 13
+#define SO_REUSEPORT 15
+
+int dup(int);
+int dup2(int, int);
+int dup3(int, int, int);
+int pipe(int[2]);
+int pipe2(int[2], int);
+int socketpair(int, int, int, int[2]);
+
+unsigned getuid(void);
+unsigned geteuid(void);
+unsigned getgid(void);
+unsigned getegid(void);
+int getgroups(int, unsigned *);
+int getpid(void);
+int getppid(void);
+int getpgrp(void);
+char *getlogin(void);
+int getlogin_r(char *, __SIZE_TYPE__);
+unsigned umask(unsigned);
+
+_Noreturn void pthread_exit(void *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
