@@ -1,1 +1,21 @@
-//! (in the making)
+//! From a Python project folder to a package: plan, resolve, fetch, write layers.
+//!
+//! ```text
+//! Project::open(dir) -> project.plan(&settings) -> Plan (shown by --dry-run) -> plan.pack(file) -> PackReport
+//! ```
+//! Nothing here reads environment variables or draws on a terminal: the caller hands in what it knows
+//! about the machine ([`Machine`]) and listens to [`Progress`].
+
+mod base;
+mod pack;
+mod plan;
+mod progress;
+mod project;
+mod settings;
+
+pub use base::BaseLayers;
+pub use pack::{LayerReport, PackError, PackReport};
+pub use plan::{Note, Plan, PlanError};
+pub use progress::{Event, Progress, Silent};
+pub use project::{DockerfileError, Project, ProjectError};
+pub use settings::{DockerfileUse, IndexFlags, Machine, PackSettings};

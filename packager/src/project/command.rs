@@ -1,0 +1,155 @@
+//! What a project starts.
+
+use super::walk::Found;
+use pywasm_format::{ExposedPort, Protocol};
+use std::num::NonZeroU16;
+
+/// A command line in docker's two halves: arguments given at start replace `cmd`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) entrypoint: Vec<String>,
+    pub(super) cmd: Vec<String>,
+    pub(super) ports: Vec<ExposedPort>,
+}
+
+/// The files that are looked for, in order.
+pub(super) const KNOWN: [&str; 4] = ["app.py", "main.py", "manage.py", "__main__.py"];
+
+const DJANGO_PORT: NonZeroU16 = NonZeroU16::new(8000).expect("not zero");
+
+/// Finds what to start among a folder's own files.
+pub(super) fn detect(files: &[Found]) -> Option<Command> {
+    let file = KNOWN
+        .into_iter()
+        .find(|name| files.iter().any(|file| file.path == *name))?;
+    let django = file == "manage.py";
+    Some(Command {
+        entrypoint: words(["python", file]),
+        // The development server's reloader would watch files that cannot change in a package.
+        cmd: match django {
+            true => words(["runserver", "0.0.0.0:8000", "--noreload"]),
+            false => Vec::new(),
+        },
+        ports: match django {
+            true => vec![ExposedPort {
+                port: DJANGO_PORT,
+                protocol: Protocol::Tcp,
+            }],
+            false => Vec::new(),
+        },
+    })
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
+/// The file that `python FILE …` would run, as it stands in the command.
+pub(super) fn script(line: &[String]) -> Option<&str> {
+    let (program, rest) = line.split_first()?;
+    let digits = program.strip_prefix("python")?;
+    if !digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        return None;
+    }
+    let mut rest = rest.iter().map(String::as_str);
+    loop {
+        match rest.next()? {
+            "-u" | "-B" | "-E" | "-I" | "-O" | "-OO" | "-q" | "-s" | "-S" | "-v" => {}
+            "-W" | "-X" => drop(rest.next()),
+            option if option.starts_with('-') => return None,
+            file => return Some(file),
+        }
+    }
+}
+
+/// Splits a command as a shell would, for commands that need no shell: quotes and backslashes are
+/// understood; variables, pipes, globs and everything else that only a shell does give `None`.
+pub(super) fn split(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            ' ' | '\t' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '\'' => break,
+                        inner => word.push(inner),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '"' => break,
+                        '$' | '`' => return None,
+                        '\\' => match characters.next()? {
+                            escaped @ ('"' | '\\' | '$' | '`') => word.push(escaped),
+                            other => word.extend(['\\', other]),
+                        },
+                        inner => word.push(inner),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(characters.next()?),
+            '$' | '`' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '{' | '}' => {
+                return None;
+            }
+            '[' | '~' if word.is_none() => return None,
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_like_a_shell() {
+        let split = |text: &str| split(text).map(|words| words.join("|"));
+        assert_eq!(split("python app.py"), Some("python|app.py".into()));
+        assert_eq!(
+            split("  a 'b c' \"d \\\" e\" f\\ g ''"),
+            Some("a|b c|d \" e|f g|".into())
+        );
+        for shell in [
+            "a && b",
+            "echo $PORT",
+            "a | b",
+            "a > b",
+            "'open",
+            "ls *.py",
+            "a;b",
+        ] {
+            assert_eq!(split(shell), None, "{shell}");
+        }
+    }
+
+    #[test]
+    fn scripts() {
+        let script = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            script(&words).map(str::to_owned)
+        };
+        assert_eq!(script("python app.py -x"), Some("app.py".into()));
+        assert_eq!(script("python3 -u -W ignore a/b.py"), Some("a/b.py".into()));
+        for none in [
+            "python -m http.server",
+            "python -c x",
+            "flask run",
+            "python",
+            "pythonic x",
+        ] {
+            assert_eq!(script(none), None, "{none}");
+        }
+    }
+}

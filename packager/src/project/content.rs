@@ -1,0 +1,210 @@
+//! What a project is made of, put together from its folder, its Dockerfile and the settings.
+
+use super::command::{self, Command};
+use super::dockerfile::{Dockerfile, default_working_dir};
+use super::inputs::{self, RequirementInput};
+use super::walk::{self, Found};
+use super::{ProjectError, copy, io_error, pyproject, read_text};
+use crate::plan::Note;
+use crate::settings::PackSettings;
+use pywasm_format::write::FileMode;
+use pywasm_format::{AppConfig, GuestPath};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything that decides about a package but for what the requirements resolve to.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// Without the parts that the resolver and the base layers know.
+    pub(crate) config: AppConfig,
+    /// By their path below the working folder.
+    pub(crate) files: BTreeMap<String, AppFile>,
+    pub(crate) requirements: Vec<RequirementInput>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A file of the app.
+#[derive(Debug, Clone)]
+pub(crate) struct AppFile {
+    pub(crate) source: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) mode: FileMode,
+}
+
+pub(super) fn of_folder(
+    root: &Path,
+    dockerfile: Option<Dockerfile>,
+    settings: &PackSettings,
+) -> Result<Content, ProjectError> {
+    let (found, mut notes) = walk::walk(root, settings.output.as_deref())?;
+    let detected = command::detect(&found);
+    let Some(dockerfile) = dockerfile else {
+        let files = by_path(found);
+        let command = chosen(settings, detected).ok_or_else(|| no_command(root))?;
+        let config = config(default_working_dir(), command);
+        check_script(
+            &config,
+            &files,
+            "is it left out by .pywasmignore or .dockerignore?",
+        )?;
+        return Ok(Content {
+            config,
+            files,
+            requirements: inputs::of_folder(root)?,
+            notes,
+        });
+    };
+    let placed = copy::place(&found, &dockerfile)?;
+    let files = app_files(copy::below_working_dir(&placed, &dockerfile)?);
+    let requirements = match dockerfile.installs.is_empty() {
+        true => inputs::of_folder(root)?,
+        false => copy::requirements(&placed, &dockerfile)?,
+    };
+    let working_dir = dockerfile.working_dir();
+    let own = Command {
+        entrypoint: dockerfile.entrypoint,
+        cmd: dockerfile.cmd,
+        ports: Vec::new(),
+    };
+    let starts = !(own.entrypoint.is_empty() && own.cmd.is_empty());
+    let command =
+        chosen(settings, starts.then_some(own).or(detected)).ok_or_else(|| no_command(root))?;
+    let mut config = config(working_dir, command);
+    config.env = dockerfile.env;
+    config.exposed_ports.extend(dockerfile.exposed_ports);
+    config.labels = dockerfile.labels;
+    check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;
+    notes.extend(dockerfile.notes);
+    Ok(Content {
+        config,
+        files,
+        requirements,
+        notes,
+    })
+}
+
+pub(super) fn of_script(file: &Path, settings: &PackSettings) -> Result<Content, ProjectError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| ProjectError::Kind(file.to_owned()))?;
+    let metadata = std::fs::metadata(file).map_err(|reason| io_error(file, reason))?;
+    let own = Command {
+        entrypoint: vec!["python".to_owned(), name.to_owned()],
+        ..Command::default()
+    };
+    let command = chosen(settings, Some(own)).unwrap_or_default();
+    Ok(Content {
+        config: config(default_working_dir(), command),
+        files: BTreeMap::from([(
+            name.to_owned(),
+            AppFile {
+                source: file.to_owned(),
+                size: metadata.len(),
+                mode: FileMode::Plain,
+            },
+        )]),
+        requirements: pyproject::of_script(file, &read_text(file)?)?,
+        notes: Vec::new(),
+    })
+}
+
+pub(super) fn of_requirements(
+    requirements: Vec<RequirementInput>,
+    settings: &PackSettings,
+) -> Content {
+    let interpreter = Command {
+        entrypoint: vec!["python".to_owned()],
+        ..Command::default()
+    };
+    let command = chosen(settings, Some(interpreter)).unwrap_or_default();
+    Content {
+        config: config(GuestPath::root(), command),
+        files: BTreeMap::new(),
+        requirements,
+        notes: Vec::new(),
+    }
+}
+
+/// The person's command before the project's own.
+fn chosen(settings: &PackSettings, own: Option<Command>) -> Option<Command> {
+    match &settings.command {
+        Some(words) => Some(Command {
+            entrypoint: words.clone(),
+            ..Command::default()
+        }),
+        None => own,
+    }
+}
+
+fn config(working_dir: GuestPath, command: Command) -> AppConfig {
+    let mut config = AppConfig::new(String::new(), working_dir);
+    config.entrypoint = command.entrypoint;
+    config.cmd = command.cmd;
+    config.exposed_ports = command.ports;
+    config
+}
+
+fn by_path(found: Vec<Found>) -> BTreeMap<String, AppFile> {
+    app_files(
+        found
+            .into_iter()
+            .map(|file| (file.path.clone(), file))
+            .collect(),
+    )
+}
+
+fn app_files(found: BTreeMap<String, Found>) -> BTreeMap<String, AppFile> {
+    found
+        .into_iter()
+        .map(|(path, file)| {
+            let Found {
+                source, size, mode, ..
+            } = file;
+            (path, AppFile { source, size, mode })
+        })
+        .collect()
+}
+
+fn no_command(root: &Path) -> ProjectError {
+    ProjectError::NoCommand {
+        path: root.to_owned(),
+        looked: format!("{} and a Dockerfile with CMD", command::KNOWN.join(", ")),
+    }
+}
+
+/// A command that names a script which is not packed would fail at every start: better now.
+fn check_script(
+    config: &AppConfig,
+    files: &BTreeMap<String, AppFile>,
+    hint: &str,
+) -> Result<(), ProjectError> {
+    let line: Vec<String> = config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .cloned()
+        .collect();
+    let Some(script) = command::script(&line) else {
+        return Ok(());
+    };
+    // Outside the app's folder it may be a file of a mount, which only the start will show.
+    let missing = config.working_dir.join(script).is_ok_and(|path| {
+        let working_dir = config.working_dir.as_str().trim_end_matches('/');
+        match path.as_str().strip_prefix(working_dir) {
+            Some("") => !files.contains_key("__main__.py"),
+            Some(below) if below.starts_with('/') => {
+                let file = &below[1..];
+                let folder = format!("{file}/");
+                !files.contains_key(file) && !files.keys().any(|path| path.starts_with(&folder))
+            }
+            _ => false,
+        }
+    });
+    match missing {
+        false => Ok(()),
+        true => Err(ProjectError::NoScript {
+            command: line.join(" "),
+            file: script.to_owned(),
+            hint: hint.to_owned(),
+        }),
+    }
+}

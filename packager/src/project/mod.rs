@@ -1,0 +1,165 @@
+//! What is being packed: a folder, a single file, or requirements alone.
+
+mod command;
+mod content;
+mod copy;
+mod dockerfile;
+mod ignore;
+mod inputs;
+mod pyproject;
+mod walk;
+
+pub(crate) use content::{AppFile, Content};
+pub use dockerfile::DockerfileError;
+pub(crate) use inputs::RequirementInput;
+
+use crate::settings::{DockerfileUse, PackSettings};
+use dockerfile::Dockerfile;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What to pack: found on disk, nothing read yet.
+#[derive(Debug, Clone)]
+pub struct Project {
+    name: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Folder(PathBuf),
+    Script(PathBuf),
+    Requirements(Vec<RequirementInput>),
+}
+
+/// Why a project cannot be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProjectError {
+    /// Not there, not readable.
+    #[error("{path} cannot be read: {reason}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        reason: io::Error,
+    },
+    /// Neither a folder nor a `.py` file.
+    #[error("{path} is neither a folder nor a .py file; give the folder of your app", path = .0.display())]
+    Kind(PathBuf),
+    /// Nothing to start was found.
+    #[error(
+        "{path} holds no app that can be started: looked for {looked}; name the file app.py, or say what to start with --entrypoint \"python FILE.py\"",
+        path = path.display()
+    )]
+    NoCommand {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for.
+        looked: String,
+    },
+    /// What would be started is not among the files.
+    #[error("`{command}` cannot start: {file} is not among the files that are packed; {hint}")]
+    NoScript {
+        /// The command.
+        command: String,
+        /// The missing file.
+        file: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The Dockerfile cannot be followed.
+    #[error(transparent)]
+    Dockerfile(#[from] DockerfileError),
+    /// A file of patterns, a `# /// script` block or a pyproject.toml cannot be understood.
+    #[error("{path}: {reason}", path = path.display())]
+    Malformed {
+        /// The file, with the line where there is one.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+impl Project {
+    /// Finds a project folder or a single `.py` file.
+    pub fn open(path: &Path) -> Result<Self, ProjectError> {
+        let absolute = path
+            .canonicalize()
+            .map_err(|reason| io_error(path, reason))?;
+        let (stem, kind) = if absolute.is_dir() {
+            (absolute.clone(), Kind::Folder(absolute))
+        } else if absolute
+            .extension()
+            .is_some_and(|extension| extension == "py")
+        {
+            (absolute.with_extension(""), Kind::Script(absolute))
+        } else {
+            return Err(ProjectError::Kind(path.to_owned()));
+        };
+        Ok(Self {
+            name: name_of(&stem),
+            kind,
+        })
+    }
+
+    /// No app: only what `requirements` (as on pip's command line) and requirements files name.
+    pub fn requirements_only(requirements: &[String], files: &[PathBuf]) -> Self {
+        let texts = requirements.iter().map(|text| RequirementInput::Text {
+            text: text.clone(),
+            origin: text.clone(),
+        });
+        let files = files.iter().cloned().map(RequirementInput::File);
+        Self {
+            name: "requirements".to_owned(),
+            kind: Kind::Requirements(texts.chain(files).collect()),
+        }
+    }
+
+    /// A name for the package, made of the folder's or file's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads everything that decides about the package, but fetches nothing.
+    pub(crate) fn content(&self, settings: &PackSettings) -> Result<Content, ProjectError> {
+        match &self.kind {
+            Kind::Folder(root) => {
+                let dockerfile = match settings.dockerfile {
+                    DockerfileUse::Follow => Dockerfile::find(root)?,
+                    DockerfileUse::Ignore => None,
+                };
+                content::of_folder(root, dockerfile, settings)
+            }
+            Kind::Script(file) => content::of_script(file, settings),
+            Kind::Requirements(inputs) => Ok(content::of_requirements(inputs.clone(), settings)),
+        }
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let plain: String = name
+        .chars()
+        .map(|c| match c.is_ascii_alphanumeric() {
+            true => c.to_ascii_lowercase(),
+            false => '-',
+        })
+        .collect();
+    match plain.trim_matches('-') {
+        "" => "app".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn io_error(path: &Path, reason: io::Error) -> ProjectError {
+    ProjectError::Io {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ProjectError> {
+    std::fs::read_to_string(path).map_err(|reason| io_error(path, reason))
+}
