@@ -117,11 +117,13 @@ static bool grow(int count) {
 }
 
 int descriptor_new(struct description *description, int minimum) {
-  int fd = minimum;
+  int fd = minimum, error = open_stdio() ? 0 : ENOMEM;
   while (fd < slot_count && slots[fd].description) fd++;
-  if (fd >= MAX_DESCRIPTORS || !grow(fd + 1)) {
+  if (!error && fd >= MAX_DESCRIPTORS) error = EMFILE;
+  if (!error && !grow(fd + 1)) error = ENOMEM;
+  if (error) {
     if (!description->descriptors) destroy(description);
-    return fail(fd >= MAX_DESCRIPTORS ? EMFILE : ENOMEM);
+    return fail(error);
   }
   slots[fd] = (struct slot){.description = description};
   description->descriptors++;
@@ -154,6 +156,7 @@ extern void __real_filesystem_preopens_get_directories(
 // libc adds what it gets from here to the table at once, before anything else.
 void __wrap_filesystem_preopens_get_directories(
     filesystem_preopens_list_tuple2_own_descriptor_string_t *folders) {
+  open_stdio();  // not among what follows
   __real_filesystem_preopens_get_directories(folders);
   if (hidden_count + folders->len > MAX_HIDDEN) {
     static const char message[] = "pywasm: more than 256 folders are mounted\n";

@@ -101,9 +101,6 @@ void operation_begin(struct operation *operation, struct description *descriptio
 // Returns `result`, or -1 with EBADF if the file was closed under a call that failed.
 ssize_t operation_end(struct operation *operation, ssize_t result);
 
-// Descriptors the program has opened, beside 0, 1 and 2. A snapshot can keep none of them.
-unsigned pywasm_open_descriptors(void);
-
 // ---- Between the files of this directory
 
 // Replace what libc does badly for this kind of file (sockets: socket.c, standard streams: stdio.c).
@@ -116,6 +113,9 @@ int fail(int error);  // sets errno, returns -1
 short events_known_here(const struct description *description, short events);
 // Wait until one of `events` holds. Returns revents, 0 when the deadline came first, or -1.
 int poll_description(struct description *description, short events, uint64_t deadline);
+
+// Whether the socket's connection could not be made.
+bool socket_failed(struct description *description);
 
 // Socket options (options.c).
 int give_option(void *value, socklen_t *size, const void *source, socklen_t full);

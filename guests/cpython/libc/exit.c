@@ -9,3 +9,5 @@ _Noreturn void _Exit(int code) {
   exit_with_code(code & 0xff);
   __builtin_trap();  // the host does not return
 }
+
+_Noreturn void _exit(int code) { _Exit(code); }

@@ -136,7 +136,7 @@ static int wait_for_room(struct operation *operation, struct channel *channel, s
                          bool nonblocking) {
   while (!channel->reader_gone && CAPACITY - channel->used < needed)
     if (operation->closed || nonblocking || !coop_park(&channel->writers, deadline, NULL)) return EAGAIN;
-  return channel->reader_gone ? EPIPE : 0;
+  return channel->reader_gone || channel->writer_gone ? EPIPE : 0;
 }
 
 ssize_t pair_write(struct description *d, const void *buffer, size_t size, bool nonblocking) {
@@ -147,7 +147,7 @@ ssize_t pair_write(struct description *d, const void *buffer, size_t size, bool 
   struct operation operation;
   operation_begin(&operation, d);
   size_t done = 0;
-  int error = channel->reader_gone ? EPIPE : 0;
+  int error = channel->reader_gone || channel->writer_gone ? EPIPE : 0;  // they left, or we did (shutdown)
   while (done < size && !error) {
     size_t needed = size <= ATOMIC ? size : 1;
     error = wait_for_room(&operation, channel, needed, deadline, nonblocking);

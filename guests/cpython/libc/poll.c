@@ -67,8 +67,8 @@ static void ask(struct poll_state *state, struct description *d) {
     if (add_streams(state, d, events) < 0) state->fd->revents = POLLERR;
   } else if (vtable->poll_register(d->entry.data, state, events) < 0) {
     state->fd->revents = (events & POLLOUT) | POLLHUP;  // Linux: a socket that is not connected
-  } else if (state->fd->revents) {
-    state->fd->revents |= POLLERR;  // libc reports at once only a connection that failed
+  } else if (state->fd->revents && socket_failed(d)) {
+    state->fd->revents |= POLLERR | POLLHUP;
   }
 }
 
@@ -76,10 +76,12 @@ static void ask(struct poll_state *state, struct description *d) {
 static void note(struct poll_state *state, size_t i, struct description *d) {
   state->fd = state->awaited[i].fd;
   const struct vtable *vtable = d->entry.vtable;
-  if (vtable->poll_finish)
+  if (vtable->poll_finish) {
     vtable->poll_finish(d->entry.data, state, state->awaited[i].events);
-  else
+    if (state->fd->revents & POLLOUT && socket_failed(d)) state->fd->revents |= POLLERR | POLLHUP;
+  } else {
     state->fd->revents |= state->awaited[i].events;
+  }
 }
 
 // What is ready now, without waiting.

@@ -32,7 +32,11 @@ char *getlogin(void);
 int getlogin_r(char *, __SIZE_TYPE__);
 unsigned umask(unsigned);
 
+// ../threads
 _Noreturn void pthread_exit(void *);
+
+// Descriptors the program has opened, beside 0, 1 and 2. A snapshot can keep none of them.
+unsigned pywasm_open_descriptors(void);
 
 #ifdef __cplusplus
 }

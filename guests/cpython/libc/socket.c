@@ -26,6 +26,11 @@ static int option(struct description *d, int name) {
   return value;
 }
 
+bool socket_failed(struct description *d) {
+  int error = is_stream(d) ? option(d, SO_ERROR) : 0;
+  return error && error != EINPROGRESS;
+}
+
 // Whether to try again: true after a wait for `events`, false with errno set if there is nothing to wait for.
 static bool wait_to_retry(struct operation *operation, short events, uint64_t deadline, bool nonblocking) {
   if (errno != EAGAIN || nonblocking) return false;
@@ -98,22 +103,8 @@ static ssize_t socket_recvfrom(void *data, void *buffer, size_t size, int flags,
   return total;
 }
 
-// In blocking mode wait until the host has passed the bytes on, as libc does: a host may drop what it
-// still holds when the socket is closed or the program ends.
-static bool is_drained(struct description *d) {
-  struct stream_access access;
-  if (d->libc->get_write_stream(d->entry.data, &access) < 0) return true;
-  streams_borrow_output_stream_t stream = {access.stream};
-  streams_stream_error_t error;
-  uint64_t room;
-  if (!streams_method_output_stream_flush(stream, &error) ||
-      !streams_method_output_stream_check_write(stream, &room, &error)) {
-    streams_stream_error_free(&error);
-    return true;  // the next call on the socket will say what is wrong
-  }
-  return room > 0;
-}
-
+// Sent means accepted by the host, as with a kernel's buffer: the host must deliver it even if the socket is
+// closed next (README.md, "What the host owes").
 static ssize_t socket_sendto(void *data, const void *buffer, size_t size, int flags,
                              const struct sockaddr *address, socklen_t address_size) {
   struct description *d = description_called();
@@ -127,9 +118,6 @@ static ssize_t socket_sendto(void *data, const void *buffer, size_t size, int fl
   do
     sent = d->libc->sendto(data, buffer, size, flags | MSG_DONTWAIT, address, address_size);
   while (sent < 0 && wait_to_retry(&operation, POLLOUT, deadline, nonblocking));
-  if (sent > 0 && is_stream(d) && !nonblocking)
-    while (!is_drained(d) && poll_description(d, POLLOUT, deadline) > 0 && !operation.closed) {
-    }
   return operation_end(&operation, with_socket_error(sent));
 }
 

@@ -11,7 +11,7 @@
 
 void coop_set_stack_pointer(uint32_t);
 
-enum { GUARD_WORDS = 16, CACHED_STACKS = 16 };
+enum { GUARD_WORDS = 32, CACHED_STACKS = 16 };
 static const uint64_t GUARD = 0x5afe57ac5afe57ac;
 
 // libc's own two defaults, which pthread_attr_init() copies. A megabyte is enough for CPython to reach

@@ -1,0 +1,142 @@
+// The descriptor table: numbers, duplicates, flags, the standard streams, files.
+#include "net.h"
+
+#include <sys/uio.h>
+
+static void lowest_free_number(void) {
+  int fds[2], more[2];
+  CHECK(pipe(fds) == 0 && fds[0] == 3 && fds[1] == 4);
+  CHECK(pipe(more) == 0 && more[0] == 5 && more[1] == 6);
+  CHECK(close(3) == 0 && close(5) == 0);
+  CHECK(dup(0) == 3 && dup(0) == 5 && dup(0) == 7);
+  CHECK(close(99) == -1 && errno == EBADF);
+  CHECK(close(-1) == -1 && errno == EBADF);
+  CHECK(pywasm_open_descriptors() == 5);
+}
+
+static void dup2_replaces(void) {
+  int a[2], b[2];
+  char buffer[8];
+  CHECK(pipe(a) == 0 && pipe(b) == 0);
+  CHECK(dup2(a[1], b[1]) == b[1]);  // the only writer of b is gone
+  CHECK(read(b[0], buffer, sizeof buffer) == 0);
+  CHECK(write(b[1], "hi", 2) == 2 && read(a[0], buffer, sizeof buffer) == 2);
+  CHECK(close(a[1]) == 0);
+  CHECK(write(b[1], "on", 2) == 2 && read(a[0], buffer, sizeof buffer) == 2);
+  CHECK(dup2(b[1], 100) == 100 && is_open(100) && !is_open(99));
+  CHECK(dup2(b[1], b[1]) == b[1]);
+  CHECK(dup2(50, 50) == -1 && errno == EBADF);
+  CHECK(dup2(50, 3) == -1 && errno == EBADF && is_open(3));
+  CHECK(dup2(3, -1) == -1 && errno == EBADF);
+  CHECK(dup2(3, 1 << 30) == -1 && errno == EBADF);
+  CHECK(dup3(3, 3, 0) == -1 && errno == EINVAL);
+}
+
+// What pytest does to capture output.
+static void capture_stdout(void) {
+  int fds[2], saved = dup(1);
+  char buffer[64];
+  CHECK(saved >= 3 && pipe(fds) == 0);
+  CHECK(dup2(fds[1], 1) == 1);
+  printf("captured");
+  CHECK(fflush(stdout) == 0);
+  CHECK(dup2(saved, 1) == 1);
+  CHECK(close(saved) == 0 && close(fds[1]) == 0);
+  CHECK(read(fds[0], buffer, sizeof buffer) == 8 && !memcmp(buffer, "captured", 8));
+  CHECK(read(fds[0], buffer, sizeof buffer) == 0);
+}
+
+static void fcntl_commands(void) {
+  int fds[2];
+  CHECK(pipe(fds) == 0);
+  CHECK(fcntl(fds[0], F_DUPFD, 20) == 20 && fcntl(fds[0], F_DUPFD, 20) == 21);
+  CHECK(fcntl(20, F_GETFD) == 0);
+  CHECK(fcntl(fds[0], F_DUPFD_CLOEXEC, 30) == 30 && fcntl(30, F_GETFD) == FD_CLOEXEC);
+  CHECK(fcntl(20, F_SETFD, FD_CLOEXEC) == 0 && fcntl(20, F_GETFD) == FD_CLOEXEC);
+  CHECK(fcntl(fds[0], F_GETFD) == 0);  // the flag is the descriptor's own
+  CHECK(fcntl(20, F_SETFL, O_NONBLOCK) == 0);
+  CHECK(fcntl(fds[0], F_GETFL) == (O_RDONLY | O_NONBLOCK));  // the mode is shared
+  CHECK(fcntl(fds[1], F_GETFL) == O_WRONLY);
+  CHECK(fcntl(fds[0], F_DUPFD, -1) == -1 && errno == EINVAL);
+  CHECK(fcntl(77, F_GETFL) == -1 && errno == EBADF);
+  CHECK(fcntl(fds[0], 12345) == -1 && errno == EINVAL);
+}
+
+static void out_of_descriptors(void) {
+  int fd, count = 0;
+  while ((fd = dup(0)) >= 0) count++;
+  CHECK(errno == EMFILE && count == 65536 - 3);
+  CHECK(close(1000) == 0 && dup(0) == 1000);
+}
+
+static void standard_streams(void) {
+  struct stat status;
+  for (int fd = 0; fd < 3; fd++) {
+    CHECK(fstat(fd, &status) == 0);
+    CHECK(isatty(fd) ? S_ISCHR(status.st_mode) : S_ISFIFO(status.st_mode));
+  }
+  CHECK(close(0) == 0);
+  char buffer[4];
+  CHECK(read(0, buffer, 4) == -1 && errno == EBADF);
+  CHECK(write(0, buffer, 4) == -1 && errno == EBADF);
+}
+
+static void vectors(void) {
+  int fds[2];
+  char a[3], b[10];
+  CHECK(pipe(fds) == 0);
+  struct iovec out[] = {{"one", 3}, {NULL, 0}, {"two", 3}, {"three", 5}}, in[] = {{a, 3}, {b, 10}};
+  CHECK(writev(fds[1], out, 4) == 11);
+  CHECK(readv(fds[0], in, 2) == 11 && !memcmp(a, "one", 3) && !memcmp(b, "twothree", 8));
+  CHECK(writev(fds[1], out, -1) == -1 && errno == EINVAL);
+}
+
+static void files(void) {
+  char buffer[8];
+  int fd = open("/tmp/ctests.txt", O_RDWR | O_CREAT | O_TRUNC, 0644);
+  CHECK(fd == 3);  // the mounted folders do not show among the descriptors
+  CHECK(write(fd, "0123456789", 10) == 10);
+  int copy = dup(fd);
+  CHECK(lseek(copy, 4, SEEK_SET) == 4 && read(fd, buffer, 2) == 2 && !memcmp(buffer, "45", 2));
+  CHECK(lseek(fd, 0, SEEK_CUR) == 6);  // one position for both
+  CHECK(poll(&(struct pollfd){fd, POLLIN | POLLOUT, 0}, 1, -1) == 1);
+  for (int i = 3; i < 300; i++) close(i);  // as daemons and launchers do
+  CHECK((fd = open("/tmp/ctests.txt", O_RDONLY)) == 3);
+  CHECK(read(fd, buffer, 8) == 8);
+  CHECK(unlink("/tmp/ctests.txt") == 0);
+}
+
+static int shared_file;
+
+static void *read_and_seek(void *unused) {
+  (void)unused;
+  char buffer[4096];
+  for (int i = 0; i < 50; i++) {
+    CHECK(lseek(shared_file, 0, SEEK_SET) == 0);
+    CHECK(read(shared_file, buffer, sizeof buffer) >= 0);
+  }
+  return NULL;
+}
+
+static void file_shared_by_threads(void) {
+  pthread_t threads[4];
+  static char data[65536];
+  shared_file = open("/tmp/ctests-shared.bin", O_RDWR | O_CREAT | O_TRUNC, 0644);
+  CHECK(shared_file >= 0 && write(shared_file, data, sizeof data) > 0);
+  for (int i = 0; i < 4; i++) threads[i] = start(read_and_seek, NULL);
+  for (int i = 0; i < 4; i++) join(threads[i]);
+  CHECK(close(shared_file) == 0 && unlink("/tmp/ctests-shared.bin") == 0);
+}
+
+const struct test_case descriptor_cases[] = {
+    {.name = "lowest_free_number", .run = lowest_free_number},
+    {.name = "dup2_replaces", .run = dup2_replaces},
+    {.name = "capture_stdout", .run = capture_stdout},
+    {.name = "fcntl_commands", .run = fcntl_commands},
+    {.name = "out_of_descriptors", .run = out_of_descriptors},
+    {.name = "standard_streams", .run = standard_streams},
+    {.name = "vectors", .run = vectors},
+    {.name = "files", .run = files, .needs = "tmp"},
+    {.name = "file_shared_by_threads", .run = file_shared_by_threads, .needs = "tmp"},
+    {0},
+};

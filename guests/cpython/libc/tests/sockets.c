@@ -1,0 +1,224 @@
+// Sockets as plain servers and clients use them. Needs a loopback.
+#include "net.h"
+
+#include <netinet/tcp.h>
+#include <sys/time.h>
+
+static void addresses_before_binding(void) {
+  static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+  static const int families[] = {AF_INET, AF_INET6};
+  for (int i = 0; i < 4; i++) {
+    int fd = socket(families[i / 2], types[i % 2], 0);
+    struct sockaddr_in6 address = {.sin6_port = 1};
+    socklen_t size = sizeof address;
+    if (fd < 0 && families[i / 2] == AF_INET6) continue;  // a host without IPv6
+    CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    CHECK(address.sin6_family == families[i / 2] && address.sin6_port == 0);
+    CHECK(size == (families[i / 2] == AF_INET ? sizeof(struct sockaddr_in) : sizeof address));
+    CHECK(getpeername(fd, (struct sockaddr *)&address, &size) == -1 && errno == ENOTCONN);
+    CHECK(getpeername(fd, NULL, NULL) == -1);
+    CHECK(close(fd) == 0);
+  }
+}
+
+static void addresses_of_a_failed_connection(void) {
+  struct sockaddr_in address;
+  int l = listener(&address), fd = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(close(l) == 0);
+  CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == -1 && errno == ECONNREFUSED);
+  socklen_t size = sizeof address;
+  CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+  CHECK(getpeername(fd, (struct sockaddr *)&address, &size) == -1 && errno == ENOTCONN);
+  char byte;
+  CHECK(recv(fd, &byte, 1, 0) == -1 && errno == ENOTCONN);
+  CHECK(send(fd, &byte, 1, 0) == -1 && (errno == ENOTCONN || errno == EPIPE));
+}
+
+static void nonblocking_connect(void) {
+  struct sockaddr_in address;
+  int l = listener(&address), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error;
+  socklen_t size = sizeof error;
+  CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+  int result = connect(fd, (struct sockaddr *)&address, sizeof address);
+  CHECK(result == 0 || errno == EINPROGRESS);
+  struct pollfd wait = {fd, POLLOUT, 0};
+  CHECK(poll(&wait, 1, 2000) == 1 && wait.revents == POLLOUT);
+  CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0);
+  int server = accept(l, NULL, NULL);
+  char byte;
+  CHECK(recv(fd, &byte, 1, 0) == -1 && errno == EAGAIN);
+  CHECK(send(server, "x", 1, 0) == 1);
+  wait.events = POLLIN;
+  CHECK(poll(&wait, 1, 2000) == 1 && recv(fd, &byte, 1, 0) == 1);
+  close(l);
+  int refused = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  result = connect(refused, (struct sockaddr *)&address, sizeof address);
+  CHECK(result == -1 && (errno == EINPROGRESS || errno == ECONNREFUSED));
+  wait = (struct pollfd){refused, POLLOUT, 0};
+  CHECK(poll(&wait, 1, 2000) == 1 && wait.revents & POLLERR);
+  CHECK(getsockopt(refused, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNREFUSED);
+}
+
+static void accept_gives_the_peer(void) {
+  struct sockaddr_in address, peer, own;
+  socklen_t size = sizeof peer;
+  int l = listener(&address), client = connected(&address), server = accept4(l, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK);
+  CHECK(server >= 0 && size == sizeof peer && peer.sin_family == AF_INET);
+  CHECK(getsockname(client, (struct sockaddr *)&own, &size) == 0);
+  CHECK(own.sin_port == peer.sin_port && own.sin_addr.s_addr == peer.sin_addr.s_addr);
+  CHECK(fcntl(server, F_GETFL) & O_NONBLOCK);
+  CHECK(accept(client, NULL, NULL) == -1);
+}
+
+// The client is gone before accept() asks who it was.
+static void accept_after_the_client_left(void) {
+  struct sockaddr_in address, peer;
+  int l = listener(&address);
+  struct linger reset = {1, 0};
+  for (int i = 0; i < 5; i++) {
+    int client = connected(&address);
+    CHECK(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+    CHECK(close(client) == 0);
+    sleep_ms(5);
+    socklen_t size = sizeof peer;
+    int server = accept(l, (struct sockaddr *)&peer, &size);
+    CHECK(server >= 0 || errno == ECONNABORTED);
+    if (server < 0) continue;
+    char byte;
+    CHECK(recv(server, &byte, 1, 0) <= 0);
+    CHECK(close(server) == 0);
+  }
+}
+
+static void receive_flags(void) {
+  struct connection c = connection();
+  char buffer[8] = {0};
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  CHECK(recv(c.client, buffer, 8, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+  CHECK(send(c.server, "abcd", 4, MSG_NOSIGNAL) == 4);
+  CHECK(recv(c.client, buffer, 2, MSG_PEEK) == 2 && !memcmp(buffer, "ab", 2));
+  CHECK(poll(&(struct pollfd){c.client, POLLIN, 0}, 1, 0) == 1);
+  CHECK(recv(c.client, buffer, 8, MSG_PEEK) >= 2 && !memcmp(buffer, "ab", 2));
+  CHECK(recv(c.client, buffer, 4, MSG_WAITALL) == 4 && !memcmp(buffer, "abcd", 4));
+  CHECK(send(c.server, "ef", 2, 0) == 2);
+  CHECK(recvfrom(c.client, buffer, 8, 0, (struct sockaddr *)&address, &size) == 2 && size == 0);
+  CHECK(shutdown(c.server, SHUT_WR) == 0);
+  CHECK(recv(c.client, buffer, 4, MSG_WAITALL) == 0);
+}
+
+static void receive_timeout(void) {
+  struct connection c = connection();
+  struct timeval time = {0, 40000};
+  char byte;
+  CHECK(setsockopt(c.client, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
+  uint64_t began = now_ms();
+  CHECK(recv(c.client, &byte, 1, 0) == -1 && errno == EAGAIN);
+  CHECK(now_ms() - began >= 39 && now_ms() - began < 2000);
+  struct sockaddr_in address;
+  int l = listener(&address);
+  CHECK(setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
+  CHECK(accept(l, NULL, NULL) == -1 && errno == EAGAIN);
+}
+
+static void poll_after_a_full_receive(void) {
+  struct connection c = connection();
+  char buffer[8];
+  struct pollfd fd = {c.client, POLLIN, 0};
+  CHECK(poll(&fd, 1, 30) == 0);
+  CHECK(send(c.server, "abc", 3, 0) == 3);
+  CHECK(poll(&fd, 1, 1000) == 1 && recv(c.client, buffer, 8, 0) == 3);
+  CHECK(poll(&fd, 1, 30) == 0);
+}
+
+static void *send_much(void *fd) {
+  static char data[4 << 20];
+  size_t done = 0;
+  while (done < sizeof data) {
+    ssize_t n = send((int)(intptr_t)fd, data + done, sizeof data - done, 0);
+    CHECK(n > 0);
+    done += n;
+  }
+  CHECK(close((int)(intptr_t)fd) == 0);  // nothing of it may get lost
+  return NULL;
+}
+
+static void much_data_then_close(void) {
+  struct connection c = connection();
+  static char buffer[50000];
+  size_t total = 0;
+  pthread_t sender = start(send_much, (void *)(intptr_t)c.server);
+  for (ssize_t n; (n = recv(c.client, buffer, sizeof buffer, 0)) > 0;) total += n;
+  CHECK(total == 4 << 20);
+  join(sender);
+}
+
+static void options(void) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1, zero = 0, value;
+  socklen_t size = sizeof value;
+  static const int accepted[] = {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE};
+  for (int i = 0; i < 3; i++) {
+    CHECK(setsockopt(fd, SOL_SOCKET, accepted[i], &one, sizeof one) == 0);
+    CHECK(getsockopt(fd, SOL_SOCKET, accepted[i], &value, &size) == 0 && value == 1);
+  }
+  CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &zero, sizeof zero) == 0);
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &one, sizeof one) == -1 && errno == EACCES);
+  struct linger linger = {0, 0}, got;
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+  size = sizeof got;
+  CHECK(getsockopt(fd, SOL_SOCKET, SO_LINGER, &got, &size) == 0 && !got.l_onoff && size == sizeof got);
+  CHECK(setsockopt(fd, SOL_SOCKET, 9999, &one, sizeof one) == -1 && errno == ENOPROTOOPT);
+  int udp = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(setsockopt(udp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0);
+  CHECK(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
+}
+
+static void poll_of_odd_sockets(void) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct pollfd fds[] = {{fd, POLLIN | POLLOUT, 0}, {-1, POLLIN, 9}, {500, POLLIN, 0}};
+  CHECK(poll(fds, 3, 0) == 2);
+  CHECK(fds[0].revents == (POLLOUT | POLLHUP) && fds[1].revents == 0 && fds[2].revents == POLLNVAL);
+  CHECK(poll(NULL, 0, 20) == 0);
+}
+
+static void two_listeners_one_port(void) {
+  struct sockaddr_in address;
+  listener(&address);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int error = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 ? listen(fd, 1) : -1;
+  CHECK(error == -1 && errno == EADDRINUSE);
+}
+
+static void datagrams(void) {
+  int a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in to = loopback(0), from;
+  socklen_t size = sizeof to;
+  char buffer[16];
+  CHECK(bind(a, (struct sockaddr *)&to, sizeof to) == 0);
+  CHECK(getsockname(a, (struct sockaddr *)&to, &size) == 0);
+  CHECK(sendto(b, "ping", 4, 0, (struct sockaddr *)&to, sizeof to) == 4);
+  size = sizeof from;
+  CHECK(recvfrom(a, buffer, 16, 0, (struct sockaddr *)&from, &size) == 4 && from.sin_port != 0);
+  CHECK(sendto(a, "pong!", 5, 0, (struct sockaddr *)&from, sizeof from) == 5);
+  CHECK(poll(&(struct pollfd){b, POLLIN, 0}, 1, 2000) == 1);
+  CHECK(read(b, buffer, 16) == 5);
+  CHECK(recv(b, buffer, 16, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+}
+
+const struct test_case socket_cases[] = {
+    {.name = "addresses_before_binding", .run = addresses_before_binding},
+    {.name = "addresses_of_a_failed_connection", .run = addresses_of_a_failed_connection},
+    {.name = "nonblocking_connect", .run = nonblocking_connect},
+    {.name = "accept_gives_the_peer", .run = accept_gives_the_peer},
+    {.name = "accept_after_the_client_left", .run = accept_after_the_client_left},
+    {.name = "receive_flags", .run = receive_flags},
+    {.name = "receive_timeout", .run = receive_timeout},
+    {.name = "poll_after_a_full_receive", .run = poll_after_a_full_receive},
+    {.name = "much_data_then_close", .run = much_data_then_close},
+    {.name = "options", .run = options},
+    {.name = "poll_of_odd_sockets", .run = poll_of_odd_sockets},
+    {.name = "two_listeners_one_port", .run = two_listeners_one_port},
+    {.name = "datagrams", .run = datagrams},
+    {0},
+};
