@@ -1,0 +1,134 @@
+//! A non-blocking socket of the host whose readiness is exact.
+//!
+//! The event loop remembers readiness, and its memory can be wrong both ways: it says "ready" for a
+//! socket that was drained since, and it learns nothing new while a busy guest never waits. So the kernel
+//! is asked itself: always before "ready" is believed, and before "not ready" is believed for longer than
+//! [`BELIEVED`].
+
+use socket2::Socket;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// For how long a socket that had nothing is taken to still have nothing, unless the event loop says
+/// otherwise. A guest that polls without ever waiting sees new data this late at worst, and does not pay
+/// a system call for every idle socket of every poll.
+const BELIEVED: Duration = Duration::from_millis(1);
+
+/// How often loop and kernel may disagree before others get their turn.
+const MAX_DOUBTS: u32 = 4;
+
+/// A registered socket.
+pub(crate) struct HostSocket(AsyncFd<Socket>);
+
+/// Of one direction of a socket: when the kernel last said that nothing can be done.
+#[derive(Debug, Default)]
+pub(crate) struct LastRefusal(Option<Instant>);
+
+/// After an operation that succeeded: could the kernel do the same again at once?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// Nothing is known.
+    Maybe,
+    /// The operation was cut short, so that a next one would be refused.
+    No,
+}
+
+impl LastRefusal {
+    fn is_old(&self) -> bool {
+        self.0.is_none_or(|at| at.elapsed() >= BELIEVED)
+    }
+}
+
+fn is_refusal<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl HostSocket {
+    /// Must be called inside a tokio runtime. `socket` must be non-blocking.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for types that may change or close their descriptor; a `Socket` \
+                  does neither"
+    )]
+    pub(crate) fn register(socket: Socket, interest: Interest) -> io::Result<Self> {
+        AsyncFd::with_interest(socket, interest).map(Self)
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        self.0.get_ref()
+    }
+
+    /// Does it now, or fails with `WouldBlock`.
+    pub(crate) fn attempt<T>(
+        &self,
+        interest: Interest,
+        last: &mut LastRefusal,
+        mut operation: impl FnMut(&Socket) -> io::Result<(T, More)>,
+    ) -> io::Result<T> {
+        let mut outcome = None;
+        // The loop forgets that the socket was ready when the closure says `WouldBlock`. It takes care
+        // that news which arrived meanwhile is kept.
+        let _ = self.0.try_io(interest, |socket| {
+            let result = retry(&mut operation, socket);
+            let forget = is_refusal(&result) || matches!(result, Ok((_, More::No)));
+            outcome = Some(result);
+            if forget {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        let result = match outcome {
+            Some(result) => result,
+            None if last.is_old() => retry(&mut operation, self.socket()),
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let refused = is_refusal(&result) || matches!(result, Ok((_, More::No)));
+        last.0 = refused.then(Instant::now);
+        result.map(|(value, _)| value)
+    }
+
+    /// Resolves when the event loop has heard that sending may work again, after it was refused.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_write_ready(cx).map(|_| ())
+    }
+
+    /// Does it as soon as it can be done.
+    pub(crate) fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        last: &mut LastRefusal,
+        mut operation: impl FnMut(&Socket) -> io::Result<(T, More)>,
+    ) -> Poll<io::Result<T>> {
+        for _ in 0..MAX_DOUBTS {
+            let result = self.attempt(interest, last, &mut operation);
+            if !is_refusal(&result) {
+                return Poll::Ready(result);
+            }
+            // Either the loop remembers nothing, and will wake us; or it heard of something only now.
+            if interest.is_writable() {
+                ready!(self.0.poll_write_ready(cx))?.retain_ready();
+            } else {
+                ready!(self.0.poll_read_ready(cx))?.retain_ready();
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn retry<T>(
+    operation: &mut impl FnMut(&Socket) -> io::Result<T>,
+    socket: &Socket,
+) -> io::Result<T> {
+    loop {
+        match operation(socket) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

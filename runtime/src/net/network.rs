@@ -1,0 +1,146 @@
+//! The network of one instance: what all its sockets share.
+
+use super::budget::Budget;
+use super::drain::Draining;
+use super::events::{Denial, Event, EventSink};
+use super::listener::Listener;
+use super::names::Names;
+use super::ports::Ports;
+use super::publish::{NetError, Publication, Published};
+use super::sync::lock;
+use super::udp::Inbox;
+use crate::policy::{Outbound, Policy};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+
+/// The network of one instance.
+pub(crate) struct Network {
+    pub(crate) shared: Arc<Shared>,
+    published: Vec<Published>,
+}
+
+/// What every socket of an instance refers to.
+pub(crate) struct Shared {
+    pub(crate) tcp: Arc<Ports<Listener>>,
+    pub(crate) udp: Arc<Ports<Inbox>>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) draining: Draining,
+    /// Turns at the host's resolver, which keeps a thread busy for each.
+    pub(crate) lookups: Arc<Semaphore>,
+    publications: Vec<Arc<Publication>>,
+    outbound: Outbound,
+    names: Mutex<Names>,
+    events: EventSink,
+}
+
+/// Ports from here on are given out by systems; nobody publishes them on purpose.
+const FIRST_EPHEMERAL: u16 = 32768;
+
+/// Lookups of one instance at the same time.
+const LOOKUPS: usize = 8;
+
+impl Network {
+    /// Sets up what `policy` grants. Every published address is bound from now on, and listens when the
+    /// guest does.
+    pub(crate) fn bind(policy: &Policy, events: EventSink) -> Result<Self, NetError> {
+        let publications = policy
+            .ports
+            .iter()
+            .map(|map| Publication::bind(*map))
+            .collect::<Result<Vec<_>, _>>()?;
+        let published = publications
+            .iter()
+            .map(|publication| publication.published())
+            .collect();
+        let shared = Arc::new(Shared {
+            tcp: Ports::new(),
+            udp: Ports::new(),
+            budget: Budget::new(policy.limits.sockets),
+            draining: Draining::new(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            publications,
+            outbound: policy.outbound.clone(),
+            names: Mutex::default(),
+            events,
+        });
+        Ok(Self { shared, published })
+    }
+
+    /// The published ports with the addresses they really have.
+    pub(crate) fn published(&self) -> &[Published] {
+        &self.published
+    }
+
+    /// Counts the connections that still send what the guest wrote; it outlives the network.
+    pub(crate) fn draining(&self) -> Draining {
+        self.shared.draining.clone()
+    }
+}
+
+impl Shared {
+    /// The host addresses that a guest port is published at.
+    pub(crate) fn publications_of(&self, guest: u16) -> impl Iterator<Item = &Arc<Publication>> {
+        self.publications
+            .iter()
+            .filter(move |publication| publication.published().guest() == guest)
+    }
+
+    pub(crate) fn tell_listening(&self, address: SocketAddr, published: Vec<Published>) {
+        let expected = address.ip().is_unspecified() || address.port() < FIRST_EPHEMERAL;
+        if published.is_empty() && expected {
+            self.events.tell(Event::Unpublished {
+                port: address.port(),
+            });
+        }
+        for published in published {
+            self.events.tell(Event::Listening(published));
+        }
+    }
+
+    /// May the guest connect to `address`? If not, the denial is told.
+    pub(crate) fn may_connect(&self, address: SocketAddr) -> bool {
+        self.check(address, |address, name| Denial::Connect { address, name })
+    }
+
+    /// May the guest send a datagram to `address`? If not, the denial is told.
+    pub(crate) fn may_send(&self, address: SocketAddr) -> bool {
+        self.check(address, |address, name| Denial::Send { address, name })
+    }
+
+    /// May the guest get a datagram from `address`?
+    pub(crate) fn may_receive(&self, address: SocketAddr) -> bool {
+        let names = lock(&self.names);
+        self.outbound
+            .allows_connect(address.ip(), address.port(), names.of(address.ip()))
+    }
+
+    /// May the guest look up `name`? If not, the denial is told.
+    pub(crate) fn may_look_up(&self, name: &str) -> bool {
+        let allowed = self.outbound.allows_name(name);
+        if !allowed {
+            self.events.tell(Event::Denied(Denial::Lookup {
+                name: name.to_owned(),
+            }));
+        }
+        allowed
+    }
+
+    /// An allowed name has resolved.
+    pub(crate) fn remember(&self, name: &str, addresses: &[IpAddr]) {
+        lock(&self.names).remember(name, addresses);
+    }
+
+    fn check(&self, address: SocketAddr, denial: fn(SocketAddr, Option<String>) -> Denial) -> bool {
+        let names = lock(&self.names);
+        let (ip, port) = (address.ip().to_canonical(), address.port());
+        if self.outbound.allows_connect(ip, port, names.of(ip)) {
+            return true;
+        }
+        let name = names.of(ip).next().map(str::to_owned);
+        drop(names);
+        self.events
+            .tell(Event::Denied(denial(SocketAddr::new(ip, port), name)));
+        false
+    }
+}

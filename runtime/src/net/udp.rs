@@ -1,0 +1,344 @@
+//! A UDP socket of the guest: datagrams inside its own network, and to where the policy allows.
+
+use super::address::{Family, is_private, private_target};
+use super::bindings::network::ErrorCode;
+use super::budget::{Held, Permit};
+use super::error::code_of;
+use super::host_socket::{HostSocket, LastRefusal, More};
+use super::network::Shared;
+use super::options::{Effective, Options, Setting};
+use super::ports::Reservation;
+use super::sync::{WakerSlot, lock, no_waker};
+use rustix::buffer::spare_capacity;
+use rustix::net::RecvFlags;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use tokio::io::Interest;
+
+/// A UDP socket.
+pub(crate) struct UdpSocket {
+    shared: Arc<Shared>,
+    family: Family,
+    state: State,
+    /// The only peer, once connected.
+    remote: Option<SocketAddr>,
+    /// For what goes beyond the private network; made when that first happens.
+    host: Option<HostSide>,
+    options: Options,
+    _permit: Permit,
+}
+
+enum State {
+    Unbound,
+    Binding(Bound),
+    Bound(Bound),
+    /// Dropped by the guest.
+    Closed,
+}
+
+struct Bound {
+    port: Reservation<Inbox>,
+    inbox: Arc<Inbox>,
+}
+
+struct HostSide {
+    socket: HostSocket,
+    receiving: LastRefusal,
+    sending: LastRefusal,
+    /// The last datagram was refused for want of room.
+    full: bool,
+}
+
+/// Where datagrams for one port of the private network arrive.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<Arrived>);
+
+#[derive(Default)]
+struct Arrived {
+    queue: VecDeque<(Datagram, Held)>,
+    guest: WakerSlot,
+}
+
+/// A received datagram.
+pub(crate) struct Datagram {
+    pub(crate) data: Vec<u8>,
+    pub(crate) from: SocketAddr,
+}
+
+/// The most that fits IPv4's length field.
+const MAX_DATAGRAM: usize = 65_507;
+
+/// Datagrams kept for a socket that does not read; more are dropped, as networks do.
+const INBOX: usize = 256;
+
+impl UdpSocket {
+    pub(crate) fn new(shared: &Arc<Shared>, family: Family) -> Result<Self, ErrorCode> {
+        Ok(Self {
+            _permit: shared.budget.socket()?,
+            shared: Arc::clone(shared),
+            family,
+            state: State::Unbound,
+            remote: None,
+            host: None,
+            options: Options::default(),
+        })
+    }
+
+    pub(crate) fn start_bind(&mut self, address: SocketAddr) -> Result<(), ErrorCode> {
+        match self.state {
+            State::Unbound => {}
+            State::Binding(_) => return Err(ErrorCode::ConcurrencyConflict),
+            State::Bound(_) | State::Closed => return Err(ErrorCode::InvalidState),
+        }
+        if Family::of(address.ip()) != self.family {
+            return Err(ErrorCode::InvalidArgument);
+        }
+        if !is_private(address.ip()) {
+            return Err(ErrorCode::AddressNotBindable);
+        }
+        let (port, inbox) = (self.shared.udp.reserve(address)?, Arc::<Inbox>::default());
+        port.attach(&inbox);
+        self.state = State::Binding(Bound { port, inbox });
+        Ok(())
+    }
+
+    pub(crate) fn finish_bind(&mut self) -> Result<(), ErrorCode> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Binding(bound) => {
+                self.state = State::Bound(bound);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(ErrorCode::NotInProgress)
+            }
+        }
+    }
+
+    /// Sets or clears the only peer.
+    pub(crate) fn connect(&mut self, remote: Option<SocketAddr>) -> Result<(), ErrorCode> {
+        self.bound()?;
+        if let Some(remote) = remote {
+            self.check_remote(remote)?;
+            if !is_private(remote.ip()) && !self.shared.may_send(remote) {
+                return Err(ErrorCode::AccessDenied);
+            }
+        }
+        self.remote = remote;
+        Ok(())
+    }
+
+    /// Sends one datagram, or fails with `WouldBlock`.
+    pub(crate) fn send(&mut self, data: &[u8], to: Option<SocketAddr>) -> Result<(), ErrorCode> {
+        let to = match (self.remote, to) {
+            (Some(remote), None) => remote,
+            (Some(remote), Some(to)) if to != remote => return Err(ErrorCode::InvalidArgument),
+            (_, Some(to)) => to,
+            (None, None) => return Err(ErrorCode::InvalidArgument),
+        };
+        self.check_remote(to)?;
+        if data.len() > MAX_DATAGRAM {
+            return Err(ErrorCode::DatagramTooLarge);
+        }
+        if is_private(to.ip()) {
+            return self.send_inside(data, to);
+        }
+        if !self.shared.may_send(to) {
+            return Err(ErrorCode::AccessDenied);
+        }
+        let host = match &mut self.host {
+            Some(host) => host,
+            none => {
+                none.insert(HostSide::open(self.family, &self.options).map_err(|e| code_of(&e))?)
+            }
+        };
+        let sent = host.send(data, to);
+        // Answers can come from now on: whoever waits has to look at the host's socket too.
+        if let State::Bound(bound) = &self.state {
+            lock(&bound.inbox.0).guest.wake();
+        }
+        sent.map_err(|e| code_of(&e))
+    }
+
+    fn send_inside(&self, data: &[u8], to: SocketAddr) -> Result<(), ErrorCode> {
+        let own = self.bound()?.port.address();
+        let target = SocketAddr::new(private_target(to.ip()), to.port());
+        let from = match own.ip().is_unspecified() {
+            true => SocketAddr::new(Family::of(target.ip()).loopback(), own.port()),
+            false => own,
+        };
+        // Nobody there, or too many waiting: lost, as on any network.
+        if let (Some(inbox), Some(held)) = (
+            self.shared.udp.find(target),
+            self.shared.budget.hold(data.len()),
+        ) {
+            inbox.put(
+                Datagram {
+                    data: data.to_vec(),
+                    from,
+                },
+                held,
+            );
+        }
+        Ok(())
+    }
+
+    /// The next datagram, from the peer alone if there is one.
+    pub(crate) fn receive(&mut self) -> Result<Option<Datagram>, ErrorCode> {
+        self.bound()?;
+        if self.poll_receivable(&mut no_waker()).is_pending() {
+            return Ok(None);
+        }
+        let arrived = lock(&self.bound()?.inbox.0).queue.pop_front();
+        let datagram = arrived.map(|(datagram, _)| datagram);
+        Ok(datagram.map(|Datagram { data, from }| Datagram {
+            data,
+            from: self.family.present(from),
+        }))
+    }
+
+    /// Resolves when [`Self::receive`] has an answer.
+    pub(crate) fn poll_receivable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Bound(bound) = &self.state else {
+            return Poll::Ready(());
+        };
+        let mut arrived = lock(&bound.inbox.0);
+        if let Some(remote) = self.remote {
+            let remote = SocketAddr::new(private_target(remote.ip()), remote.port());
+            arrived
+                .queue
+                .retain(|(datagram, _)| datagram.from == remote);
+        }
+        if !arrived.queue.is_empty() {
+            return Poll::Ready(());
+        }
+        if let Some(host) = &mut self.host {
+            while let Poll::Ready(received) = host.poll_receive(cx) {
+                // Failures are those of earlier sends, such as a port that nobody has.
+                let Ok(datagram) = received else { continue };
+                let from = SocketAddr::new(datagram.from.ip().to_canonical(), datagram.from.port());
+                let wanted = match self.remote {
+                    Some(remote) => {
+                        from == SocketAddr::new(remote.ip().to_canonical(), remote.port())
+                    }
+                    None => self.shared.may_receive(from),
+                };
+                if let (true, Some(held)) = (wanted, self.shared.budget.hold(datagram.data.len())) {
+                    arrived.queue.push_back((datagram, held));
+                    return Poll::Ready(());
+                }
+            }
+        }
+        arrived.guest.register(cx);
+        Poll::Pending
+    }
+
+    /// Resolves when [`Self::send`] will not block.
+    pub(crate) fn poll_sendable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.host {
+            Some(host) if host.full => host.socket.poll_writable(cx).map(|()| host.full = false),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    pub(crate) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
+        Ok(self.bound()?.port.address())
+    }
+
+    pub(crate) fn remote_address(&self) -> Result<SocketAddr, ErrorCode> {
+        self.remote.ok_or(ErrorCode::InvalidState)
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
+    pub(crate) fn set(&mut self, setting: Setting) -> Result<(), ErrorCode> {
+        self.options
+            .set(setting, self.host.as_ref().map(|host| host.socket.socket()))
+    }
+
+    pub(crate) fn options(&self) -> Effective<'_> {
+        let socket = self.host.as_ref().map(|host| host.socket.socket());
+        Effective {
+            options: &self.options,
+            socket,
+        }
+    }
+
+    /// The guest has dropped the socket. Its pollables may live on.
+    pub(crate) fn close(&mut self) {
+        self.state = State::Closed;
+        self.host = None;
+    }
+
+    fn bound(&self) -> Result<&Bound, ErrorCode> {
+        match &self.state {
+            State::Bound(bound) => Ok(bound),
+            _ => Err(ErrorCode::InvalidState),
+        }
+    }
+
+    fn check_remote(&self, remote: SocketAddr) -> Result<(), ErrorCode> {
+        // IPv4 in IPv6 would need a second socket of the host, and the standard refuses it anyway.
+        let mapped = remote.is_ipv6() && remote.ip().to_canonical().is_ipv4();
+        let outside = !is_private(remote.ip());
+        match Family::of(remote.ip()) == self.family && remote.port() != 0 && !(mapped && outside) {
+            true => Ok(()),
+            false => Err(ErrorCode::InvalidArgument),
+        }
+    }
+}
+
+impl Inbox {
+    fn put(&self, datagram: Datagram, held: Held) {
+        let mut arrived = lock(&self.0);
+        if arrived.queue.len() < INBOX {
+            arrived.queue.push_back((datagram, held));
+            arrived.guest.wake();
+        }
+    }
+}
+
+impl HostSide {
+    fn open(family: Family, options: &Options) -> io::Result<Self> {
+        let any = SocketAddr::new(family.unspecified(), 0);
+        let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        options.apply(&socket);
+        socket.bind(&any.into())?;
+        Ok(Self {
+            socket: HostSocket::register(socket, Interest::READABLE | Interest::WRITABLE)?,
+            receiving: LastRefusal::default(),
+            sending: LastRefusal::default(),
+            full: false,
+        })
+    }
+
+    fn send(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        let sent = self
+            .socket
+            .attempt(Interest::WRITABLE, &mut self.sending, |socket| {
+                Ok((socket.send_to(data, &to.into())?, More::Maybe))
+            });
+        self.full = matches!(&sent, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        sent.map(|_| ())
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram>> {
+        self.socket
+            .poll(cx, Interest::READABLE, &mut self.receiving, |socket| {
+                let mut data = Vec::with_capacity(MAX_DATAGRAM);
+                let (_, _, from) =
+                    rustix::net::recvfrom(socket, spare_capacity(&mut data), RecvFlags::empty())?;
+                let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+                let from = from.ok_or(rustix::io::Errno::AFNOSUPPORT)?;
+                data.shrink_to_fit();
+                Ok((Datagram { data, from }, More::Maybe))
+            })
+    }
+}
