@@ -44,7 +44,7 @@ class Result(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.seen = []
-        self.log.write(start=self.names[id(test)])
+        self.log.write(start=test.conformance_name)
         # Where a case hangs, the stacks of all threads go to stderr shortly before the runner ends the instance.
         faulthandler.dump_traceback_later(self.limit, exit=False)
 
@@ -52,12 +52,12 @@ class Result(unittest.TestResult):
         super().stopTest(test)
         faulthandler.cancel_dump_traceback_later()
         outcome, detail = max(self.seen, key=lambda seen: self.RANK.index(seen[0]), default=("passed", ""))
-        self.log.write(case=self.names[id(test)], outcome=outcome, detail=detail)
+        self.log.write(case=test.conformance_name, outcome=outcome, detail=detail)
 
     def note(self, test, outcome, detail=""):
         owner = getattr(test, "test_case", test)  # a subtest belongs to its case
-        if id(owner) in self.names:
-            if test is not owner:
+        if hasattr(owner, "conformance_name"):
+            if test is not owner and outcome != "skipped":
                 detail = f"{test._subDescription()}\n{detail}"
             self.seen.append((outcome, detail[-DETAIL:]))
         else:
@@ -71,7 +71,7 @@ class Result(unittest.TestResult):
             return
         # Its cases do not run at all: what happened to the fixture happened to each of them.
         owner = f"{owner}.".removeprefix(f"{self.module_name}.")
-        for name in self.names.values():
+        for name in self.names:
             if name.startswith(owner):
                 self.log.write(case=name, outcome=outcome, detail=detail)
 
@@ -125,14 +125,15 @@ def prepare_support():
     return support
 
 
-def named_cases(suite, module_name):
-    """Each case with a name of its own: its id without the module, numbered where that is taken."""
-    names, taken = {}, {}
+def name_cases(suite, module_name):
+    """Gives each case a name of its own: its id without the module, numbered where that is taken."""
+    taken = {}
     for test in flatten(suite):
         name = test.id().removeprefix(f"{module_name}.")
         taken[name] = taken.get(name, 0) + 1
-        names[id(test)] = name if taken[name] == 1 else f"{name} #{taken[name]}"
-    return names
+        # On the case itself: a table by id() would also know later objects at a freed case's address.
+        test.conformance_name = name if taken[name] == 1 else f"{name} #{taken[name]}"
+    return [test.conformance_name for test in flatten(suite)]
 
 
 def flatten(suite):
@@ -169,16 +170,16 @@ def main():
     except Exception:
         log.write(case="<import>", outcome="error", detail=traceback.format_exc()[-DETAIL:])
         return
-    names = named_cases(suite, module_name)
+    names = name_cases(suite, module_name)
     leave_out = set(plan["leave_out"])
     classes = tuple(pattern[:-1] for pattern in leave_out if pattern.endswith(".*"))
 
     def wanted(test):
-        name = names[id(test)]
+        name = test.conformance_name
         return name not in leave_out and not name.startswith(classes) and name in (plan["only"] or (name,))
 
     keep(suite, wanted)
-    log.write(cases=list(names.values()))
+    log.write(cases=names)
     suite.run(Result(log, module_name, names, plan["limit"]))
     support.gc_collect()
     log.write(end=True)
