@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Builds the guest: CPython for wasm32-wasip2 as one component, and its standard library.
+
+One command, from the pinned inputs of inputs.toml to the files in guests/artifacts. Needs Python 3.11, a C compiler,
+make, patch, node with npm, pip, apt's downloader and cargo.
+"""
+
+import argparse
+import inspect
+from pathlib import Path
+
+from recipe import artifacts, inputs, interpreter, libraries, stdlib, toolchain
+from recipe.work import GUESTS, RECIPE, Work, digest
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    work = Work(arguments.work, arguments.jobs)
+    pins = inputs.load()
+    print("inputs")
+    unpacked = {name: prepare(work, pin, arguments.inputs or work.root / "inputs") for name, pin in pins.items()}
+
+    print("toolchain and libraries")
+    tools = digest(*(pins[name].sha256 for name in ("ziglang", "wasi-libc", "compiler-rt")), code(toolchain), str(work.root))
+    work.step("toolchain", tools, lambda: toolchain.install(work, *(unpacked[n] for n in ("ziglang", "wasi-libc", "compiler-rt"))))
+    built = digest(tools, code(libraries), *(pins[name].sha256 for name in ("zlib", "bzip2", "xz", "zstd", "sqlite")))
+    for name, install in {
+        "zlib": libraries.install_zlib, "bzip2": libraries.install_bzip2, "xz": libraries.install_xz,
+        "zstd": libraries.install_zstd, "sqlite": libraries.install_sqlite,
+    }.items():
+        work.step(name, built, lambda: install(work, unpacked[name]))
+
+    print("interpreter")
+    source = unpacked["cpython"]
+    work.step("native", digest(pins["cpython"].sha256, *patches(), code(interpreter.build_native)), lambda: interpreter.build_native(work, source))
+    configured = digest(built, pins["cpython"].sha256, *patches(), RECIPE / "config.site", code(interpreter.configure),
+                        *(RECIPE / part / "link.toml" for part in interpreter.GLUE), *(RECIPE / "libc").glob("posix.h"))
+    work.step("configure", configured, lambda: interpreter.configure(work, source))
+    compiled = digest(configured, RECIPE / "Setup.local", code(interpreter.compile_objects))
+    work.step("objects", compiled, lambda: interpreter.compile_objects(work))
+    core, optimised, component = (work.out / name for name in ("core.wasm", "core.opt.wasm", "python.wasm"))
+    glue = sorted(file for part in ("entry", *interpreter.GLUE) for file in (RECIPE / part).glob("*.*"))
+    linked = digest(compiled, *glue, code(interpreter.compile_glue), code(interpreter.link))
+    work.step("link", linked, lambda: interpreter.link(work, interpreter.compile_glue(work, source), core))
+    shrunk = digest(linked, pins["binaryen"].sha256, code(interpreter.optimise))
+    work.step("wasm-opt", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
+    encoder = sorted((GUESTS / "componentize").glob("**/*.rs")) + [GUESTS / "componentize/Cargo.lock"]
+    encoded = digest(shrunk, *encoder, *sorted((RECIPE / "wit").glob("**/*.wit")))
+    work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component))
+
+    print("standard library")
+    tree = work.out / "stdlib"
+    laid = digest(compiled, pins["tzdata"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
+    work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], tree))
+
+    print("artefacts")
+    artifacts.write(work, pins, unpacked, component, tree, arguments.output)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder to build in; kept for the next run")
+    parser.add_argument("--inputs", type=Path, metavar="DIR", help="folder with downloaded inputs (default: WORK/inputs)")
+    parser.add_argument("--output", type=Path, default=GUESTS / "artifacts", metavar="DIR", help="where the artefacts go")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="commands at once")
+    return parser.parse_args()
+
+
+def prepare(work: Work, pin: inputs.Input, store: Path) -> Path:
+    """The unpacked and, for CPython, patched input."""
+    target = work.sources / pin.name
+    archive = inputs.obtain(pin, store)
+
+    def unpack() -> None:
+        inputs.unpack(pin, archive, target)
+        if pin.name == "cpython":
+            interpreter.patch_source(work, target)
+
+    work.step(f"unpack-{pin.name}", digest(pin.sha256, *(patches() if pin.name == "cpython" else [])), unpack)
+    return target
+
+
+def patches() -> list:
+    return sorted((RECIPE / "patches").glob("*.patch"))
+
+
+def code(part) -> str:
+    """The text of the module or function that does a step, to redo the step when it changes."""
+    return inspect.getsource(part)
+
+
+if __name__ == "__main__":
+    main()

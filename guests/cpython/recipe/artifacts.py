@@ -1,0 +1,81 @@
+"""What is checked in: the component, the standard library, their licences and guest.json."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from .inputs import INPUTS_FILE, Input
+from .layers import archive, tree
+from .stdlib import MOUNTED_AT
+from .work import CPYTHON_VERSION, GUESTS, RECIPE, Work, sha256_of
+
+ENCODER = GUESTS / "componentize"
+# Where a package's runtime layer holds the interpreter.
+RUNTIME_AT = "/usr/local/lib/pywasm"
+# Everything that, when changed, makes another guest.
+RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "entry/*", "threads/*.*", "libc/*.*",
+                "lib/*.py", "wit/**/*.wit")
+
+
+def componentize(work: Work, core: Path, component: Path) -> None:
+    encoder(work, "component", core, RECIPE / "wit", "python", component)
+
+
+def encoder(work: Work, *arguments) -> None:
+    command = ["cargo", "run", "--quiet", "--release", "--locked", "--manifest-path", ENCODER / "Cargo.toml", "--"]
+    work.run("componentize.log", [*command, *arguments], ENCODER, {"CARGO_TARGET_DIR": str(work.root / "cargo")})
+
+
+def write(work: Work, pins: dict, unpacked: dict, component: Path, library: Path, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    layers = {
+        "runtime.tar": (RUNTIME_AT, {component.name: component}),
+        "stdlib.tar": (MOUNTED_AT, tree(library)),
+    }
+    artefacts = []
+    for name, (mounted_at, content) in layers.items():
+        tar, compressed = work.out / name, output / f"{name}.zst"
+        archive(content, mounted_at, tar)
+        encoder(work, "compress", tar, compressed)
+        artefacts.append({
+            "name": compressed.name,
+            "sha256": sha256_of(compressed), "size": compressed.stat().st_size,
+            "unpacked_sha256": sha256_of(tar), "unpacked_size": tar.stat().st_size,
+        })
+        print(f"  {compressed.name}: {compressed.stat().st_size:,} bytes")
+    copy_licences(pins, unpacked, output / "LICENSES")
+    manifest = {
+        "python": CPYTHON_VERSION,
+        "target": "wasm32-wasip2",
+        "artifacts": artefacts,
+        "builtin_modules": builtin_modules(work),
+        "inputs": [
+            {"name": pin.name, "version": pin.version, "sha256": pin.sha256, "licence": pin.licence, "purpose": pin.purpose}
+            for pin in pins.values()
+        ],
+        "recipe": {file.relative_to(GUESTS).as_posix(): sha256_of(file) for file in recipe_files()},
+    }
+    (output / "guest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def recipe_files() -> list:
+    """The files of ours that decide the artefacts' bytes."""
+    ours = {file for part in RECIPE_PARTS for file in RECIPE.glob(part) if file.is_file()}
+    encoder_files = [ENCODER / "Cargo.toml", ENCODER / "Cargo.lock", *(ENCODER / "src").glob("*.rs")]
+    return sorted([INPUTS_FILE, *ours, *encoder_files])
+
+
+def builtin_modules(work: Work) -> list:
+    table = (work.build / "cpython/Modules/config.c").read_text()
+    return sorted(re.findall(r'^\s*\{"(\w+)",', table, re.MULTILINE))
+
+
+def copy_licences(pins: dict, unpacked: dict, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for pin in pins.values():
+        for name in pin.redistributed:
+            target = folder / pin.name / name.rsplit("/", 1)[-1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(unpacked[pin.name] / name, target)
+            target.chmod(0o644)

@@ -1,0 +1,130 @@
+"""The pinned inputs: fetched with the registries' ordinary clients, checked by sha256, unpacked."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .work import RECIPE, sha256_of
+
+INPUTS_FILE = RECIPE / "inputs.toml"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One entry of inputs.toml."""
+
+    name: str
+    version: str
+    kind: str
+    path: str
+    sha256: str
+    licence: str
+    purpose: str
+    redistributed: list
+
+    @property
+    def filename(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+def load() -> dict:
+    """All inputs by name."""
+    entries = tomllib.loads(INPUTS_FILE.read_text())["input"]
+    return {entry["name"]: Input(**entry) for entry in entries}
+
+
+def obtain(item: Input, store: Path) -> Path:
+    """The verified file of an input, downloaded into `store` unless it is already there."""
+    store.mkdir(parents=True, exist_ok=True)
+    target = store / item.filename
+    if not target.exists():
+        print(f"  fetching {item.filename}", flush=True)
+        FETCHERS[item.kind](item, target)
+    found = sha256_of(target)
+    if found != item.sha256:
+        raise SystemExit(
+            f"{target} has sha256 {found} but inputs.toml says {item.sha256}: delete the file to fetch it again, "
+            "or change the pin after looking at what changed"
+        )
+    return target
+
+
+def unpack(item: Input, archive: Path, target: Path) -> None:
+    """Unpacks an input into `target`; a source tarball's single top folder is dropped."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(target)
+    elif archive.suffix == ".deb":
+        with tarfile.open(fileobj=io.BytesIO(deb_data(archive))) as data:
+            data.extractall(target, filter="tar")
+    else:
+        with tarfile.open(archive) as source:
+            for member in source:
+                member.name = member.name.partition("/")[2]
+                if member.islnk():
+                    member.linkname = member.linkname.partition("/")[2]
+                if member.name:
+                    source.extract(member, target, filter="tar")
+
+
+def deb_data(archive: Path) -> bytes:
+    """The data.tar.* member of a Debian package (an `ar` archive)."""
+    content = archive.read_bytes()
+    position = len(b"!<arch>\n")
+    while position < len(content):
+        header = content[position:position + 60]
+        size = int(header[48:58])
+        if header[:16].startswith(b"data.tar"):
+            return content[position + 60:position + 60 + size]
+        position += 60 + size + size % 2
+    raise SystemExit(f"{archive} holds no data.tar: is it a Debian package?")
+
+
+def fetch_debian(item: Input, target: Path) -> None:
+    """apt's own downloader, so apt's mirror, proxy and certificate settings hold."""
+    mirror = os.environ.get("PYWASM_DEBIAN_MIRROR") or apt_mirror()
+    address = f"{mirror.rstrip('/')}/{item.path}"
+    client(["/usr/lib/apt/apt-helper", "download-file", address, str(target), f"SHA256:{item.sha256}"], target.parent)
+
+
+def apt_mirror() -> str:
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)"], check=True, text=True, stdout=subprocess.PIPE,
+    ).stdout
+    for line in listed.splitlines():
+        origin, _, address = line.partition(" ")
+        if origin == "Debian" and address.rstrip("/").endswith("/debian"):
+            return address
+    raise SystemExit("apt lists no Debian mirror: set PYWASM_DEBIAN_MIRROR to the base address of one (the folder above pool/)")
+
+
+def fetch_pypi(item: Input, target: Path) -> None:
+    requirements = target.with_name(target.name + ".requirements")
+    requirements.write_text(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n")
+    platform = item.filename.removesuffix(".whl").rsplit("-", 1)[-1].split(".")[0]
+    client(
+        [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:",
+         "--platform", platform, "--dest", str(target.parent), "--requirement", str(requirements)], target.parent)
+    requirements.unlink()
+
+
+def fetch_npm(item: Input, target: Path) -> None:
+    client(["npm", "pack", f"{item.name}@{item.version}", "--pack-destination", str(target.parent)], target.parent)
+
+
+def client(command: list, cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stdout}")
+
+
+FETCHERS = {"debian-pool": fetch_debian, "pypi": fetch_pypi, "npm": fetch_npm}

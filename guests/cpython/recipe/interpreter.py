@@ -1,0 +1,120 @@
+"""CPython: a native one to build with, the guest's objects, and the link into one core module."""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+from .toolchain import OPTIMISE, TARGET, compile_all
+from .work import RECIPE, Work
+
+WASM_FEATURES = [f"--enable-{feature}" for feature in (
+    "bulk-memory", "bulk-memory-opt", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "multivalue",
+    "reference-types", "call-indirect-overlong", "extended-const",
+)]
+# The libraries configure finds by pkg-config elsewhere; here they lie in the sysroot.
+LIBRARIES = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma", "LIBSQLITE3": "-lsqlite3", "LIBZSTD": "-lzstd"}
+# Our own C beside the entry: folders with a link.toml.
+GLUE = ("threads", "libc")
+STACK_BYTES = 16 << 20
+INITIAL_MEMORY_BYTES = 40 << 20
+
+
+def patch_source(work: Work, source: Path) -> None:
+    for patch in sorted((RECIPE / "patches").glob("*.patch")):
+        work.run("patch.log", ["patch", "--batch", "--forward", "-p1", "-i", patch], source)
+
+
+def build_native(work: Work, source: Path) -> None:
+    """The interpreter that freezes modules, compiles bytecode and runs CPython's build scripts."""
+    build = work.build / "native"
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir()
+    work.run("native.log", [source / "configure", "-q", "--without-ensurepip", "--disable-test-modules"], build, {"OPT": "-O1"})
+    work.run("native.log", ["make", f"-j{work.jobs}", "python", "sharedmods"], build)
+
+
+def native_python(work: Work) -> Path:
+    return work.build / "native/python"
+
+
+def configure(work: Work, source: Path) -> None:
+    build = work.build / "cpython"
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir()
+    needs = glue_needs()
+    install_headers(work)
+    site = build / "config.site"
+    brought = sorted({name for need in needs for name in need.get("functions", [])})
+    site.write_text((RECIPE / "config.site").read_text() + "".join(f"ac_cv_func_{name}=yes\n" for name in brought))
+    settings = {
+        "CONFIG_SITE": str(site),
+        "CPPFLAGS": " ".join(f"-include {need['header']}" for need in needs if "header" in need),
+        "CC": "wasm-cc", "AR": "wasm-ar", "RANLIB": "wasm-ranlib", "READELF": ":",
+        "PKG_CONFIG": "/bin/false",
+        "OPT": " ".join(["-Wall", *OPTIMISE]),
+    }
+    for name, link in LIBRARIES.items():
+        settings |= {f"{name}_CFLAGS": " ", f"{name}_LIBS": link}
+    # A relative path to the source, so that no absolute one reaches the build's files.
+    relative = Path("../..") / source.relative_to(work.root)
+    work.run("configure.log", [
+        relative / "configure", "-q", "--host=wasm32-unknown-wasip2", "--build=x86_64-pc-linux-gnu",
+        f"--with-build-python={native_python(work)}", "--prefix=/usr/local", "--disable-test-modules", "--without-ensurepip",
+        "--enable-ipv6", "--with-pymalloc", "--without-readline", "--disable-shared",
+    ], build, settings)
+
+
+def compile_objects(work: Work) -> None:
+    build = work.build / "cpython"
+    shutil.copyfile(RECIPE / "Setup.local", build / "Modules/Setup.local")
+    # The eval loop's giant function comes out faster when link-time inlining leaves it alone.
+    work.run("make.log", ["make", f"-j{work.jobs}", "libpython3.14.a", "CFLAGS_CEVAL=-fno-lto"], build)
+    work.run("make.log", ["make", "pybuilddir.txt", "CFLAGS_CEVAL=-fno-lto"], build)
+
+
+def glue_needs() -> list:
+    """What our C says about itself in link.toml: its sources, the header it adds to libc's, what it needs of the link."""
+    files = [RECIPE / part / "link.toml" for part in GLUE]
+    return [{"folder": file.parent, **tomllib.loads(file.read_text())} for file in files]
+
+
+def install_headers(work: Work) -> None:
+    for need in glue_needs():
+        if "header" in need:
+            shutil.copy(need["folder"] / need["header"], work.sysroot / "include" / TARGET)
+
+
+def compile_glue(work: Work, source: Path) -> list:
+    """Our own C: the entry, the thread library, the missing parts of libc."""
+    build = work.build / "cpython"
+    sources = [need["folder"] / name for need in glue_needs() for name in need["sources"] + need.get("cpython_sources", [])]
+    sources += sorted((RECIPE / "entry").glob("*.c"))
+    flags = [*OPTIMISE, "-Wall", "-Wextra", "-Werror", "-DPy_BUILD_CORE", f"-I{build}", f"-I{source}/Include",
+             f"-I{source}/Include/internal", f"-I{RECIPE}/threads", f"-ffile-prefix-map={RECIPE}=guests/cpython"]
+    return compile_all(work, "glue.log", sources, work.build / "glue", flags)
+
+
+def link(work: Work, glue: list, core: Path) -> None:
+    """One static core module with our entry instead of libc's."""
+    build = work.build / "cpython"
+    objects, modules, system = (
+        work.capture(["make", "-s", f"--eval=show-{name}:;@echo $({name})", f"show-{name}"], build).split()
+        for name in ("LIBRARY_OBJS", "MODLIBS", "LIBS")
+    )
+    wraps = [symbol for need in glue_needs() for symbol in need.get("wraps", [])]
+    flags = [flag for need in glue_needs() for flag in need.get("link_flags", [])]
+    libraries = list(dict.fromkeys(modules))  # each HACL* archive is named once per module that uses it
+    work.run("link.log", [
+        "wasm-cc", "-O2", "-flto", "-nostartfiles", "-Wl,--no-entry", *flags, "-Wl,--stack-first",
+        f"-Wl,-z,stack-size={STACK_BYTES}", f"-Wl,--initial-memory={INITIAL_MEMORY_BYTES}",
+        *(f"-Wl,--wrap={symbol}" for symbol in wraps),
+        "-o", core, *glue, *objects, *libraries, *system, "-lwasi-emulated-mman", "-lm",
+    ], build)
+
+
+def optimise(work: Work, binaryen: Path, core: Path, optimised: Path) -> None:
+    """wasm-opt's own inliner would undo what keeping the eval loop apart gains."""
+    work.run("wasm-opt.log", [
+        "node", binaryen / "bin/wasm-opt", "-O3", "--skip-pass=inlining-optimizing", "--strip-debug", *WASM_FEATURES,
+        core, "-o", optimised,
+    ], work.build)
