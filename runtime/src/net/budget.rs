@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn bytes_leave_in_the_order_they_came() {
         let mut buffer = Budget::new(0).buffer(100);
-        let mut expected = VecDeque::new();
+        let mut expected = VecDeque::<u8>::new();
         for round in 0..50u8 {
             let some: Vec<u8> = (0..round % 7 + 1)
                 .map(|i| round.wrapping_mul(7).wrapping_add(i))

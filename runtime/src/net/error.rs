@@ -46,11 +46,14 @@ impl From<ResourceTableError> for SocketError {
 
 /// The code that stands for a system error of the host.
 pub(crate) fn code_of(error: &io::Error) -> ErrorCode {
+    // Our own refusals have no number.
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return ErrorCode::WouldBlock;
+    }
     let Some(errno) = Errno::from_io_error(error) else {
         return ErrorCode::Unknown;
     };
     match errno {
-        Errno::AGAIN | Errno::INTR => ErrorCode::WouldBlock,
         Errno::ACCESS | Errno::PERM => ErrorCode::AccessDenied,
         Errno::ADDRINUSE => ErrorCode::AddressInUse,
         Errno::ADDRNOTAVAIL => ErrorCode::AddressNotBindable,

@@ -41,6 +41,8 @@ mod stream;
 mod sync;
 mod tcp;
 mod tcp_host;
+#[cfg(test)]
+mod tests;
 mod udp;
 mod udp_host;
 mod watch;
