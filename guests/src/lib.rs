@@ -1,1 +1,114 @@
-//! (in the making)
+//! The built guest: CPython as a WebAssembly component, and its standard library.
+//!
+//! `guests/cpython` is the recipe; what it built lies in `guests/artifacts`, checked in, so that
+//! building pywasm needs no C toolchain. [`layers`] hands the two out in the form in which packages
+//! carry them: tar archives compressed with zstd, named by digest.
+
+mod manifest;
+
+pub use manifest::{Artifact, Input, Manifest};
+
+/// The version of the Python inside.
+pub const PYTHON_VERSION: &str = "3.14.7";
+
+const MANIFEST: &str = include_str!("../artifacts/guest.json");
+
+/// Which part of the guest a layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The interpreter: one component at `usr/local/lib/pywasm/python.wasm`.
+    Runtime,
+    /// The standard library below `usr/local/lib/python3.14`.
+    Stdlib,
+}
+
+/// One part of the guest as a compressed tar archive.
+#[derive(Debug, Clone)]
+pub struct GuestLayer {
+    /// Which part.
+    pub part: Part,
+    /// The guest's folder that holds everything in it.
+    pub mount: &'static str,
+    /// The archive: tar compressed with zstd.
+    pub tar_zst: &'static [u8],
+    /// SHA-256 of `tar_zst`, lower-case hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the uncompressed tar, lower-case hexadecimal.
+    pub diff_sha256: String,
+    /// Size of the uncompressed tar in bytes.
+    pub diff_size: u64,
+}
+
+/// The interpreter and the standard library, in this order.
+pub fn layers() -> [GuestLayer; 2] {
+    let manifest = manifest();
+    let layer = |part, mount, artifact: Artifact, tar_zst| GuestLayer {
+        part,
+        mount,
+        tar_zst,
+        sha256: artifact.sha256,
+        diff_sha256: artifact.unpacked_sha256,
+        diff_size: artifact.unpacked_size,
+    };
+    let artifact = |name| manifest.artifact(name).cloned().expect("the manifest lists its artefacts");
+    [
+        layer(
+            Part::Runtime,
+            "/usr/local/lib/pywasm",
+            artifact("runtime.tar.zst"),
+            include_bytes!("../artifacts/runtime.tar.zst"),
+        ),
+        layer(
+            Part::Stdlib,
+            "/usr/local/lib/python3.14",
+            artifact("stdlib.tar.zst"),
+            include_bytes!("../artifacts/stdlib.tar.zst"),
+        ),
+    ]
+}
+
+/// Digests, inputs and licences of the guest, as the recipe recorded them.
+pub fn manifest() -> Manifest {
+    serde_json::from_str(MANIFEST).expect("the recipe wrote the manifest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+    use std::io::Read;
+
+    fn sha256(bytes: &[u8]) -> String {
+        hex::encode(Sha256::digest(bytes))
+    }
+
+    #[test]
+    fn the_artefacts_are_the_recorded_ones() {
+        let manifest = manifest();
+        assert_eq!(manifest.python, PYTHON_VERSION);
+        for layer in layers() {
+            assert_eq!(sha256(layer.tar_zst), layer.sha256, "{:?}", layer.part);
+            let mut tar = Vec::new();
+            let decoder = zstd::Decoder::new(layer.tar_zst);
+            decoder.expect("zstd").read_to_end(&mut tar).expect("zstd");
+            assert_eq!(sha256(&tar), layer.diff_sha256, "{:?}", layer.part);
+            assert_eq!(tar.len() as u64, layer.diff_size);
+        }
+    }
+
+    /// A change of the recipe or of an input without a new build would leave the record untrue.
+    #[test]
+    fn the_recipe_is_the_recorded_one() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manifest = manifest();
+        assert!(!manifest.recipe.is_empty());
+        for (path, recorded) in &manifest.recipe {
+            let bytes = std::fs::read(folder.join(path)).expect(path);
+            assert_eq!(&sha256(&bytes), recorded, "{path} changed: run guests/cpython/build.py");
+        }
+        let pins = std::fs::read_to_string(folder.join("cpython/inputs.toml")).expect("the pins");
+        for input in &manifest.inputs {
+            assert!(pins.contains(&input.sha256), "{} is pinned", input.name);
+        }
+    }
+}

@@ -1,3 +1,32 @@
 //! Run Python in a WebAssembly sandbox.
+//!
+//! A [`Package`] *asks*, a [`Policy`](policy::Policy) *grants*, and an [`Instance`] reaches nothing
+//! else:
+//!
+//! 1. [`Cache::open`]: the private folder for compiled code and unpacked layers;
+//! 2. [`Runtime::new`]: the engine, one per process;
+//! 3. [`Runtime::load`]: a package made ready, an [`App`];
+//! 4. [`App::start`]: an [`Instance`] under a policy; [`Instance::wait`] gives its [`Exit`].
+//!
+//! `examples/embed.rs` of this crate does all four.
 
+mod app;
+mod cache;
+mod command;
+mod engine;
+mod exit;
+mod host;
+mod instance;
+pub mod net;
 pub mod policy;
+mod scratch;
+mod stdio;
+
+pub use app::{App, LoadError};
+pub use cache::{Cache, CacheError};
+pub use command::{Command, CommandError};
+pub use engine::{Interruption, Progress, Runtime};
+pub use exit::{Exit, Limit};
+pub use instance::{Instance, StartError, Stop};
+pub use pywasm_format::{AppConfig, Digest, GuestPath, Package, ReadError, ReadLimits};
+pub use stdio::{Captured, Stdio};

@@ -1,1 +1,16 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary, real sockets on loopback.
+//!
+//! Tests whose names start with `registry_` fetch packages from the configured package index; all
+//! others reach nothing but loopback.
+
+mod support;
+
+mod apps;
+mod cli;
+mod docs;
+mod embed;
+mod files;
+mod layering;
+mod limits;
+mod network;
+mod python;

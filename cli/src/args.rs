@@ -1,0 +1,237 @@
+//! The command line as it is written. What the values mean is decided in `commands`.
+
+use crate::units::{ByteSize, Span};
+use clap::{Args, Parser, Subcommand};
+use pywasm::policy::{OutboundRule, PortMap};
+use std::path::PathBuf;
+
+/// Run Python apps in a WebAssembly sandbox, the way people run containers.
+///
+/// An app reaches only the files, ports, hosts, environment, memory and time it is given.
+#[derive(Debug, Parser)]
+#[command(name = "pywasm", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a package, a project folder or a Python file
+    Run(RunArgs),
+    /// Bundle a project and its requirements into one package file
+    #[command(visible_alias = "build")]
+    Pack(PackArgs),
+    /// The bare Python interpreter in the sandbox, with python3's own arguments
+    Python(PythonArgs),
+    /// Show the versions of pywasm and of the Python inside
+    Version,
+}
+
+/// How requirements are found.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Package index")]
+pub struct IndexArgs {
+    /// Package index to use (else pip's environment variables and configuration)
+    #[arg(long, value_name = "URL")]
+    pub index_url: Option<String>,
+    /// Further package index
+    #[arg(long, value_name = "URL")]
+    pub extra_index_url: Vec<String>,
+    /// Folder or page with wheels
+    #[arg(long, value_name = "PATH|URL")]
+    pub find_links: Vec<String>,
+    /// Use only what is in the cache already
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// Project folder or Python file
+    #[arg(default_value = ".", value_name = "DIR|FILE.py")]
+    pub project: PathBuf,
+    /// Package file to write [default: NAME.pkg in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Name (and tag) to record in the package
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    pub tag: Option<String>,
+    /// Program to start, instead of the one found
+    #[arg(long, value_name = "COMMAND")]
+    pub entrypoint: Option<String>,
+    /// Show what would be packed and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub index: IndexArgs,
+}
+
+/// `-v HOST:GUEST[:ro|rw]`, not yet checked against the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeArg {
+    pub host: PathBuf,
+    pub guest: String,
+    pub read_only: bool,
+}
+
+/// `-e NAME=VALUE`, or `-e NAME` for the value of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvArg {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Publish a port: [IP:]HOST:GUEST; without IP on 127.0.0.1 only
+    #[arg(short, long, value_name = "[IP:]HOST:GUEST")]
+    pub publish: Vec<PortMap>,
+    /// Show a host folder to the app
+    #[arg(short, long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
+    pub volume: Vec<VolumeArg>,
+    /// Set an environment variable, or pass on this shell's
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    pub env: Vec<EnvArg>,
+    /// Read environment variables from a file
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Working folder of the app
+    #[arg(short, long, value_name = "FOLDER")]
+    pub workdir: Option<String>,
+    /// Most memory the app may use, such as 512m or 1g [default: 1g]
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// End the app after this long, such as 30s or 5m (exit code 124)
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
+    /// Program to start instead of the package's own
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Let the app connect to a host
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_net: Vec<OutboundRule>,
+    /// `none`: no published ports and no outbound connections
+    #[arg(long, value_name = "none", value_parser = ["none"])]
+    pub network: Option<String>,
+    /// Remove the app's files after it ends; always so, accepted for habit
+    #[arg(long, hide = true)]
+    pub rm: bool,
+    /// Keep standard input open; always so, accepted for habit
+    #[arg(short, long, hide = true)]
+    pub interactive: bool,
+    /// Use a terminal where there is one; always so, accepted for habit
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    #[command(flatten)]
+    pub index: IndexArgs,
+    /// Package file, project folder or Python file
+    #[arg(value_name = "PACKAGE|DIR|FILE.py")]
+    pub target: PathBuf,
+    /// Arguments of the app
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PythonArgs {
+    /// Publish a port: [IP:]HOST:GUEST
+    #[arg(long, value_name = "[IP:]HOST:GUEST")]
+    pub publish: Vec<PortMap>,
+    /// Show a host folder to Python
+    #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
+    pub volume: Vec<VolumeArg>,
+    /// Set an environment variable, or pass on this shell's
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    pub env: Vec<EnvArg>,
+    /// Read environment variables from a file
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Working folder [default: /]
+    #[arg(long, value_name = "FOLDER")]
+    pub workdir: Option<String>,
+    /// Most memory Python may use, such as 64m [default: 1g]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// End Python after this long, such as 30s (exit code 124)
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
+    /// Let Python connect to a host
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_net: Vec<OutboundRule>,
+    /// Install a requirement first
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub with: Vec<String>,
+    /// Install the requirements of a file first
+    #[arg(long, value_name = "FILE")]
+    pub requirements: Vec<PathBuf>,
+    #[command(flatten)]
+    pub index: IndexArgs,
+    /// python3's own arguments: -c CODE, -m MODULE, FILE, …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+fn parse_volume(text: &str) -> Result<VolumeArg, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (host, guest, read_only) = match parts[..] {
+        [host, guest] | [host, guest, "rw"] => (host, guest, false),
+        [host, guest, "ro"] => (host, guest, true),
+        [_, _, option] => return Err(format!("`{option}` is not ro or rw")),
+        _ => return Err("write HOST:GUEST, for example ./data:/data or ./data:/data:ro".to_owned()),
+    };
+    if host.is_empty() || !guest.starts_with('/') {
+        return Err(format!("`{guest}` is not an absolute path of the app, such as /data"));
+    }
+    if !host.contains('/') && host != "." && host != ".." {
+        return Err(format!(
+            "`{host}` would be a named volume, which pywasm does not have yet; write ./{host} for a folder"
+        ));
+    }
+    Ok(VolumeArg { host: host.into(), guest: guest.to_owned(), read_only })
+}
+
+fn parse_env(text: &str) -> Result<EnvArg, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() || name.contains('\0') {
+        return Err("write NAME=VALUE, or NAME for the value in this shell".to_owned());
+    }
+    Ok(EnvArg { name: name.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn volumes() {
+        let volume = |text: &str| parse_volume(text).map(|v| (v.host, v.guest, v.read_only));
+        assert_eq!(volume("./a:/b"), Ok(("./a".into(), "/b".into(), false)));
+        assert_eq!(volume("/a:/b:ro"), Ok(("/a".into(), "/b".into(), true)));
+        for wrong in ["/a", "/a:b", "/a:/b:x", "data:/b", ":/b", "a:b:c:d"] {
+            assert!(volume(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn arguments_after_the_target_belong_to_the_app() {
+        let cli = Cli::try_parse_from(["pywasm", "run", "-e", "A=1", "app.pkg", "-p", "x", "--help"]);
+        let Ok(Cli { command: Verb::Run(run) }) = cli else { panic!("a run") };
+        assert_eq!(run.args, ["-p", "x", "--help"]);
+        let cli = Cli::try_parse_from(["pywasm", "python", "--memory", "64m", "-c", "print(1)", "-v"]);
+        let Ok(Cli { command: Verb::Python(python) }) = cli else { panic!("a python") };
+        assert_eq!(python.args, ["-c", "print(1)", "-v"]);
+    }
+}

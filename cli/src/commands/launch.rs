@@ -1,0 +1,165 @@
+//! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
+
+use crate::args::{EnvArg, VolumeArg};
+use crate::environment::Environment;
+use crate::printer::{self, Steps};
+use crate::supervise::supervise;
+use crate::units::{ByteSize, Span};
+use anyhow::{Context, anyhow};
+use pywasm::net::{Event, EventSink};
+use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap};
+use pywasm::{App, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The rights a person gives on the command line.
+pub struct Grants {
+    pub publish: Vec<PortMap>,
+    pub volumes: Vec<VolumeArg>,
+    pub env: Vec<EnvArg>,
+    pub env_files: Vec<PathBuf>,
+    pub memory: Option<ByteSize>,
+    pub timeout: Option<Span>,
+    pub allow_net: Vec<OutboundRule>,
+}
+
+/// What every Python finds in its environment, before what the package and the person set.
+const BASE_ENV: [(&str, &str); 4] = [
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("HOME", "/root"),
+    ("LANG", "C.UTF-8"),
+    ("PYTHON_VERSION", pywasm_guest::PYTHON_VERSION),
+];
+
+/// The engine over the person's cache, telling of long work on the terminal.
+pub fn runtime(environment: &Environment) -> anyhow::Result<Runtime> {
+    let cache = environment.cache()?;
+    let steps = Steps::new();
+    let progress = move |progress| match progress {
+        Progress::Unpacking => steps.step("unpacking a layer (once per machine)"),
+        Progress::Compiling => steps.step("compiling Python for this machine (once, some seconds)"),
+        Progress::CompilingBytecode => steps.step("compiling the requirements to bytecode (once)"),
+        Progress::Ready => steps.done(),
+    };
+    Runtime::new(cache, Interruption::ProcessExit, progress)
+        .map_err(|e| anyhow!("cannot start the WebAssembly engine: {e:#}"))
+}
+
+impl Grants {
+    fn policy(&self, app: &App, environment: &Environment) -> anyhow::Result<Policy> {
+        let mut policy = Policy::none().limits(self.limits());
+        for (name, value) in BASE_ENV {
+            policy = policy.env(name, value);
+        }
+        for (name, value) in &app.config().env {
+            policy = policy.env(name, value);
+        }
+        for (name, value) in self.environment(environment)? {
+            policy = policy.env(name, value);
+        }
+        for volume in &self.volumes {
+            let access = if volume.read_only { Access::ReadOnly } else { Access::ReadWrite };
+            policy = policy.mount(Mount::new(&volume.host, volume.guest.parse()?, access)?);
+        }
+        for port in &self.publish {
+            policy = policy.publish(*port);
+        }
+        for rule in &self.allow_net {
+            policy = policy.allow_outbound(rule.clone());
+        }
+        Ok(policy)
+    }
+
+    fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        Limits {
+            memory: self.memory.map_or(defaults.memory, |size| size.0),
+            wall: self.timeout.map(|span| span.0),
+            ..defaults
+        }
+    }
+
+    /// Files first, flags over them, as docker has it.
+    fn environment(&self, shell: &Environment) -> anyhow::Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for path in &self.env_files {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the environment file `{}`", path.display()))?;
+            for (number, line) in text.lines().enumerate() {
+                let line = line.trim_start();
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let (name, value) = match line.split_once('=') {
+                    Some((name, value)) => (name.trim_end(), Some(value)),
+                    None => (line.trim_end(), shell.get(line.trim_end())),
+                };
+                anyhow::ensure!(
+                    !name.is_empty() && !name.contains(char::is_whitespace),
+                    "{}:{}: `{line}` is not NAME=VALUE",
+                    path.display(),
+                    number + 1
+                );
+                found.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+            }
+        }
+        for arg in &self.env {
+            let value = arg.value.as_deref().or_else(|| shell.get(&arg.name));
+            found.extend(value.map(|value| (arg.name.clone(), value.to_owned())));
+        }
+        Ok(found)
+    }
+
+    /// Starts the app under these grants and stays with it to its end.
+    pub fn run(
+        &self,
+        app: &App,
+        command: Command,
+        environment: &Environment,
+    ) -> anyhow::Result<ExitCode> {
+        let policy = self.policy(app, environment)?;
+        let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
+        let instance = app.start(command, &policy, stdio, EventSink::new(tell))?;
+        let ending = supervise(instance, self.timeout.map(|span| span.0))?;
+        if let crate::supervise::Ending::App(exit) = &ending {
+            explain(exit, self);
+        }
+        Ok(ExitCode::from(ending.code()))
+    }
+}
+
+/// The working folder the person asked for, below the package's own where it is relative.
+pub fn workdir(asked: Option<&str>, own: &GuestPath) -> anyhow::Result<GuestPath> {
+    Ok(match asked {
+        Some(folder) => own.join(folder)?,
+        None => own.clone(),
+    })
+}
+
+fn tell(event: &Event) {
+    match event {
+        // On a terminal the app's own "running on" line may name a port inside the sandbox.
+        Event::Listening(published) if published.chosen_by_system() || std::io::stderr().is_terminal() => {
+            printer::note(&format!("port {} of the app is at {}", published.guest(), published.host()));
+        }
+        Event::Listening(_) => {}
+        Event::Denied(denial) => printer::note(&format!("denied: {denial}; {}", denial.hint())),
+        Event::Unpublished { port } => printer::note(&format!(
+            "the app listens on port {port}, which is not published; to reach it add -p {port}:{port}"
+        )),
+        _ => {}
+    }
+}
+
+fn explain(exit: &Exit, grants: &Grants) {
+    match exit {
+        Exit::Code(_) | Exit::Stopped => {}
+        Exit::Limit(Limit::Wall) => printer::note("the app was ended at its time limit (--timeout)"),
+        Exit::Limit(Limit::Memory) => printer::note(&format!(
+            "the app ran out of memory ({} MiB); give it more with --memory",
+            grants.limits().memory >> 20
+        )),
+        Exit::Trap(why) => printer::note(&format!("the app crashed inside the sandbox: {why}")),
+    }
+}

@@ -1,0 +1,184 @@
+//! `pywasm pack`, and packing on the way to a run.
+
+use crate::args::{IndexArgs, PackArgs};
+use crate::environment::Environment;
+use crate::printer::{self, Steps};
+use anyhow::{Context, anyhow};
+use pywasm::{Package, ReadLimits};
+use pywasm_format::LayerKind;
+use pywasm_format::write::BuiltLayer;
+use pywasm_packager::{
+    BaseLayers, Event, IndexFlags, Machine, PackReport, PackSettings, Plan, Progress, Project,
+};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let PackArgs { project, output, tag, entrypoint, dry_run, quiet, index } = args;
+    let project = Project::open(&project)?;
+    let output = output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name())));
+    let settings = PackSettings {
+        name: tag,
+        command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
+        output: Some(output.clone()),
+        ..settings(&index, environment)?
+    };
+    let base = base()?;
+    let progress = Shown::new(quiet);
+    let plan = project.plan(&settings, &base, &progress)?;
+    progress.steps.done();
+    if !quiet {
+        tell(&plan);
+    }
+    if dry_run {
+        printer::result(plan.to_string().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = plan.pack(&base, &output, &progress)?;
+    progress.steps.done();
+    if !quiet {
+        printer::result(&summary(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Packs a project into the cache; what has not changed since is not packed again.
+pub fn project_in_cache(
+    target: &Path,
+    index: &IndexArgs,
+    environment: &Environment,
+) -> anyhow::Result<Package> {
+    let project = Project::open(target)?;
+    let state = super::fingerprint::of_project(target)?;
+    in_cache(&project, &state, index, environment)
+}
+
+/// A package of requirements alone, in the cache.
+pub fn requirements_only(
+    requirements: &[String],
+    files: &[PathBuf],
+    index: &IndexArgs,
+    environment: &Environment,
+) -> anyhow::Result<Package> {
+    let project = Project::requirements_only(requirements, files);
+    let state = super::fingerprint::of_requirements(requirements, files)?;
+    in_cache(&project, &state, index, environment)
+}
+
+fn in_cache(
+    project: &Project,
+    state: &str,
+    index: &IndexArgs,
+    environment: &Environment,
+) -> anyhow::Result<Package> {
+    let base = base()?;
+    let key = super::fingerprint::key(state, index, &base);
+    let path = environment.cache()?.folder("packages")?.join(format!("{key}.pkg"));
+    if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
+        return Ok(package);
+    }
+    let progress = Shown::new(false);
+    let plan = project.plan(&settings(index, environment)?, &base, &progress)?;
+    progress.steps.done();
+    tell(&plan);
+    plan.pack(&base, &path, &progress)?;
+    progress.steps.done();
+    Ok(Package::open(&path, &ReadLimits::default())?)
+}
+
+fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {
+    let IndexArgs { index_url, extra_index_url, find_links, offline } = index;
+    Ok(PackSettings {
+        index: IndexFlags {
+            index_url: index_url.clone(),
+            extra_index_urls: extra_index_url.clone(),
+            find_links: find_links.clone(),
+            offline: *offline,
+            ..IndexFlags::default()
+        },
+        machine: Machine {
+            env: environment.variables.clone(),
+            home: environment.home(),
+            cache_dir: environment.cache()?.folder("index")?,
+        },
+        ..PackSettings::default()
+    })
+}
+
+/// The interpreter and standard library that this build of pywasm brings along.
+fn base() -> anyhow::Result<BaseLayers> {
+    let built = |layer: pywasm_guest::GuestLayer| {
+        Ok::<_, anyhow::Error>(BuiltLayer {
+            kind: match layer.part {
+                pywasm_guest::Part::Runtime => LayerKind::Runtime,
+                pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
+            },
+            mount: layer.mount.parse()?,
+            digest: pywasm_format::Digest::from_hex(&layer.sha256)?,
+            diff_id: pywasm_format::Digest::from_hex(&layer.diff_sha256)?,
+            bytes: Cow::Borrowed(layer.tar_zst),
+        })
+    };
+    let [runtime, stdlib] = pywasm_guest::layers();
+    let damaged = || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
+    Ok(BaseLayers {
+        python: pywasm_guest::PYTHON_VERSION.to_owned(),
+        runtime: built(runtime).with_context(damaged)?,
+        stdlib: built(stdlib).with_context(damaged)?,
+    })
+}
+
+fn tell(plan: &Plan) {
+    for note in plan.notes() {
+        printer::note(&note.to_string());
+    }
+}
+
+fn summary(report: &PackReport) -> String {
+    let mut lines: Vec<String> = report
+        .layers
+        .iter()
+        .map(|layer| format!("{:<13}{:>10}  {}", layer.kind, bytes(layer.size), layer.digest))
+        .collect();
+    lines.push(format!("{:<13}{:>10}  {}", report.path.display(), bytes(report.size), report.digest));
+    lines.join("\n")
+}
+
+/// A size for people, in decimal units.
+fn bytes(size: u64) -> String {
+    match size {
+        0..1_000 => format!("{size} B"),
+        1_000..1_000_000 => format!("{:.1} kB", size as f64 / 1e3),
+        _ => format!("{:.1} MB", size as f64 / 1e6),
+    }
+}
+
+/// The packager's progress on the terminal.
+struct Shown {
+    steps: Steps,
+    quiet: bool,
+}
+
+impl Shown {
+    fn new(quiet: bool) -> Self {
+        Self { steps: Steps::new(), quiet }
+    }
+}
+
+impl Progress for Shown {
+    fn event(&self, event: Event<'_>) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Resolving { name, decided } => {
+                self.steps.flicker(&format!("resolving {name} ({decided} decided)"));
+            }
+            Event::Fetching { file, .. } => self.steps.step(&format!("fetching {file}")),
+            Event::Layer(kind) => self.steps.flicker(&format!("writing the {kind} layer")),
+            Event::Writing => self.steps.flicker("writing the package"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `pywasm run`: a package, a project folder or a Python file.
+
+use super::launch::{Grants, runtime, workdir};
+use super::pack;
+use crate::args::RunArgs;
+use crate::environment::Environment;
+use anyhow::Context;
+use pywasm::{Command, Package, ReadLimits};
+use std::path::Path;
+use std::process::ExitCode;
+
+pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let RunArgs {
+        mut publish,
+        volume,
+        env,
+        env_file,
+        workdir: folder,
+        memory,
+        timeout,
+        entrypoint,
+        mut allow_net,
+        network,
+        rm: _,
+        interactive: _,
+        tty: _,
+        index,
+        target,
+        args,
+    } = args;
+    if network.is_some() {
+        publish.clear();
+        allow_net.clear();
+    }
+    let package = match is_project(&target) {
+        true => pack::project_in_cache(&target, &index, environment)?,
+        false => Package::open(&target, &ReadLimits::default()).with_context(|| {
+            format!("cannot run `{}`; give a package file, a project folder or a .py file", target.display())
+        })?,
+    };
+    let app = runtime(environment)?.load(&package)?;
+    let config = app.config();
+    let line: Vec<String> = match entrypoint {
+        Some(program) => std::iter::once(program).chain(args).collect(),
+        None if args.is_empty() => config.entrypoint.iter().chain(&config.cmd).cloned().collect(),
+        None => config.entrypoint.iter().cloned().chain(args).collect(),
+    };
+    let command = Command::program(&line, config)?
+        .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
+    let grants = Grants { publish, volumes: volume, env, env_files: env_file, memory, timeout, allow_net };
+    grants.run(&app, command, environment)
+}
+
+fn is_project(target: &Path) -> bool {
+    target.is_dir() || target.extension().is_some_and(|extension| extension == "py")
+}

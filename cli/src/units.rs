@@ -1,0 +1,82 @@
+//! Sizes and times as people write them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Bytes, written as docker takes them: `1048576`, `64m`, `1g`, `1.5g`, `512MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+/// A span of time: `30`, `30s`, `500ms`, `5m`, `1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a size; write bytes or a number with k, m or g, such as 512m");
+        let (number, unit) = split_unit(text);
+        let shift = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kb" | "ki" | "kib" => 10,
+            "m" | "mb" | "mi" | "mib" => 20,
+            "g" | "gb" | "gi" | "gib" => 30,
+            _ => return Err(wrong()),
+        };
+        scaled(number, (1u64 << shift) as f64).map(|b| Self(b as u64)).ok_or_else(wrong)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a time; write a number with ms, s, m or h, such as 30s");
+        let (number, unit) = split_unit(text);
+        let seconds = match unit {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        scaled(number, seconds).map(|s| Self(Duration::from_secs_f64(s))).ok_or_else(wrong)
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()))
+}
+
+/// A positive number times a factor, below the point where either unit would overflow.
+fn scaled(number: &str, factor: f64) -> Option<f64> {
+    let number: f64 = number.parse().ok()?;
+    let value = number * factor;
+    (number > 0.0 && value < 1e15).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("1048576", 1 << 20), ("64m", 64 << 20), ("1.5g", 3 << 29), ("1KiB", 1024)] {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for wrong in ["", "m", "-1m", "0", "1t", "1 m", "nan", "inf"] {
+            assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, ms) in [("30", 30_000), ("0.5s", 500), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        }
+        for wrong in ["", "s", "1d", "-1s", "0s"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Runs a package under a policy, captures what it prints and reports how it ended:
+//!
+//! `cargo run -p pywasm --example embed -- app.pkg`
+
+use pywasm::net::EventSink;
+use pywasm::policy::{Limits, Policy};
+use pywasm::{Cache, Command, Interruption, Package, ReadLimits, Runtime, Stdio};
+use std::time::Duration;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: embed PACKAGE")?;
+    let cache = Cache::open(&std::env::temp_dir().join("pywasm-embed-cache"))?;
+    let runtime = Runtime::new(cache, Interruption::Checked, |_| {})?;
+    let app = runtime.load(&Package::open(path.as_ref(), &ReadLimits::default())?)?;
+
+    let limits = Limits { memory: 256 << 20, wall: Some(Duration::from_secs(10)), ..Limits::default() };
+    let policy = Policy::none().limits(limits).env("GREETING", "hello from the host");
+    let (stdio, output) = Stdio::captured("", 1 << 20);
+    let program = [app.config().entrypoint.as_slice(), &app.config().cmd].concat();
+    let command = Command::program(&program, app.config())?;
+    let exit = app.start(command, &policy, stdio, EventSink::silent())?.wait_blocking();
+
+    println!("{exit}\n{}{}", output.stdout(), output.stderr());
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! A package made ready to run: layers unpacked, interpreter compiled.
+
+use crate::cache::CacheError;
+use crate::command::Command;
+use crate::engine::{Progress, Runtime};
+use crate::instance::{Instance, StartError, Task};
+use crate::net::EventSink;
+use crate::policy::{Access, Policy};
+use crate::scratch::Preopen;
+use crate::stdio::Stdio;
+use cap_std::fs::Dir;
+use pywasm_format::{
+    AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, UnpackError, UnpackLimits, unpack,
+};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// The interpreter's file in a runtime layer.
+const COMPONENT: &str = "python.wasm";
+
+/// A compiled package. Cheap to clone, can be started any number of times.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) runtime: Runtime,
+    pub(crate) parts: Arc<Parts>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) component: CommandPre<crate::host::Host>,
+    /// Layers that every instance sees, read-only.
+    pub(crate) shared: Vec<Preopen>,
+    /// The app's own files and where each instance gets its copy of them.
+    pub(crate) app: Option<(PathBuf, GuestPath)>,
+    config: AppConfig,
+}
+
+/// Why a package cannot be made ready.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The package's bytes are wrong.
+    #[error(transparent)]
+    Package(#[from] ReadError),
+    /// A layer cannot be unpacked.
+    #[error("layer {digest} cannot be unpacked")]
+    Unpack {
+        /// The layer.
+        digest: Digest,
+        /// What is wrong with it.
+        source: UnpackError,
+    },
+    /// A package must hold an interpreter.
+    #[error("the package holds no interpreter (no layer with `{COMPONENT}`); pack it again")]
+    NoInterpreter,
+    /// The guest inside this binary is damaged: a bug of the build.
+    #[error("the Python inside this build of pywasm is damaged; build pywasm again")]
+    BadGuest,
+    /// The cache folder failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The interpreter is not one that this version can run.
+    #[error("the package's interpreter cannot be used: {0:#}")]
+    Interpreter(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for LoadError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Interpreter(error)
+    }
+}
+
+/// The layers of an app, wherever their bytes come from.
+pub(crate) struct LayerSet<'a>(Vec<Source<'a>>);
+
+struct Source<'a> {
+    kind: LayerKind,
+    digest: Digest,
+    mount: GuestPath,
+    open: Box<dyn Fn() -> Result<Box<dyn Read + 'a>, LoadError> + 'a>,
+}
+
+impl<'a> LayerSet<'a> {
+    pub(crate) fn of_package(package: &'a Package) -> Self {
+        let source = |layer: &'a Layer| Source {
+            kind: layer.kind(),
+            digest: layer.digest(),
+            mount: layer.mount().clone(),
+            open: Box::new(move || Ok(Box::new(package.open_layer(layer)?) as Box<dyn Read>)),
+        };
+        Self(package.layers().iter().map(source).collect())
+    }
+}
+
+impl LayerSet<'static> {
+    /// The interpreter and standard library that this build of pywasm brings along.
+    pub(crate) fn of_builtin() -> Result<Self, LoadError> {
+        let source = |layer: pywasm_guest::GuestLayer| {
+            Ok(Source {
+                kind: match layer.part {
+                    pywasm_guest::Part::Runtime => LayerKind::Runtime,
+                    pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
+                },
+                digest: Digest::from_hex(&layer.sha256).map_err(|_| LoadError::BadGuest)?,
+                mount: layer.mount.parse().map_err(|_| LoadError::BadGuest)?,
+                open: Box::new(move || {
+                    let tar = zstd::Decoder::new(layer.tar_zst).map_err(|_| LoadError::BadGuest)?;
+                    Ok(Box::new(tar) as Box<dyn Read>)
+                }),
+            })
+        };
+        Ok(Self(pywasm_guest::layers().into_iter().map(source).collect::<Result<_, LoadError>>()?))
+    }
+}
+
+impl App {
+    pub(crate) fn load(
+        runtime: Runtime,
+        layers: &LayerSet<'_>,
+        config: AppConfig,
+    ) -> Result<Self, LoadError> {
+        let mut loading = Loading { runtime, shared: Vec::new(), component: None, app: None };
+        for source in &layers.0 {
+            loading.add(source)?;
+        }
+        loading.runtime.shared.progress(Progress::Ready);
+        Ok(Self {
+            parts: Arc::new(Parts {
+                component: loading.component.ok_or(LoadError::NoInterpreter)?,
+                shared: loading.shared,
+                app: loading.app,
+                config,
+            }),
+            runtime: loading.runtime,
+        })
+    }
+
+    /// What the package says about itself.
+    pub fn config(&self) -> &AppConfig {
+        &self.parts.config
+    }
+
+    /// Starts an instance that may do what `policy` grants. `events` hears of denials and of ports
+    /// that begin to listen.
+    pub fn start(
+        &self,
+        command: Command,
+        policy: &Policy,
+        stdio: Stdio,
+        events: EventSink,
+    ) -> Result<Instance, StartError> {
+        Task::prepare(&self.runtime, Arc::clone(&self.parts), command, policy, stdio, events)?.spawn()
+    }
+}
+
+/// An app whose first layers are there already.
+struct Loading {
+    runtime: Runtime,
+    component: Option<CommandPre<crate::host::Host>>,
+    shared: Vec<Preopen>,
+    app: Option<(PathBuf, GuestPath)>,
+}
+
+impl Loading {
+    fn add(&mut self, source: &Source<'_>) -> Result<(), LoadError> {
+        let cache = self.runtime.shared.cache.clone();
+        let unpacked = cache.layer(&source.digest, |dir, path| self.fill(source, dir, path))?;
+        let folder = unpacked.join(source.mount.relative());
+        match source.kind {
+            LayerKind::Runtime => self.component = Some(self.compile(&source.digest, &folder)?),
+            LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen {
+                host: folder,
+                guest: source.mount.clone(),
+                access: Access::ReadOnly,
+            }),
+            LayerKind::App => self.app = Some((folder, source.mount.clone())),
+        }
+        Ok(())
+    }
+
+    fn fill(&self, source: &Source<'_>, dir: &Dir, path: &Path) -> Result<(), LoadError> {
+        let shared = &self.runtime.shared;
+        shared.progress(Progress::Unpacking);
+        unpack((source.open)()?, dir, &UnpackLimits::default())
+            .map_err(|error| LoadError::Unpack { digest: source.digest, source: error })?;
+        if source.kind == LayerKind::Dependencies {
+            shared.progress(Progress::CompilingBytecode);
+            self.compile_bytecode(&path.join(source.mount.relative()), &source.mount);
+        }
+        Ok(())
+    }
+
+    fn compile(
+        &self,
+        digest: &Digest,
+        folder: &Path,
+    ) -> Result<CommandPre<crate::host::Host>, LoadError> {
+        let shared = &self.runtime.shared;
+        let component = shared.cache.component(&shared.engine, digest, || {
+            shared.progress(Progress::Compiling);
+            let path = folder.join(COMPONENT);
+            match std::fs::read(&path) {
+                Ok(wasm) => Ok(wasm),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(LoadError::NoInterpreter),
+                Err(e) => Err(CacheError::io("read", &path)(e).into()),
+            }
+        })?;
+        Ok(CommandPre::new(shared.linker.instantiate_pre(&component)?)?)
+    }
+
+    /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every
+    /// start: the layer is read-only later. Files that do not compile are the app's business, at
+    /// import; so a failure here is none.
+    fn compile_bytecode(&self, folder: &Path, at: &GuestPath) {
+        let Some(component) = self.component.clone() else { return };
+        let args = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", at.as_str()];
+        let parts = Parts {
+            component,
+            shared: self
+                .shared
+                .iter()
+                .cloned()
+                .chain([Preopen {
+                    host: folder.to_owned(),
+                    guest: at.clone(),
+                    access: Access::ReadWrite,
+                }])
+                .collect(),
+            app: None,
+            config: AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root()),
+        };
+        let command = Command::python(args, GuestPath::root());
+        let nobody = EventSink::silent();
+        let task = Task::prepare(
+            &self.runtime,
+            Arc::new(parts),
+            command,
+            &Policy::none(),
+            Stdio::none(),
+            nobody,
+        );
+        if let Ok(task) = task {
+            task.run();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The private folder where what is derived from a package is kept: native code and unpacked layers.
+//!
+//! Native code is only ever read from here: deserialising a forged component would run arbitrary code
+//! on the host. So the folder must belong to us and to nobody else, and names are digests.
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use pywasm_format::Digest;
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, DirBuilder};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// A folder that only the current user can enter.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Why the cache cannot be used.
+#[derive(Debug, Error)]
+pub enum CacheError {
+    /// The folder belongs to somebody else or lets others in.
+    #[error(
+        "the cache folder `{path}` is not private ({found}); native code is only loaded from a folder \
+         of your own: run `chmod 700` on it or choose another one"
+    )]
+    NotPrivate {
+        /// The folder.
+        path: PathBuf,
+        /// Owner and mode as found.
+        found: String,
+    },
+    /// The system refused a file operation.
+    #[error("the cache folder: cannot {what} `{path}`: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl CacheError {
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+impl Cache {
+    /// Opens the folder, creating it with mode 0700 where it is missing.
+    pub fn open(root: &Path) -> Result<Self, CacheError> {
+        create_private(root)?;
+        for part in ["code", "layers"] {
+            create_private(&root.join(part))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// A private folder below the cache, for what else is kept per machine.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, CacheError> {
+        let path = self.root.join(name);
+        create_private(&path)?;
+        Ok(path)
+    }
+
+    /// The native code of the component with this digest, compiled from `wasm` if it is not here yet.
+    pub(crate) fn component<E: From<CacheError> + From<wasmtime::Error>>(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        wasm: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Component, E> {
+        let path = self.root.join("code").join(code_name(engine, digest));
+        if path.exists() {
+            // A file of another wasmtime or cut short by a full disk is compiled anew, not an error.
+            if let Ok(component) = load_native(engine, &path) {
+                return Ok(component);
+            }
+        }
+        let native = engine.precompile_component(&wasm()?)?;
+        write_atomically(&path, &native)?;
+        Ok(load_native(engine, &path)?)
+    }
+
+    /// The folder that holds the unpacked layer with this digest, filled by `fill` if it is not here
+    /// yet. Several processes may fill it at once; one of them wins.
+    pub(crate) fn layer<E: From<CacheError>>(
+        &self,
+        digest: &Digest,
+        fill: impl FnOnce(&Dir, &Path) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        let layers = self.root.join("layers");
+        let path = layers.join(digest.hex());
+        if path.is_dir() {
+            return Ok(path);
+        }
+        let partial = tempfile::Builder::new()
+            .prefix(".partial-")
+            .tempdir_in(&layers)
+            .map_err(CacheError::io("create a folder in", &layers))?;
+        let dir = Dir::open_ambient_dir(partial.path(), ambient_authority())
+            .map_err(CacheError::io("open", partial.path()))?;
+        fill(&dir, partial.path())?;
+        match fs::rename(partial.path(), &path) {
+            Ok(()) => drop(partial.keep()),
+            Err(_) if path.is_dir() => {} // another process was faster; ours is removed on drop
+            Err(source) => return Err(CacheError::io("finish", &path)(source).into()),
+        }
+        Ok(path)
+    }
+}
+
+fn create_private(path: &Path) -> Result<(), CacheError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(CacheError::io("create", path))?;
+    let found = fs::metadata(path).map_err(CacheError::io("look at", path))?;
+    let me = rustix::process::geteuid().as_raw();
+    if found.uid() != me || found.mode() & 0o022 != 0 {
+        return Err(CacheError::NotPrivate {
+            path: path.to_owned(),
+            found: format!("owner {}, mode {:03o}; you are {me}", found.uid(), found.mode() & 0o777),
+        });
+    }
+    Ok(())
+}
+
+/// Component, compiler version and every engine setting that changes the code.
+fn code_name(engine: &Engine, digest: &Digest) -> String {
+    let mut settings = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut settings);
+    let key = format!("{digest} {:016x}", settings.finish());
+    format!("{}.cwasm", hex::encode(Sha256::digest(key)))
+}
+
+#[expect(unsafe_code, reason = "the one place where native code is loaded; see the module's head")]
+fn load_native(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file lies in a folder that only we can write to (checked in `Cache::open`) and was
+    // written by `precompile_component` of the same wasmtime.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+    let folder = path.parent().unwrap_or(path);
+    let failed = || CacheError::io("write", path);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
+    file.write_all(bytes).map_err(failed())?;
+    file.as_file().sync_data().map_err(failed())?;
+    file.persist(path).map_err(|e| failed()(e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("cache");
+        Cache::open(&root).expect("a private folder is fine");
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).expect("chmod");
+        assert!(matches!(Cache::open(&root), Err(CacheError::NotPrivate { .. })));
+    }
+}

@@ -1,0 +1,120 @@
+//! The wasmtime engine and what every instance of this process shares.
+
+use crate::app::{App, LayerSet, LoadError};
+use crate::cache::Cache;
+use crate::host::{Host, link};
+use pywasm_format::{AppConfig, GuestPath, Package};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine};
+
+/// How guest code that never calls the host can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// Compiled-in checks: a time limit and [`Stop`](crate::Stop) work on any guest code, which costs
+    /// CPU-bound code about a quarter of its speed (measured: 20 to 28 %). For hosts that run guests
+    /// beside other work.
+    Checked,
+    /// No checks: the host owns the process and ends it from outside when a guest does not stop. What
+    /// the `pywasm` command does.
+    ProcessExit,
+}
+
+/// Compiles and runs packages. One per process is enough; it is cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<Host>,
+    pub(crate) cache: Cache,
+    pub(crate) interruption: Interruption,
+    progress: Box<dyn Fn(Progress) + Send + Sync>,
+}
+
+/// Work that the first use of a package on a machine brings, told so that nobody waits unaware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The interpreter is being compiled to native code; it takes seconds, once per machine.
+    Compiling,
+    /// A layer is being unpacked into the cache.
+    Unpacking,
+    /// Python files of the requirements are being compiled to bytecode.
+    CompilingBytecode,
+    /// All of it is done.
+    Ready,
+}
+
+/// How often [`Interruption::Checked`] looks whether a guest must stop.
+const EPOCH: Duration = Duration::from_millis(10);
+
+/// Stack of one guest thread on the host: virtual memory, committed as it is used. A level of recursion
+/// takes about twice as much here as on the guest's own stack, whose end Python watches to raise
+/// `RecursionError`: this one must never be the first to end.
+const STACK: usize = 40 << 20;
+const WASM_STACK: usize = 32 << 20;
+
+impl Runtime {
+    /// Creates the engine. `progress` hears of long work.
+    pub fn new(
+        cache: Cache,
+        interruption: Interruption,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config
+            .wasm_component_model_threading(true)
+            .async_stack_size(STACK)
+            .max_wasm_stack(WASM_STACK)
+            // Without dense images a large one silently loses copy-on-write.
+            .memory_guaranteed_dense_image_size(1 << 30)
+            .table_lazy_init(false)
+            .epoch_interruption(interruption == Interruption::Checked);
+        let engine = Engine::new(&config)?;
+        let mut linker = Linker::new(&engine);
+        link(&mut linker)?;
+        if interruption == Interruption::Checked {
+            tick(engine.weak());
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                cache,
+                interruption,
+                progress: Box::new(progress),
+            }),
+        })
+    }
+
+    /// Makes a package ready to run: unpacks and compiles what this machine has not seen before.
+    pub fn load(&self, package: &Package) -> Result<App, LoadError> {
+        App::load(self.clone(), &LayerSet::of_package(package), package.config().clone())
+    }
+
+    /// The bare interpreter, without any package.
+    pub fn interpreter(&self) -> Result<App, LoadError> {
+        let config = AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root());
+        App::load(self.clone(), &LayerSet::of_builtin()?, config)
+    }
+}
+
+impl Shared {
+    pub(crate) fn progress(&self, progress: Progress) {
+        (self.progress)(progress);
+    }
+}
+
+/// Advances the epoch until the engine is gone.
+fn tick(engine: wasmtime::EngineWeak) {
+    std::thread::spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    });
+}

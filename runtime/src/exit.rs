@@ -1,0 +1,52 @@
+//! How an app ended.
+
+use std::fmt;
+
+/// The end of an app, as data: none of these is an error of the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// The app ended by itself with this code (`sys.exit(3)` is 3; an uncaught exception is 1).
+    Code(u8),
+    /// A limit of the policy ended it.
+    Limit(Limit),
+    /// The host asked it to stop.
+    Stopped,
+    /// The guest aborted: a crash inside the sandbox, with wasmtime's account of it.
+    Trap(String),
+}
+
+/// The limit that ended an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::memory`](crate::policy::Limits::memory), where Python could not turn it into a
+    /// `MemoryError`.
+    Memory,
+    /// [`Limits::wall`](crate::policy::Limits::wall).
+    Wall,
+}
+
+impl Exit {
+    /// The code a shell knows: the app's own, 124 for a time limit, 137 for memory, 143 when stopped,
+    /// 134 for an abort.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Code(code) => *code,
+            Self::Limit(Limit::Wall) => 124,
+            Self::Limit(Limit::Memory) => 137,
+            Self::Stopped => 143,
+            Self::Trap(_) => 134,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Limit(Limit::Memory) => f.write_str("ran out of memory"),
+            Self::Limit(Limit::Wall) => f.write_str("ran out of time"),
+            Self::Stopped => f.write_str("was stopped"),
+            Self::Trap(why) => write!(f, "aborted: {why}"),
+        }
+    }
+}

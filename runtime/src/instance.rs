@@ -1,0 +1,273 @@
+//! One running app: a thread of its own, a store of its own.
+
+use crate::app::Parts;
+use crate::command::Command;
+use crate::engine::{Interruption, Runtime};
+use crate::exit::{Exit, Limit};
+use crate::host::{Host, MemoryLimiter};
+use crate::net::{EventSink, NetError, Network, Published};
+use crate::policy::{Access, Limits, Policy};
+use crate::scratch::{Preopen, Scratch};
+use crate::stdio::Stdio;
+use pywasm_format::GuestPath;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
+
+/// Entries a guest may hold in host tables (files, sockets, streams, pollables, threads). Every thread
+/// of the guest is a mapped stack on the host, and a Linux process has 65,530 mappings by default.
+const HANDLES: usize = 16 * 1024;
+
+/// How long an ended app's unsent data may hold up its end.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A running app.
+pub struct Instance {
+    published: Vec<Published>,
+    stop: Stop,
+    files: PathBuf,
+    ended: oneshot::Receiver<Exit>,
+}
+
+/// Stops an instance from anywhere; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Sender<bool>);
+
+/// Why an app cannot be started; nothing of it has run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A published port cannot be had.
+    #[error(transparent)]
+    Network(#[from] NetError),
+    /// A granted folder is gone or may not be entered.
+    #[error("cannot mount `{path}` at {guest}: {source:#}")]
+    Mount {
+        /// The host folder.
+        path: PathBuf,
+        /// Where the guest would see it.
+        guest: GuestPath,
+        /// What the system said.
+        source: wasmtime::Error,
+    },
+    /// The instance's private folder cannot be made.
+    #[error("cannot prepare the app's private files in the temporary folder: {0}")]
+    Scratch(io::Error),
+    /// No thread or timer for the instance.
+    #[error("cannot start a thread for the app: {0}")]
+    Thread(io::Error),
+}
+
+impl Instance {
+    /// The published ports with the host addresses they really have (port 0 is chosen by the system).
+    pub fn published(&self) -> &[Published] {
+        &self.published
+    }
+
+    /// A handle that stops this instance.
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Waits until the app has ended. To be awaited to its end once.
+    pub async fn wait(&mut self) -> Exit {
+        (&mut self.ended).await.unwrap_or_else(|_| thread_died())
+    }
+
+    /// [`Instance::wait`] for hosts without async code. Must not be called inside a tokio runtime.
+    pub fn wait_blocking(self) -> Exit {
+        self.ended.blocking_recv().unwrap_or_else(|_| thread_died())
+    }
+
+    /// Removes the app's private files under a guest that cannot be stopped, for a host that ends its
+    /// process next. An instance that ends does this by itself.
+    pub fn remove_files(&self) {
+        // What cannot be removed is left to the system's cleaning of temporary files.
+        let _ = std::fs::remove_dir_all(&self.files);
+    }
+}
+
+impl Stop {
+    /// Asks the instance to end. Code that never calls the host ends only under
+    /// [`Interruption::Checked`].
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+fn thread_died() -> Exit {
+    Exit::Trap("the thread of the instance died; this is a bug of the host".to_owned())
+}
+
+/// Everything an instance needs, acquired before any guest code runs.
+pub(crate) struct Task {
+    runtime: Runtime,
+    parts: Arc<Parts>,
+    host: Host,
+    limits: Limits,
+    scratch: Scratch,
+    published: Vec<Published>,
+}
+
+impl Task {
+    pub(crate) fn prepare(
+        runtime: &Runtime,
+        parts: Arc<Parts>,
+        command: Command,
+        policy: &Policy,
+        stdio: Stdio,
+        events: EventSink,
+    ) -> Result<Self, StartError> {
+        let network = Network::bind(policy, events)?;
+        let scratch = Scratch::create().map_err(StartError::Scratch)?;
+        if let Some((files, at)) = &parts.app {
+            scratch.copy_in(files, at).map_err(StartError::Scratch)?;
+        }
+        scratch.mount_point(&command.cwd).map_err(StartError::Scratch)?;
+        for (from, at) in &command.files {
+            scratch.copy_file(from, at).map_err(StartError::Scratch)?;
+        }
+        let wasi = wasi_context(&parts, command, policy, stdio, &scratch)?;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Ok(Self {
+            runtime: runtime.clone(),
+            parts,
+            published: network.published().to_vec(),
+            host: Host { wasi, table, network, memory: MemoryLimiter::new(policy.limits.memory) },
+            limits: policy.limits,
+            scratch,
+        })
+    }
+
+    /// Runs on a thread of its own.
+    pub(crate) fn spawn(self) -> Result<Instance, StartError> {
+        let (tell, ended) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
+        let published = self.published.clone();
+        let files = self.scratch.path().to_owned();
+        thread::Builder::new()
+            .name("pywasm-instance".to_owned())
+            .spawn(move || {
+                // The receiver may be gone: a host that does not wait.
+                let _ = tell.send(self.run_until(stopped));
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Instance { published, stop: Stop(stop), files, ended })
+    }
+
+    /// Runs on this thread, to the end.
+    pub(crate) fn run(self) -> Exit {
+        let (_stop, stopped) = watch::channel(false);
+        self.run_until(stopped)
+    }
+
+    fn run_until(self, mut stopped: watch::Receiver<bool>) -> Exit {
+        let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let reactor = match reactor {
+            Ok(reactor) => reactor,
+            Err(e) => return Exit::Trap(format!("no event loop for the instance: {e}")),
+        };
+        let wall = self.limits.wall;
+        let exit = reactor.block_on(async {
+            let out_of_time = async {
+                match wall {
+                    Some(limit) => tokio::time::sleep(limit).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let stop = async {
+                // The sender may be gone: a host that never stops it.
+                if stopped.wait_for(|stop| *stop).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                exit = self.execute() => exit,
+                () = out_of_time => Exit::Limit(Limit::Wall),
+                () = stop => Exit::Stopped,
+            }
+        });
+        // A read from the host's standard input may still be blocked in the reactor's pool.
+        reactor.shutdown_background();
+        exit
+    }
+
+    async fn execute(self) -> Exit {
+        let Self { runtime, parts, host, limits: _, scratch, published: _ } = self;
+        let shared = &runtime.shared;
+        let draining = host.network.draining();
+        let mut store = Store::new(&shared.engine, host);
+        store.limiter(|host| &mut host.memory);
+        store.set_max_component_handles(HANDLES);
+        if shared.interruption == Interruption::Checked {
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
+        }
+        let result = match parts.component.instantiate_async(&mut store).await {
+            Ok(command) => command.wasi_cli_run().call_run(&mut store).await,
+            Err(error) => Err(error),
+        };
+        let exit = classify(result, &store.data().memory);
+        // The store goes first: it holds open files in the folder that goes second.
+        drop(store);
+        // Like a kernel, send what the app wrote before it ended; unlike one, not for ever.
+        let _ = tokio::time::timeout(LINGER, draining.finished()).await;
+        drop(scratch);
+        exit
+    }
+}
+
+fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) -> Exit {
+    let error = match result {
+        Ok(Ok(())) => return Exit::Code(0),
+        Ok(Err(())) => return Exit::Code(1),
+        Err(error) => error,
+    };
+    match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(code)) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(1)),
+        None if memory.refused() => Exit::Limit(Limit::Memory),
+        None => Exit::Trap(format!("{error:?}")),
+    }
+}
+
+fn wasi_context(
+    parts: &Parts,
+    command: Command,
+    policy: &Policy,
+    stdio: Stdio,
+    scratch: &Scratch,
+) -> Result<WasiCtx, StartError> {
+    let mut wasi = WasiCtxBuilder::new();
+    let Stdio { stdin, stdout, stderr } = stdio;
+    wasi.stdin(stdin).stdout(stdout).stderr(stderr);
+    // The instance has a thread of its own, so file access need not hop to another one.
+    wasi.allow_blocking_current_thread(true);
+    wasi.args(&command.argv).initial_cwd(command.cwd.as_str());
+    wasi.env("PYWASM_MAX_THREADS", policy.limits.threads.to_string());
+    wasi.envs(&policy.env);
+
+    let root = Preopen {
+        host: scratch.path().to_owned(),
+        guest: GuestPath::root(),
+        access: Access::ReadWrite,
+    };
+    let mounts = policy.mounts.iter().map(Preopen::from);
+    for preopen in std::iter::once(root).chain(parts.shared.iter().cloned()).chain(mounts) {
+        scratch.mount_point(&preopen.guest).map_err(StartError::Scratch)?;
+        let access = match preopen.access {
+            Access::ReadOnly => FsPerms::ReadOnly,
+            Access::ReadWrite => FsPerms::ReadWrite,
+        };
+        wasi.preopened_dir(&preopen.host, preopen.guest.as_str(), access).map_err(|source| {
+            StartError::Mount { path: preopen.host.clone(), guest: preopen.guest.clone(), source }
+        })?;
+    }
+    Ok(wasi.build())
+}

@@ -1,0 +1,92 @@
+//! Which files an app reaches.
+
+use crate::support::{project, python};
+
+#[test]
+fn host_files_are_not_there_and_the_flag_is_named() {
+    let ended = python(["-c", "open('/etc/passwd')"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("FileNotFoundError"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("add -v /etc:/etc:ro"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_mount_is_read_and_written() {
+    let folder = project(&[("in.txt", "given")]);
+    let volume = format!("{}:/data", folder.path().display());
+    let code = "open('/data/out.txt', 'w').write(open('/data/in.txt').read().upper())";
+    let ended = python(["--volume", &volume, "-c", code]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let written = std::fs::read_to_string(folder.path().join("out.txt")).expect("written");
+    assert_eq!(written, "GIVEN");
+}
+
+#[test]
+fn a_read_only_mount_is_read_and_not_changed() {
+    let folder = project(&[("in.txt", "given")]);
+    let volume = format!("{}:/data:ro", folder.path().display());
+    let code = "
+import os
+print(open('/data/in.txt').read())
+def denied(what, *args):
+    try: what(*args)
+    except OSError as error: return True
+    print('NOT DENIED', what)
+denied(open, '/data/new', 'w')
+denied(open, '/data/in.txt', 'w')
+denied(open, '/data/in.txt', 'a')
+denied(os.truncate, '/data/in.txt', 0)
+denied(os.remove, '/data/in.txt')
+denied(os.rename, '/data/in.txt', '/data/x')
+denied(os.rename, '/data/in.txt', '/tmp/x')
+denied(os.mkdir, '/data/d')
+denied(os.link, '/data/in.txt', '/tmp/x')
+denied(os.symlink, '/data/in.txt', '/data/l')
+denied(os.utime, '/data/in.txt', (0, 0))
+";
+    let ended = python(["--volume", &volume, "-c", code]);
+    assert_eq!(ended.stdout, "given\n", "{}", ended.stderr);
+    let kept: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(std::fs::read_to_string(kept[0].path()).expect("kept"), "given");
+}
+
+#[test]
+fn a_mount_is_no_way_out() {
+    let folder = project(&[("secret.txt", "secret"), ("data/in.txt", "given")]);
+    std::os::unix::fs::symlink("../secret.txt", folder.path().join("data/link")).expect("a link");
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("data/absolute")).expect("a link");
+    let volume = format!("{}:/data", folder.path().join("data").display());
+    let code = "
+import os
+print(open('/data/in.txt').read())
+for path in ['/data/../secret.txt', '/data/link', '/data/absolute', '../secret.txt', '/proc/self/environ']:
+    try: print('REACHED', path, open(path).read())
+    except OSError: pass
+";
+    let ended = python(["--volume", &volume, "-c", code]);
+    assert_eq!(ended.stdout, "given\n", "{}", ended.stderr);
+}
+
+#[test]
+fn the_app_has_private_writable_files() {
+    let code = "
+import os, tempfile
+open('/tmp/x', 'w').write('1')
+open('/here', 'w').write('2')
+os.makedirs('/srv/app/data')
+print(open('/tmp/x').read() + open('/here').read(), os.listdir('/srv/app'), tempfile.gettempdir())
+";
+    for _ in 0..2 {
+        let ended = python(["-c", code]);
+        assert_eq!(ended.stdout, "12 ['data'] /tmp\n", "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_environment_is_only_what_was_given() {
+    let code = "import os; print(sorted(os.environ))";
+    let ended = python(["--env", "MINE=1", "-c", code]);
+    assert!(ended.stdout.contains("'MINE'"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("PYWASM_CACHE") && !ended.stdout.contains("CARGO"), "{}", ended.stdout);
+}

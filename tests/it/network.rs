@@ -1,0 +1,179 @@
+//! What the network reaches and what it does not. Each denial has a positive control.
+
+use crate::support::{Running, get, project, python, pywasm};
+use std::net::{TcpListener, TcpStream};
+
+const SERVER: &str = "
+import http.server, sys
+address = sys.argv[1], int(sys.argv[2])
+http.server.ThreadingHTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()
+";
+
+fn serve(flags: &[&str], bind: &str) -> Running {
+    let mut command = pywasm(["python"]);
+    command.args(flags).args(["-c", SERVER, bind, "5000"]);
+    Running::start(command)
+}
+
+#[test]
+fn a_published_port_is_mapped() {
+    let mut server = serve(&["--publish", "0:5000"], "0.0.0.0");
+    let address = server.address(5000);
+    assert_ne!(address.port(), 5000);
+    assert!(get(address, "/").starts_with("HTTP/1.0 200"), "it answers");
+}
+
+#[test]
+fn a_guest_that_binds_loopback_is_reachable_too() {
+    let mut server = serve(&["--publish", "0:5000"], "127.0.0.1");
+    let address = server.address(5000);
+    assert!(get(address, "/").starts_with("HTTP/1.0 200"), "it answers");
+}
+
+#[test]
+fn an_unpublished_port_is_not_reachable_and_the_flag_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let code = format!("import socket,time; s = socket.create_server(('0.0.0.0', {})); time.sleep(60)", free.port());
+    let mut command = pywasm(["python", "-c"]);
+    command.arg(code);
+    let mut server = Running::start(command);
+    server.line(&format!("add -p {0}:{0}", free.port()));
+    let refused = TcpStream::connect(free).expect_err("nobody listens on the host");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_taken_port_is_our_error_before_the_app_runs() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let ended = python(["--publish", &format!("{port}:80"), "-c", "print('ran')"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(125), ""));
+    assert!(ended.stderr.contains(&port.to_string()), "{}", ended.stderr);
+}
+
+/// A listener on the host's loopback, which a guest must never reach: its loopback is its own.
+#[test]
+fn the_hosts_loopback_is_out_of_reach() {
+    let host = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = host.local_addr().expect("an address").port();
+    let code = format!(
+        "import socket
+try: socket.create_connection(('127.0.0.1', {port}), 5)
+except ConnectionRefusedError: print('refused')
+own = socket.create_server(('127.0.0.1', {port}))
+client = socket.create_connection(('127.0.0.1', {port}), 5)
+print('own', own.accept()[1] == client.getsockname())"
+    );
+    let ended = python(["-c", &code]);
+    assert_eq!(ended.stdout, "refused\nown True\n", "{}", ended.stderr);
+}
+
+#[test]
+fn outbound_is_denied_with_the_flag_that_allows_it() {
+    let code = "import socket
+try: socket.create_connection(('192.0.2.1', 9), 5)
+except PermissionError as error: print('denied', error.errno)";
+    let ended = python(["-c", code]);
+    assert!(ended.stdout.starts_with("denied "), "{ended:?}");
+    assert!(ended.stderr.contains("--allow-net 192.0.2.1:9"), "{}", ended.stderr);
+}
+
+#[test]
+fn names_are_denied_with_the_flag_that_allows_them() {
+    let code = "import socket
+try: socket.getaddrinfo('example.com', 443)
+except socket.gaierror: print('denied')";
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "denied\n", "{}", ended.stderr);
+    assert!(ended.stderr.contains("--allow-net example.com"), "{}", ended.stderr);
+}
+
+/// The positive control of the two above: a host address, granted, is reached.
+#[test]
+fn a_granted_address_is_reached() {
+    let Some((listener, address)) = listener_beyond_loopback() else {
+        return; // a machine with no network interface but loopback
+    };
+    let code = format!(
+        "import socket; s = socket.create_connection(('{}', {}), 5); print(s.recv(5))",
+        address.ip(),
+        address.port()
+    );
+    let answer = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.write_all(b"hello").expect("it reads");
+    });
+    let ended = python(["--allow-net", &address.to_string(), "-c", &code]);
+    assert_eq!(ended.stdout, "b'hello'\n", "{}", ended.stderr);
+    answer.join().expect("it answered");
+}
+
+/// The machine's own address on a network interface: traffic to it never leaves the machine.
+fn listener_beyond_loopback() -> Option<(TcpListener, std::net::SocketAddr)> {
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    probe.connect("192.0.2.1:9").ok()?; // chooses an interface, sends nothing
+    let ip = probe.local_addr().ok()?.ip();
+    let listener = TcpListener::bind((ip, 0)).ok()?;
+    let address = listener.local_addr().ok()?;
+    (!ip.is_loopback()).then_some((listener, address))
+}
+
+#[test]
+fn readiness_is_exact() {
+    let code = "
+import select, socket
+a, b = socket.socketpair()
+a.sendall(b'x')
+assert select.select([b], [], [], 5)[0] == [b]
+assert b.recv(9) == b'x'
+assert select.select([b], [], [], 0.1)[0] == [], 'spurious'
+poll = select.poll(); poll.register(b, select.POLLIN)
+assert poll.poll(100) == []
+a.close()
+assert select.select([b], [], [], 5)[0] == [b] and b.recv(9) == b''
+s = socket.socket()
+assert 'laddr' in repr(s) or 'fd=' in repr(s)
+s.setblocking(False)
+print(s.connect_ex(('127.0.0.1', 1)) != 0, repr(s) != '')
+";
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "True True\n", "{}", ended.stderr);
+}
+
+#[test]
+fn an_asyncio_echo_server_serves() {
+    let folder = project(&[(
+        "echo.py",
+        "
+import asyncio
+async def echo(reader, writer):
+    while data := await reader.read(1000):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(echo, '0.0.0.0', 7000)
+    async with server:
+        await server.serve_forever()
+asyncio.run(main())
+",
+    )]);
+    let mut command = pywasm(["python", "--publish", "0:7000", "echo.py"]);
+    command.current_dir(folder.path());
+    let mut server = Running::start(command);
+    let address = server.address(7000);
+    let streams: Vec<TcpStream> =
+        (0..20).map(|_| TcpStream::connect(address).expect("it accepts")).collect();
+    for (number, stream) in streams.iter().enumerate() {
+        use std::io::{Read, Write};
+        let mut stream = stream;
+        let sent = vec![number as u8; 100_000];
+        let mut received = vec![0; sent.len()];
+        std::thread::scope(|scope| {
+            scope.spawn(|| (&*stream).write_all(&sent).expect("it reads"));
+            stream.read_exact(&mut received).expect("it echoes");
+        });
+        assert!(received == sent);
+    }
+}

@@ -1,0 +1,121 @@
+//! The interpreter: arguments, exit codes, standard streams, modules, threads.
+
+use crate::support::{python, pywasm, run};
+use std::io::Write;
+use std::process::Stdio;
+
+#[test]
+fn prints() {
+    let ended = python(["-c", "import sys; print('out'); print('err', file=sys.stderr)"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "out\n"));
+    assert_eq!(ended.stderr.lines().last(), Some("err"));
+}
+
+#[test]
+fn exit_codes_arrive_exactly() {
+    for (code, expected) in [
+        ("import sys; sys.exit(3)", 3),
+        ("import os; os._exit(7)", 7),
+        ("raise SystemExit('text')", 1),
+        ("1/0", 1),
+        ("pass", 0),
+        ("import sys; sys.exit(255)", 255),
+    ] {
+        assert_eq!(python(["-c", code]).code, Some(expected), "{code}");
+    }
+    assert_eq!(python(["-m", "no_such_module"]).code, Some(1));
+}
+
+#[test]
+fn standard_input_is_passed_on() {
+    let mut command = pywasm(["python", "-c", "import sys; print(sys.stdin.read().upper())"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("piped").write_all("text ä".as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "TEXT Ä\n");
+}
+
+#[test]
+fn a_script_of_the_host_is_run_as_a_copy() {
+    let folder = crate::support::project(&[("script.py", "import sys; print(sys.argv)")]);
+    let ended = run({
+        let mut command = pywasm(["python", "script.py", "a", "-b"]);
+        command.current_dir(folder.path());
+        command
+    });
+    assert_eq!(ended.stdout, "['/script.py', 'a', '-b']\n", "{}", ended.stderr);
+}
+
+#[test]
+fn modules_are_there() {
+    let code = r#"
+import array, asyncio, bz2, cmath, concurrent.futures, csv, datetime, decimal, email, fcntl, hashlib, html
+import http.server, json, logging, lzma, math, pickle, pyexpat, queue, random, re, select, socket, sqlite3
+import struct, tempfile, threading, unicodedata, urllib.request, uuid, xml.etree.ElementTree, zipfile, zlib, zoneinfo
+db = sqlite3.connect(":memory:")
+db.execute("create virtual table t using fts5(x)")
+db.execute("insert into t values ('a quick fox')")
+assert db.execute("select * from t where t match 'fox'").fetchall() == [("a quick fox",)]
+assert zoneinfo.ZoneInfo("Asia/Shanghai").utcoffset(datetime.datetime(2026, 1, 1)).total_seconds() == 28800
+assert hashlib.sha256(b"").hexdigest().startswith("e3b0c442")
+assert zlib.decompress(zlib.compress(b"x" * 999)) == b"x" * 999
+print("ok")
+"#;
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+}
+
+/// The example of seed 004, made to end.
+#[test]
+fn five_threads_print_at_once() {
+    let code = r#"
+import threading, time
+def worker():
+    for _ in range(2):
+        print('Worker:', threading.current_thread().name, flush=True)
+        time.sleep(0.2)
+threads = []
+for i in range(5):
+    t = threading.Thread(target=worker, name=f"w{i}")
+    threads.append(t)
+    t.start()
+for t in threads:
+    t.join()
+"#;
+    let ended = python(["-c", code]);
+    let first: std::collections::BTreeSet<&str> = ended.stdout.lines().take(5).collect();
+    assert_eq!(first.len(), 5, "the five take turns:\n{}{}", ended.stdout, ended.stderr);
+    assert_eq!(ended.stdout.lines().count(), 10);
+}
+
+#[test]
+fn blocked_threads_do_not_stop_the_others() {
+    let code = r#"
+import concurrent.futures, queue, socket, threading, time, asyncio
+server = socket.create_server(("127.0.0.1", 0))
+accepted = threading.Event()
+def accept():
+    connection, _ = server.accept()
+    accepted.set()
+    connection.sendall(connection.recv(9)[::-1])
+threading.Thread(target=accept).start()
+held = threading.Lock(); held.acquire()
+threading.Thread(target=held.acquire, daemon=True).start()
+time.sleep(0.05)
+assert not accepted.is_set()
+client = socket.create_connection(server.getsockname())
+time.sleep(0.05)
+client.sendall(b"abc")
+assert client.recv(9) == b"cba"
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    started = time.monotonic()
+    list(pool.map(time.sleep, [0.3] * 4))
+    assert time.monotonic() - started < 1.1
+async def main():
+    return await asyncio.gather(*(asyncio.to_thread(lambda n=n: n * n) for n in range(4)))
+assert asyncio.run(main()) == [0, 1, 4, 9]
+print("ok")
+"#;
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+}
