@@ -53,6 +53,7 @@ struct description *description_new(void *data, const struct vtable *vtable) {
 }
 
 static void destroy(struct description *description) {
+  flock_forget(description);
   const struct vtable *vtable = description->libc ? description->libc : description->entry.vtable;
   vtable->free(description->entry.data);
   if (called == description) called = NULL;
@@ -203,6 +204,7 @@ void descriptor_table_clear(void) {
   memset(hidden, 0, sizeof hidden);
   hidden_count = 0;
   stdio_opened = false;
+  socket_forget_network();
 }
 
 // ---- What programs call
@@ -258,18 +260,20 @@ int __wasilibc_fd_renumber(int fd, int target) {
   return duplicate_to(fd, target, false) < 0 ? -1 : close(fd);
 }
 
-static bool takes_argument(int command) {
+static bool takes_number(int command) {
   return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_SETFD || command == F_SETFL;
 }
 
+static bool takes_lock(int command) { return command == F_GETLK || command == F_SETLK || command == F_SETLKW; }
+
 int fcntl(int fd, int command, ...) {
   int argument = 0;
-  if (takes_argument(command)) {
-    va_list arguments;
-    va_start(arguments, command);
-    argument = va_arg(arguments, int);
-    va_end(arguments);
-  }
+  struct flock *lock = NULL;
+  va_list arguments;
+  va_start(arguments, command);
+  if (takes_number(command)) argument = va_arg(arguments, int);
+  if (takes_lock(command)) lock = va_arg(arguments, struct flock *);
+  va_end(arguments);
   struct description *description = description_of(fd);
   if (!description) return -1;
   const struct vtable *vtable = description->entry.vtable;
@@ -283,6 +287,9 @@ int fcntl(int fd, int command, ...) {
   case F_GETFL: return vtable->fcntl_getfl ? vtable->fcntl_getfl(description->entry.data) : fail(EINVAL);
   case F_SETFL:
     return vtable->fcntl_setfl ? vtable->fcntl_setfl(description->entry.data, argument) : fail(EINVAL);
+  case F_GETLK:
+  case F_SETLK:
+  case F_SETLKW: return record_lock(description, command, lock);
   default: return fail(EINVAL);
   }
 }

@@ -105,6 +105,7 @@ ssize_t operation_end(struct operation *operation, ssize_t result);
 
 // Replace what libc does badly for this kind of file (sockets: socket.c, standard streams: stdio.c).
 void socket_adopt(struct description *description);
+void socket_forget_network(void);
 void stdio_adopt(struct description *description);
 void file_adopt(struct description *description);
 int fail(int error);  // sets errno, returns -1
@@ -122,6 +123,11 @@ int give_option(void *value, socklen_t *size, const void *source, socklen_t full
 int give_number(void *value, socklen_t *size, int source);
 int get_timeout(uint64_t timeout, void *value, socklen_t *size);
 int set_timeout(uint64_t *timeout, const void *value, socklen_t size);
+
+// lock.c
+void flock_forget(const struct description *description);
+struct flock;
+int record_lock(struct description *description, int command, struct flock *lock);
 
 // What a pair (pair.c) does beyond libc's vtable.
 bool is_pair(const struct description *description);

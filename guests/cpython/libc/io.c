@@ -30,6 +30,7 @@ static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
   struct operation operation;
   take_turn(&operation, d);
   ssize_t result = d->entry.vtable->get_read_stream(d->entry.data, &access);
+  if (d->nonblocking) access.blocking = false;
   if (result == 0) result = __wasilibc_read(&access, buffer, size);
   return end_turn(&operation, result);
 }
@@ -40,6 +41,7 @@ static ssize_t write_stream(struct description *d, const void *buffer, size_t si
   struct operation operation;
   take_turn(&operation, d);
   ssize_t result = d->entry.vtable->get_write_stream(d->entry.data, &access);
+  if (d->nonblocking) access.blocking = false;
   if (result == 0) result = __wasilibc_write(&access, buffer, size);
   return end_turn(&operation, result);
 }

@@ -9,6 +9,12 @@ extern "C" {
 
 #define F_DUPFD 0
 #define F_DUPFD_CLOEXEC 1030
+#define F_RDLCK 0
+#define F_WRLCK 1
+#define F_UNLCK 2
+#define F_GETLK 12
+#define F_SETLK 13
+#define F_SETLKW 14
 #define SO_BROADCAST 6
 #define SO_LINGER 13
 #define SO_REUSEPORT 15

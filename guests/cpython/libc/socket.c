@@ -211,6 +211,7 @@ static int socket_getsockopt(void *data, int level, int name, void *value, sockl
       if (!is_stream(d)) return give_number(value, size, 0);
       break;
     }
+  if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return give_number(value, size, 1);
   return d->libc->getsockopt(data, level, name, value, size);
 }
 
@@ -236,6 +237,8 @@ static int socket_setsockopt(void *data, int level, int name, const void *value,
       if (!is_stream(d)) return 0;
       break;
     }
+  // A wasi socket never speaks both protocols.
+  if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return number ? 0 : fail(EINVAL);
   return d->libc->setsockopt(data, level, name, value, size);
 }
 
@@ -253,6 +256,19 @@ static int socket_fcntl_getfl(void *data) {
 }
 
 static int socket_fcntl_setfl(void *data, int flags) { return socket_set_blocking(data, !(flags & O_NONBLOCK)); }
+
+// The one capability for all sockets. libc keeps it for ever; no handle may outlive a snapshot.
+static network_own_network_t network;
+
+network_borrow_network_t __wrap___wasi_sockets_utils__borrow_network(void) {
+  if (!network.__handle) network = instance_network_instance_network();
+  return network_borrow_network(network);
+}
+
+void socket_forget_network(void) {
+  if (network.__handle) network_network_drop_own(network);
+  network.__handle = 0;
+}
 
 // libc aborts the program on error codes that it does not expect of a host.
 int __wrap___wasilibc_map_socket_error(const network_error_code_t *error) {

@@ -1,6 +1,7 @@
 // The standard streams, and C's FILE.
 #include "descriptor.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -12,11 +13,28 @@ static int stdio_fstat(void *data, struct stat *status) {
   return result;
 }
 
+// libc knows of no non-blocking mode for these; io.c does.
+static int stdio_set_blocking(void *data, bool blocking) {
+  (void)data;
+  description_called()->nonblocking = !blocking;
+  return 0;
+}
+
+static int stdio_fcntl_getfl(void *data) {
+  struct description *d = description_called();
+  return d->libc->fcntl_getfl(data) | (d->nonblocking ? O_NONBLOCK : 0);
+}
+
+static int stdio_fcntl_setfl(void *data, int flags) { return stdio_set_blocking(data, !(flags & O_NONBLOCK)); }
+
 void stdio_adopt(struct description *d) {
   static struct vtable ours;
   if (!ours.free) {
     ours = *d->libc;
     ours.fstat = stdio_fstat;
+    ours.set_blocking = stdio_set_blocking;
+    ours.fcntl_getfl = stdio_fcntl_getfl;
+    ours.fcntl_setfl = stdio_fcntl_setfl;
   }
   d->entry.vtable = &ours;
 }

@@ -1,6 +1,7 @@
 // Sockets as plain servers and clients use them. Needs a loopback.
 #include "net.h"
 
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/time.h>
 
@@ -174,6 +175,46 @@ static void options(void) {
   CHECK(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
 }
 
+static void ipv6_only(void) {
+  int fd = socket(AF_INET6, SOCK_STREAM, 0), one = 1, zero = 0, value = 0;
+  socklen_t size = sizeof value;
+  if (fd < 0) return;  // a host without IPv6
+  CHECK(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0);
+  CHECK(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &size) == 0 && value == 1);
+  CHECK(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero) == -1 && errno == EINVAL);
+}
+
+static const char *first_address(const char *host, int family, int flags) {
+  struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = flags}, *found;
+  static char text[64];
+  if (getaddrinfo(host, "80", &hints, &found) != 0) return "none";
+  CHECK(getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0);
+  freeaddrinfo(found);
+  return text;
+}
+
+static void host_names(void) {
+  CHECK(!strcmp(first_address(NULL, AF_UNSPEC, AI_PASSIVE), "0.0.0.0"));
+  CHECK(!strcmp(first_address(NULL, AF_INET6, AI_PASSIVE), "::"));
+  CHECK(!strcmp(first_address(NULL, AF_INET, 0), "127.0.0.1"));
+  CHECK(!strcmp(first_address("10.1.2.3", AF_INET, AI_NUMERICHOST), "10.1.2.3"));
+  CHECK(!strcmp(first_address("localhost", AF_INET, AI_NUMERICHOST), "none"));
+  CHECK(!strcmp(first_address("10.1.2.3", AF_INET6, 0), "none"));
+  struct hostent *host = gethostbyname("127.0.0.1");
+  CHECK(host && host->h_addrtype == AF_INET && !memcmp(host->h_addr_list[0], "\x7f\0\0\1", 4) && !host->h_addr_list[1]);
+  struct sockaddr_in address = loopback(8080);
+  char service[8], tiny[4], name[64];
+  CHECK(getnameinfo((struct sockaddr *)&address, sizeof address, NULL, 0, service, sizeof service, 0) == 0);
+  CHECK(!strcmp(service, "8080"));
+  CHECK(getnameinfo((struct sockaddr *)&address, sizeof address, tiny, 4, NULL, 0, 0) == EAI_OVERFLOW);
+  CHECK(getnameinfo((struct sockaddr *)&address, sizeof address, NULL, 0, tiny, 4, 0) == EAI_OVERFLOW);
+  CHECK(getnameinfo((struct sockaddr *)&address, sizeof address, name, 64, NULL, 0, NI_NAMEREQD) == EAI_NONAME);
+  CHECK(gethostname(name, sizeof name) == 0 && !strcmp(name, "localhost"));
+  setenv("HOSTNAME", "box", 1);
+  CHECK(gethostname(name, sizeof name) == 0 && !strcmp(name, "box"));
+  CHECK(gethostname(name, 3) == -1 && errno == ENAMETOOLONG);
+}
+
 static void poll_of_odd_sockets(void) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   struct pollfd fds[] = {{fd, POLLIN | POLLOUT, 0}, {-1, POLLIN, 9}, {500, POLLIN, 0}};
@@ -217,6 +258,8 @@ const struct test_case socket_cases[] = {
     {.name = "poll_after_a_full_receive", .run = poll_after_a_full_receive},
     {.name = "much_data_then_close", .run = much_data_then_close},
     {.name = "options", .run = options},
+    {.name = "ipv6_only", .run = ipv6_only},
+    {.name = "host_names", .run = host_names},
     {.name = "poll_of_odd_sockets", .run = poll_of_odd_sockets},
     {.name = "two_listeners_one_port", .run = two_listeners_one_port},
     {.name = "datagrams", .run = datagrams},

@@ -31,7 +31,7 @@ _Noreturn void check_failed(const char *expression, const char *file, int line);
 
 #define CHECK(expression) \
   do { \
-    if (!(expression)) check_failed(#expression, __FILE__, __LINE__); \
+    if (!(expression)) check_failed(#expression, __FILE_NAME__, __LINE__); \
   } while (0)
 
 static inline uint64_t now_ms(void) { return coop_now() / 1000000; }

@@ -10,8 +10,7 @@ static const struct test_case *const tables[] = {
 static const size_t TABLES = sizeof tables / sizeof *tables;
 
 _Noreturn void check_failed(const char *expression, const char *file, int line) {
-  const char *name = strrchr(file, '/');
-  dprintf(1, "%s:%d: failed: %s (errno %d: %s)\n", name ? name + 1 : file, line, expression, errno, strerror(errno));
+  dprintf(1, "%s:%d: failed: %s (errno %d: %s)\n", file, line, expression, errno, strerror(errno));
   _Exit(1);
 }
 

@@ -9,7 +9,7 @@ static void sleeping_lets_others_run(void) {
   uint64_t began = now_ms();
   sleep_ms(200);
   CHECK(now_ms() - began >= 199);
-  CHECK(heart_beats >= 20);
+  CHECK(heart_beats >= 8);
   heart_stop();
 }
 
@@ -137,7 +137,7 @@ static void busy_threads_do_not_starve_timers(void) {
   pthread_t one = start(yield_all_the_time, NULL), two = start(yield_all_the_time, NULL);
   heart_start();
   sleep_ms(150);
-  CHECK(heart_beats >= 10);
+  CHECK(heart_beats >= 5);
   stop = true;
   join(one);
   join(two);
@@ -147,7 +147,7 @@ static void busy_threads_do_not_starve_timers(void) {
 static void tick_gives_turns(void) {
   heart_start();
   for (uint64_t end = now_ms() + 200; now_ms() < end;) coop_tick(5000000);
-  CHECK(heart_beats >= 10);
+  CHECK(heart_beats >= 5);
   heart_stop();
 }
 
