@@ -71,8 +71,8 @@ static void mutex_errorcheck(void) {
 }
 
 static void *lock_for_50_ms(void *m) {
-  struct timespec time = after_ms(CLOCK_REALTIME, 50);
   uint64_t began = now_ms();
+  struct timespec time = after_ms(CLOCK_REALTIME, 50);
   int error = pthread_mutex_timedlock(m, &time);
   CHECK(error != ETIMEDOUT || now_ms() - began >= 49);
   return (void *)(intptr_t)error;
@@ -132,8 +132,8 @@ static void timed_wait_on(clockid_t clock) {
   CHECK(got == clock);
   CHECK(pthread_cond_init(&c, &attributes) == 0);
   pthread_mutex_lock(&mutex);
-  struct timespec time = after_ms(clock, 40);
   uint64_t began = now_ms();
+  struct timespec time = after_ms(clock, 40);
   CHECK(pthread_cond_timedwait(&c, &mutex, &time) == ETIMEDOUT);
   CHECK(now_ms() - began >= 39 && now_ms() - began < 1000);
   CHECK(pthread_mutex_trylock(&mutex) == EBUSY);
@@ -169,8 +169,8 @@ static void semaphore(void) {
   CHECK(sem_init(&s, 0, 2) == 0);
   CHECK(sem_wait(&s) == 0 && sem_trywait(&s) == 0);
   CHECK(sem_trywait(&s) == -1 && errno == EAGAIN);
-  struct timespec time = after_ms(CLOCK_REALTIME, 30);
   uint64_t began = now_ms();
+  struct timespec time = after_ms(CLOCK_REALTIME, 30);
   CHECK(sem_timedwait(&s, &time) == -1 && errno == ETIMEDOUT);
   CHECK(now_ms() - began >= 29);
   pthread_t poster = start(post_later, &s);
