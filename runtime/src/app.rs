@@ -34,7 +34,7 @@ pub(crate) struct Parts {
     pub(crate) shared: Vec<Preopen>,
     /// The app's own files and where each instance gets its copy of them.
     pub(crate) app: Option<(PathBuf, GuestPath)>,
-    config: AppConfig,
+    pub(crate) config: AppConfig,
 }
 
 /// Why a package cannot be made ready.

@@ -13,6 +13,8 @@
 mod app;
 mod cache;
 mod command;
+#[cfg(test)]
+mod ctests;
 mod engine;
 mod exit;
 mod host;

@@ -10,7 +10,7 @@ pub struct Limits {
     pub memory: u64,
     /// Wall-clock time from start to end. Default: none.
     pub wall: Option<Duration>,
-    /// Threads alive at once, the main one included. Default 512. Past it `threading` raises
+    /// Threads alive at once, the main one included. Default 1024. Past it `threading` raises
     /// "can't start new thread".
     pub threads: u32,
     /// Sockets open at once. Default 4096. Past it a socket call fails with EMFILE.
@@ -22,7 +22,7 @@ impl Default for Limits {
         Self {
             memory: 1 << 30,
             wall: None,
-            threads: 512,
+            threads: 1024,
             sockets: 4096,
         }
     }
