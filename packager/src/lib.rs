@@ -7,15 +7,25 @@
 //! about the machine ([`Machine`]) and listens to [`Progress`].
 
 mod base;
+mod dependencies;
+mod index;
 mod pack;
 mod plan;
 mod progress;
 mod project;
+mod requirements;
+mod resolve;
 mod settings;
+mod wheel;
 
 pub use base::BaseLayers;
+pub use dependencies::DependenciesError;
+pub use index::IndexError;
 pub use pack::{LayerReport, PackError, PackReport};
 pub use plan::{Note, Plan, PlanError};
 pub use progress::{Event, Progress, Silent};
 pub use project::{DockerfileError, Project, ProjectError};
-pub use settings::{DockerfileUse, IndexFlags, Machine, PackSettings};
+pub use requirements::RequirementsError;
+pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
+pub use settings::{DockerfileUse, IndexFlags, Machine, PackSettings, SettingsError};
+pub use wheel::WheelError;

@@ -1,8 +1,10 @@
 //! Carrying out a plan.
 
-use crate::plan::Plan;
+use crate::dependencies::{self, DependenciesError, DependenciesLayer};
+use crate::index::Client;
+use crate::plan::{Note, Plan};
 use crate::project::AppFile;
-use crate::{BaseLayers, Event, Progress};
+use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
 };
@@ -23,6 +25,8 @@ pub struct PackReport {
     pub digest: Digest,
     /// Its layers, in image order.
     pub layers: Vec<LayerReport>,
+    /// What the person should know; those of the plan are not repeated.
+    pub notes: Vec<Note>,
 }
 
 /// A layer that was packed.
@@ -56,20 +60,48 @@ pub enum PackError {
         /// What is wrong.
         reason: LayerError,
     },
+    /// A wheel cannot be had, or is not one to trust.
+    #[error(transparent)]
+    Dependencies(#[from] DependenciesError),
+    /// The connection to the indexes.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The package cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
 impl Plan {
-    /// Builds the layers and writes the package to `output`.
+    /// Fetches the wheels, builds the layers and writes the package to `output`.
     pub fn pack(
         &self,
         base: &BaseLayers,
         output: &Path,
         progress: &dyn Progress,
     ) -> Result<PackReport, PackError> {
+        let mut config = self.content.config.clone();
         let mut layers = vec![base.runtime.clone(), base.stdlib.clone()];
+        let mut notes = Vec::new();
+        if !self.resolution.wheels.is_empty() {
+            let client = Client::new(
+                &self.access.places,
+                &self.access.connection,
+                &self.cache_dir,
+                progress,
+            )?;
+            let dependencies =
+                dependencies::build(&self.resolution.wheels, base, &client, progress)?;
+            let DependenciesLayer {
+                layer,
+                packages,
+                scripts,
+                notes: news,
+            } = dependencies;
+            layers.push(layer);
+            config.packages = packages;
+            config.scripts = scripts;
+            notes = news;
+        }
         if !self.content.files.is_empty() {
             progress.event(Event::Layer(LayerKind::App));
             layers.push(self.app_layer()?);
@@ -77,7 +109,7 @@ impl Plan {
         progress.event(Event::Writing);
         let spec = PackageSpec {
             name: self.name.as_deref(),
-            config: &self.content.config,
+            config: &config,
             layers: &layers,
         };
         let written = write_package(output, &spec)?;
@@ -86,6 +118,7 @@ impl Plan {
             size: written.size,
             digest: written.digest,
             layers: layers.iter().map(LayerReport::of).collect(),
+            notes,
         })
     }
 

@@ -1,8 +1,15 @@
 //! What will be packed: a value that can be shown before anything is written.
 
+use crate::index::{Client, IndexError};
 use crate::project::{Content, ProjectError};
+use crate::requirements::{RequirementSet, RequirementsError};
+use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Target, resolve};
+use crate::settings::{Access, SettingsError};
+use crate::wheel::Native;
 use crate::{BaseLayers, PackSettings, Progress, Project};
+use pywasm_format::{Digest, Hasher};
 use std::fmt;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Something the person should know: what was left out, replaced or ignored.
@@ -28,6 +35,9 @@ impl fmt::Display for Note {
 pub struct Plan {
     pub(crate) name: Option<String>,
     pub(crate) content: Content,
+    pub(crate) resolution: Resolution,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) access: Access,
 }
 
 /// Why there is no plan.
@@ -37,6 +47,21 @@ pub enum PlanError {
     /// The project itself.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// What it says it requires.
+    #[error(transparent)]
+    Requirements(#[from] RequirementsError),
+    /// The index settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The connection to the indexes.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What the requirements lead to.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The base layers' version of Python is none.
+    #[error("`{0}` is no version of Python 3")]
+    Python(String),
 }
 
 impl Project {
@@ -48,14 +73,89 @@ impl Project {
         base: &BaseLayers,
         progress: &dyn Progress,
     ) -> Result<Plan, PlanError> {
-        let _ = progress;
-        let mut content = self.content(settings)?;
-        content.config.python.clone_from(&base.python);
+        let Inputs {
+            mut content,
+            set,
+            access,
+        } = self.inputs(settings, base)?;
+        let target =
+            Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
+        let resolution = match set.requirements.is_empty() {
+            true => Resolution::default(),
+            false => {
+                let client = Client::new(
+                    &access.places,
+                    &access.connection,
+                    &settings.machine.cache_dir,
+                    progress,
+                )?;
+                resolve(&set, &target, &client, access.pre, progress)?
+            }
+        };
+        content.notes.extend(set.notes);
+        content.notes.extend(resolution.notes.iter().cloned());
         Ok(Plan {
             name: settings.name.clone(),
             content,
+            resolution,
+            cache_dir: settings.machine.cache_dir.clone(),
+            access,
         })
     }
+
+    /// A digest of everything in the project, the settings and the base that decides about the
+    /// package: as long as it stays the same, a package made before can be used again. It does not
+    /// change when an index offers a newer version of something unpinned.
+    pub fn fingerprint(
+        &self,
+        settings: &PackSettings,
+        base: &BaseLayers,
+    ) -> Result<Digest, PlanError> {
+        let Inputs {
+            content,
+            set,
+            access,
+        } = self.inputs(settings, base)?;
+        let mut hasher = Hasher::default();
+        let mut add = |part: &dyn fmt::Debug| {
+            // The length keeps two neighbours from being mistaken for two others.
+            let text = format!("{part:?}");
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        add(&env!("CARGO_PKG_VERSION"));
+        add(&(base.runtime.digest, base.stdlib.digest));
+        add(&(&content.config, &settings.name));
+        add(&(&set.requirements, &set.constraints, set.requires_hashes()));
+        add(&(&access.places.indexes, &access.places.links, access.pre));
+        for (path, file) in &content.files {
+            let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
+                path: file.source.clone(),
+                reason,
+            })?;
+            add(&(path, file.mode, Digest::of(&bytes)));
+        }
+        Ok(hasher.finish())
+    }
+
+    fn inputs(&self, settings: &PackSettings, base: &BaseLayers) -> Result<Inputs, PlanError> {
+        let mut content = self.content(settings)?;
+        content.config.python.clone_from(&base.python);
+        let set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
+        let access = Access::resolve(&settings.index, &set.options, &settings.machine)?;
+        Ok(Inputs {
+            content,
+            set,
+            access,
+        })
+    }
+}
+
+/// What is known without asking anybody.
+struct Inputs {
+    content: Content,
+    set: RequirementSet,
+    access: Access,
 }
 
 impl Plan {
@@ -68,10 +168,62 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Content { config, files, .. } = &self.content;
-        let command: Vec<_> = config.entrypoint.iter().chain(&config.cmd).collect();
-        writeln!(f, "python   {}", config.python)?;
-        writeln!(f, "starts   {command:?} in {}", config.working_dir)?;
+        let command: Vec<_> = config
+            .entrypoint
+            .iter()
+            .chain(&config.cmd)
+            .map(|word| quoted(word))
+            .collect();
+        writeln!(f, "python    {}", config.python)?;
+        writeln!(
+            f,
+            "starts    {}  (in {})",
+            command.join(" "),
+            config.working_dir
+        )?;
+        for (name, value) in &config.env {
+            writeln!(f, "env       {name}={value}")?;
+        }
+        for port in &config.exposed_ports {
+            writeln!(f, "exposes   {port}")?;
+        }
+        for wheel in &self.resolution.wheels {
+            package(f, wheel)?;
+        }
         let bytes: u64 = files.values().map(|file| file.size).sum();
-        writeln!(f, "app      {} files, {bytes} bytes", files.len())
+        writeln!(f, "app       {} files, {bytes} bytes", files.len())?;
+        for (path, file) in files {
+            writeln!(f, "  {:>9} {path}", file.size)?;
+        }
+        Ok(())
+    }
+}
+
+fn package(f: &mut fmt::Formatter<'_>, resolved: &ResolvedWheel) -> fmt::Result {
+    let ResolvedWheel {
+        wheel,
+        file,
+        native,
+        path,
+        ..
+    } = resolved;
+    write!(f, "package   {} {}", wheel.name, wheel.version)?;
+    if path.len() > 1 {
+        write!(f, "  ({})", path.join(" -> "))?;
+    }
+    if *native == Native::LeaveOut {
+        f.write_str("  without its optional native parts")?;
+    }
+    let digest = file
+        .sha256
+        .map_or_else(|| "no digest given".to_owned(), |digest| digest.to_string());
+    writeln!(f, "\n            {}  {digest}", file.filename)
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }

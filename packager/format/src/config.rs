@@ -1,6 +1,5 @@
 //! What a package says about starting its app.
 
-use crate::wire;
 use crate::{Digest, EntryPoint, GuestPath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +43,6 @@ pub struct ResolvedPackage {
     /// The file name of the wheel.
     pub file: String,
     /// The digest of the wheel.
-    #[serde(with = "wire::as_text")]
     pub digest: Digest,
     /// Optional native modules of the wheel that were left out, by their path in the wheel.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,5 +1,6 @@
 //! Content addresses: `sha256:` and 64 lower-case hex digits.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io::{self, Write};
@@ -7,7 +8,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// The sha256 of some content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
 /// A text that is no digest.
@@ -50,6 +52,20 @@ impl FromStr for Digest {
         text.strip_prefix("sha256:")
             .and_then(|digits| Self::from_hex(digits).ok())
             .ok_or_else(|| ParseDigestError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = ParseDigestError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
     }
 }
 

@@ -1,5 +1,11 @@
 //! What the caller decides about a pack.
 
+mod indexes;
+mod pip_conf;
+
+pub(crate) use indexes::Access;
+pub use indexes::SettingsError;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,0 +1,201 @@
+//! The dependencies layer: wheels, fetched and verified, written entry by entry into site-packages.
+
+use crate::index::{Client, FetchedWheel, IndexError};
+use crate::plan::Note;
+use crate::resolve::ResolvedWheel;
+use crate::wheel::{Wheel, WheelError, WheelFile};
+use crate::{BaseLayers, Event, Progress};
+use pywasm_format::write::{BuiltLayer, LayerError, LayerWriter};
+use pywasm_format::{EntryPoint, GuestPathError, LayerKind, ResolvedPackage};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use thiserror::Error;
+
+/// Downloads at once; more gains nothing with one server.
+const DOWNLOADS: usize = 6;
+
+/// Why the requirements could not be put into a layer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DependenciesError {
+    /// A wheel cannot be had or is not the promised one.
+    #[error("{package}: {reason}")]
+    Fetch {
+        /// The package, with the way to it.
+        package: String,
+        /// What went wrong.
+        reason: IndexError,
+    },
+    /// A wheel is malformed or hostile.
+    #[error("{file} is refused: {reason}")]
+    Wheel {
+        /// The wheel's file name.
+        file: String,
+        /// What is wrong.
+        reason: WheelError,
+    },
+    /// The layer cannot be made.
+    #[error("the dependencies layer: {0}")]
+    Layer(#[from] LayerError),
+    /// The base layers' version of Python gives no path.
+    #[error(transparent)]
+    Path(#[from] GuestPathError),
+}
+
+/// The layer and what the package's config says of it.
+pub(crate) struct DependenciesLayer {
+    pub(crate) layer: BuiltLayer,
+    pub(crate) packages: Vec<ResolvedPackage>,
+    pub(crate) scripts: BTreeMap<String, EntryPoint>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Fetches `resolved` and writes them into one layer.
+pub(crate) fn build(
+    resolved: &[ResolvedWheel],
+    base: &BaseLayers,
+    client: &Client<'_>,
+    progress: &dyn Progress,
+) -> Result<DependenciesLayer, DependenciesError> {
+    let fetched = fetch(resolved, client)?;
+    progress.event(Event::Layer(LayerKind::Dependencies));
+    let mut packages = Vec::with_capacity(resolved.len());
+    let mut scripts = BTreeMap::new();
+    let mut notes = Vec::new();
+    let mut wheels = Vec::with_capacity(resolved.len());
+    for (from, FetchedWheel { file, digest }) in resolved.iter().zip(fetched) {
+        let wheel =
+            Wheel::open(file, &from.wheel, from.native).map_err(|reason| from.refuse(reason))?;
+        notes.extend(from.news(&wheel));
+        packages.push(ResolvedPackage {
+            name: from.wheel.name.to_string(),
+            version: from.wheel.version.to_string(),
+            file: from.file.filename.clone(),
+            digest,
+            native_left_out: wheel.native_left_out.clone(),
+        });
+        scripts.extend(wheel.scripts.iter().cloned());
+        wheels.push(wheel);
+    }
+    let layer = write(resolved, &mut wheels, base, &mut notes)?;
+    Ok(DependenciesLayer {
+        layer,
+        packages,
+        scripts,
+        notes,
+    })
+}
+
+/// Fetches all wheels, several at once; the first error in the order of names is reported, so that
+/// the same problem gives the same message.
+fn fetch(
+    resolved: &[ResolvedWheel],
+    client: &Client<'_>,
+) -> Result<Vec<FetchedWheel>, DependenciesError> {
+    let next = AtomicUsize::new(0);
+    let results: Vec<_> = resolved.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..DOWNLOADS.min(resolved.len()) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(wheel), Some(slot)) = (resolved.get(number), results.get(number))
+                    else {
+                        break;
+                    };
+                    let result = client.wheel(&wheel.file, &wheel.allowed);
+                    // Nothing else is worth fetching for a pack that has failed.
+                    if result.is_err() {
+                        next.store(resolved.len(), Ordering::Relaxed);
+                    }
+                    if let Ok(mut slot) = slot.lock() {
+                        *slot = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    let mut fetched = Vec::with_capacity(resolved.len());
+    let mut missing = false;
+    for (wheel, slot) in resolved.iter().zip(results) {
+        match slot.into_inner().ok().flatten() {
+            Some(Ok(file)) => fetched.push(file),
+            Some(Err(reason)) => {
+                return Err(DependenciesError::Fetch {
+                    package: wheel.path.join(" -> "),
+                    reason,
+                });
+            }
+            None => missing = true,
+        }
+    }
+    debug_assert!(!missing, "a wheel is only skipped after an error");
+    Ok(fetched)
+}
+
+fn write(
+    resolved: &[ResolvedWheel],
+    wheels: &mut [Wheel],
+    base: &BaseLayers,
+    notes: &mut Vec<Note>,
+) -> Result<BuiltLayer, DependenciesError> {
+    let mut files: BTreeMap<String, (usize, WheelFile)> = BTreeMap::new();
+    for (number, wheel) in wheels.iter_mut().enumerate() {
+        for (path, file) in std::mem::take(&mut wheel.files) {
+            // As with other installers the later one wins, but not in silence. What is empty, as the
+            // `__init__.py` of shared folders is, cannot differ.
+            if let Some((other, known)) = files.insert(path.clone(), (number, file))
+                && known.size > 0
+            {
+                notes.push(Note {
+                    at: None,
+                    text: format!(
+                        "{path} is in {} and in {}; the latter is used",
+                        resolved[other].file.filename, resolved[number].file.filename
+                    ),
+                });
+            }
+        }
+    }
+    let mut files: Vec<_> = files.into_iter().collect();
+    files.sort_by(|(one, _), (other, _)| LayerWriter::compare(one, other));
+    let mut writer = LayerWriter::new(LayerKind::Dependencies, base.site_packages()?)?;
+    for (path, (number, file)) in files {
+        let content = wheels[number]
+            .read(&file.content)
+            .map_err(|reason| resolved[number].refuse(reason))?;
+        writer.file(&path, file.mode, file.size, content)?;
+    }
+    Ok(writer.finish()?)
+}
+
+impl ResolvedWheel {
+    fn refuse(&self, reason: WheelError) -> DependenciesError {
+        DependenciesError::Wheel {
+            file: self.file.filename.clone(),
+            reason,
+        }
+    }
+
+    fn news(&self, wheel: &Wheel) -> Vec<Note> {
+        let (name, version) = (&self.wheel.name, &self.wheel.version);
+        let mut texts = Vec::new();
+        if !wheel.native_left_out.is_empty() {
+            texts.push(format!(
+                "{name} {version} runs in pure Python: its optional native parts are left out ({})",
+                wheel.native_left_out.join(", ")
+            ));
+        }
+        if !wheel.elsewhere.is_empty() {
+            texts.push(format!(
+                "{name} {version} has files for places outside site-packages, which are left out ({})",
+                wheel.elsewhere.join(", ")
+            ));
+        }
+        texts
+            .into_iter()
+            .map(|text| Note { at: None, text })
+            .collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! What is kept of indexes on this machine. Files are named by digest, written beside their place and
+//! renamed, so that packs at the same time and kills at any time do no harm.
+
+use super::{IndexError, RemoteFile};
+use pywasm_format::Digest;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::NamedTempFile;
+use url::Url;
+
+/// Changes when the stored form does; older entries are then simply not found.
+const LAYOUT: &str = "index-v1";
+
+#[derive(Debug)]
+pub(super) struct Cache {
+    root: PathBuf,
+}
+
+/// A page as it was.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredPage {
+    pub(super) files: Vec<RemoteFile>,
+    pub(super) etag: Option<String>,
+    fetched: SystemTime,
+    max_age: Duration,
+}
+
+/// Answers of an index are believed for no longer than this without asking again.
+const LONGEST_AGE: Duration = Duration::from_secs(600);
+
+impl StoredPage {
+    pub(super) fn new(files: Vec<RemoteFile>, etag: Option<String>, max_age: Duration) -> Self {
+        Self {
+            files,
+            etag,
+            fetched: SystemTime::now(),
+            max_age: max_age.min(LONGEST_AGE),
+        }
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fetched.elapsed().is_ok_and(|age| age < self.max_age)
+    }
+}
+
+impl Cache {
+    pub(super) fn new(cache_dir: &Path) -> Self {
+        Self {
+            root: cache_dir.join(LAYOUT),
+        }
+    }
+
+    pub(super) fn page(&self, url: &Url) -> Option<StoredPage> {
+        let bytes = fs::read(self.page_path(url)).ok()?;
+        // A page of an older pywasm, or a damaged one, is asked for again.
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    pub(super) fn put_page(&self, url: &Url, page: &StoredPage) -> Result<(), IndexError> {
+        let bytes = serde_json::to_vec(page).map_err(io::Error::from);
+        let path = self.page_path(url);
+        bytes
+            .and_then(|bytes| self.put(&path, &bytes))
+            .map_err(|reason| unwritable(&path, reason))
+    }
+
+    /// The metadata of a wheel.
+    pub(super) fn metadata(&self, wheel: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.metadata_path(wheel)).ok()
+    }
+
+    pub(super) fn put_metadata(&self, wheel: &Digest, bytes: &[u8]) -> Result<(), IndexError> {
+        let path = self.metadata_path(wheel);
+        self.put(&path, bytes)
+            .map_err(|reason| unwritable(&path, reason))
+    }
+
+    /// Where a wheel is, if it is there.
+    pub(super) fn wheel(&self, digest: &Digest) -> PathBuf {
+        self.root
+            .join("wheels")
+            .join(format!("{}.whl", digest.hex()))
+    }
+
+    /// A file to write a wheel to, for [`Self::keep_wheel`].
+    pub(super) fn new_wheel(&self) -> Result<NamedTempFile, IndexError> {
+        let folder = self.root.join("wheels");
+        fs::create_dir_all(&folder)
+            .and_then(|()| NamedTempFile::new_in(&folder))
+            .map_err(|reason| unwritable(&folder, reason))
+    }
+
+    pub(super) fn keep_wheel(
+        &self,
+        file: NamedTempFile,
+        digest: &Digest,
+    ) -> Result<PathBuf, IndexError> {
+        let path = self.wheel(digest);
+        file.as_file()
+            .sync_all()
+            .and_then(|()| file.persist(&path).map_err(|error| error.error))
+            .map_err(|reason| unwritable(&path, reason))?;
+        Ok(path)
+    }
+
+    fn page_path(&self, url: &Url) -> PathBuf {
+        let name = format!("{}.json", Digest::of(url.as_str().as_bytes()).hex());
+        self.root.join("pages").join(name)
+    }
+
+    fn metadata_path(&self, wheel: &Digest) -> PathBuf {
+        self.root.join("metadata").join(wheel.hex())
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+pub(super) fn unwritable(path: &Path, reason: io::Error) -> IndexError {
+    IndexError::Io {
+        path: path.to_owned(),
+        what: "written",
+        reason,
+    }
+}
+
+pub(super) fn unreadable(path: &Path, reason: io::Error) -> IndexError {
+    IndexError::Io {
+        path: path.to_owned(),
+        what: "read",
+        reason,
+    }
+}

@@ -1,0 +1,134 @@
+//! What is required, read from requirements files and single lines in pip's format.
+
+mod line;
+mod options;
+mod parser;
+
+pub(crate) use line::fix_legacy;
+pub(crate) use options::IndexOptions;
+
+use crate::plan::Note;
+use crate::project::RequirementInput;
+use pep440_rs::{Operator, VersionSpecifiers};
+use pep508_rs::{PackageName, Requirement as Pep508, VersionOrUrl};
+use pywasm_format::Digest;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+use url::Url;
+
+/// A requirement as the standard (PEP 508) has it.
+pub(crate) type Requirement = Pep508<Url>;
+
+/// Everything that was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct RequirementSet {
+    pub(crate) requirements: Vec<Asked>,
+    /// Limits on packages that something else requires.
+    pub(crate) constraints: Vec<Asked>,
+    /// Index settings that stand in the files.
+    pub(crate) options: IndexOptions,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// One requirement and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) requirement: Requirement,
+    pub(crate) origin: Origin,
+    /// Files that may be used; any if empty.
+    pub(crate) hashes: Vec<Digest>,
+}
+
+/// Where a requirement stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    pub(crate) name: String,
+    pub(crate) line: Option<usize>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Why requirements cannot be understood or followed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RequirementsError {
+    /// A file that cannot be read.
+    #[error("{origin}{path} cannot be read: {reason}", path = path.display())]
+    Io {
+        /// The line that names the file, where one does.
+        origin: String,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        reason: io::Error,
+    },
+    /// A line that cannot be followed.
+    #[error("{origin}: {reason}")]
+    Line {
+        /// The file and line.
+        origin: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+impl RequirementSet {
+    /// Reads all inputs; `env` is what `${NAME}` may refer to.
+    pub(crate) fn read(
+        inputs: &[RequirementInput],
+        env: &BTreeMap<String, String>,
+    ) -> Result<Self, RequirementsError> {
+        parser::read(inputs, env)
+    }
+
+    /// Must every file have a known hash? As with pip, one hash or `--require-hashes` asks for all.
+    pub(crate) fn requires_hashes(&self) -> bool {
+        self.options.require_hashes
+            || self
+                .requirements
+                .iter()
+                .any(|asked| !asked.hashes.is_empty())
+    }
+
+    /// The hashes allowed for a package, of requirements and constraints.
+    pub(crate) fn hashes(&self, name: &PackageName) -> Vec<Digest> {
+        self.requirements
+            .iter()
+            .chain(&self.constraints)
+            .filter(|asked| asked.requirement.name == *name)
+            .flat_map(|asked| asked.hashes.iter().copied())
+            .collect()
+    }
+}
+
+/// The version specifiers of a requirement; none for a direct URL, which the parser refused before.
+pub(crate) fn specifiers(requirement: &Requirement) -> VersionSpecifiers {
+    match &requirement.version_or_url {
+        Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.clone(),
+        Some(VersionOrUrl::Url(_)) | None => VersionSpecifiers::empty(),
+    }
+}
+
+/// Does the requirement name a pre-release, and so allow them?
+pub(crate) fn names_pre_release(requirement: &Requirement) -> bool {
+    specifiers(requirement).iter().any(|specifier| {
+        specifier.version().any_prerelease()
+            && !matches!(
+                specifier.operator(),
+                Operator::NotEqual | Operator::NotEqualStar | Operator::LessThan
+            )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Options that may stand on lines of their own.
+
+use std::path::PathBuf;
+
+/// Index settings in a requirements file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct IndexOptions {
+    pub(crate) index_url: Option<String>,
+    pub(crate) extra_index_urls: Vec<String>,
+    pub(crate) find_links: Vec<String>,
+    pub(crate) no_index: bool,
+    pub(crate) pre: bool,
+    pub(crate) require_hashes: bool,
+}
+
+/// What an option line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OptionLine {
+    /// `-r`
+    Requirements(PathBuf),
+    /// `-c`
+    Constraints(PathBuf),
+    /// Taken into the [`IndexOptions`].
+    Index,
+    /// Understood, but without meaning here.
+    NoEffect,
+}
+
+impl IndexOptions {
+    /// Takes in an option line; relative `--find-links` are left for the caller's folder.
+    pub(super) fn take(&mut self, line: &str) -> Result<OptionLine, String> {
+        let (option, value) = split(line);
+        let needed = || {
+            value
+                .map(str::to_owned)
+                .ok_or_else(|| format!("`{option}` lacks its value"))
+        };
+        match option {
+            "-r" | "--requirement" => return Ok(OptionLine::Requirements(needed()?.into())),
+            "-c" | "--constraint" => return Ok(OptionLine::Constraints(needed()?.into())),
+            "-i" | "--index-url" | "--pypi-url" => self.index_url = Some(needed()?),
+            "--extra-index-url" => self.extra_index_urls.push(needed()?),
+            "-f" | "--find-links" => self.find_links.push(needed()?),
+            "--no-index" => self.no_index = true,
+            "--pre" => self.pre = true,
+            "--require-hashes" => self.require_hashes = true,
+            "--prefer-binary" | "--only-binary" | "--use-feature" => {
+                return Ok(OptionLine::NoEffect);
+            }
+            "-e" | "--editable" => {
+                return Err(format!(
+                    "`{line}`: editable installs are not supported, because a package must not depend on folders of this machine; build a wheel (`pip wheel`) and name its folder with --find-links, or copy the code into the project"
+                ));
+            }
+            "--no-binary" => {
+                return Err("`--no-binary` asks for builds from source, which come in a later version; remove it to use wheels".to_owned());
+            }
+            "--trusted-host" => {
+                return Err("`--trusted-host` would switch off the check of certificates; name the certificate authority with PIP_CERT instead".to_owned());
+            }
+            _ => {
+                return Err(format!(
+                    "`{option}` is no option that a requirements file may hold"
+                ));
+            }
+        }
+        Ok(OptionLine::Index)
+    }
+}
+
+/// The option and its value, in all of pip's spellings: `-r x`, `-rx`, `--requirement x`,
+/// `--requirement=x`.
+fn split(line: &str) -> (&str, Option<&str>) {
+    let end = match line.starts_with("--") {
+        true => line.find(|c: char| c == '=' || c.is_whitespace()),
+        false => line.char_indices().nth(2).map(|(at, _)| at),
+    };
+    let Some(end) = end else { return (line, None) };
+    let value = line[end..].trim_start_matches('=').trim();
+    let value = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(value);
+    (&line[..end], Some(value).filter(|value| !value.is_empty()))
+}

@@ -1,0 +1,292 @@
+//! The versions of a package and what each of them offers.
+
+use super::Target;
+use super::memo::Memo;
+use crate::index::{Client, IndexError, RemoteFile};
+use crate::requirements::{Requirement, RequirementSet, fix_legacy, specifiers};
+use crate::wheel::{self, Metadata, Native, NativeTags, Pure, WheelName};
+use pep440_rs::Version;
+use pep508_rs::{ExtraName, PackageName};
+use pubgrub::Ranges;
+use pywasm_format::Digest;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What is known of the packages, asked for when needed and remembered.
+pub(super) struct Facts<'a> {
+    client: &'a Client<'a>,
+    set: &'a RequirementSet,
+    target: &'a Target,
+    packages: Memo<PackageName, Result<Option<Candidates>, Arc<IndexError>>>,
+    requirements: Memo<(PackageName, Version), Result<Requirements, Arc<IndexError>>>,
+}
+
+/// The versions of one package.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    pub(super) releases: BTreeMap<Version, Release>,
+    /// Can the package do without its native code?
+    optional_native: bool,
+}
+
+/// What one version offers.
+#[derive(Debug, Default)]
+pub(super) struct Release {
+    /// The best wheel without native code.
+    pub(super) pure: Option<(Pure, RemoteFile)>,
+    /// The best wheel with native code for CPython, whichever version of it.
+    pub(super) native: Option<(NativeTags, RemoteFile)>,
+    /// Is there a wheel that a mainstream platform with this Python would take?
+    pub(super) mainstream_native: bool,
+    /// The source archive.
+    pub(super) sdist: Option<RemoteFile>,
+    pub(super) yanked: Option<String>,
+    /// What this version's files demand of Python, where none allows the guest's.
+    pub(super) other_python: Option<String>,
+    /// Are there files, but none with an allowed hash?
+    pub(super) other_hash: bool,
+}
+
+/// What one version requires.
+#[derive(Debug, Default)]
+pub(super) struct Requirements {
+    pub(super) requires: Vec<Requirement>,
+    pub(super) extras: Vec<ExtraName>,
+    /// Why the version cannot be used after all.
+    pub(super) unusable: Option<String>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(client: &'a Client<'a>, set: &'a RequirementSet, target: &'a Target) -> Self {
+        Self {
+            client,
+            set,
+            target,
+            packages: Memo::new(),
+            requirements: Memo::new(),
+        }
+    }
+
+    /// The versions of a package; `None` if nobody knows it.
+    pub(super) fn package(
+        &self,
+        name: &PackageName,
+    ) -> Arc<Result<Option<Candidates>, Arc<IndexError>>> {
+        self.packages.get(name, || {
+            let files = self.client.files(name).map_err(Arc::new)?;
+            let hashes = self.set.hashes(name);
+            Ok(files.map(|files| Candidates::new(name, files, self.target, &hashes)))
+        })
+    }
+
+    /// The same, if it is known already.
+    pub(super) fn known(
+        &self,
+        name: &PackageName,
+    ) -> Option<Arc<Result<Option<Candidates>, Arc<IndexError>>>> {
+        self.packages.peek(name)
+    }
+
+    /// What a version requires.
+    pub(super) fn requirements(
+        &self,
+        name: &PackageName,
+        version: &Version,
+    ) -> Arc<Result<Requirements, Arc<IndexError>>> {
+        self.requirements.get(&(name.clone(), version.clone()), || {
+            let package = self.package(name);
+            let candidates = package.as_ref().as_ref().map_err(Arc::clone)?;
+            let release = candidates
+                .as_ref()
+                .and_then(|found| found.releases.get(version));
+            match release.and_then(Release::described_by) {
+                Some(file) => {
+                    let bytes = self.client.metadata(file).map_err(Arc::new)?;
+                    Ok(Requirements::read(&Metadata::parse(&bytes), self.target))
+                }
+                // Source alone: what it requires only a build would tell. The solution will name it
+                // as what cannot be installed.
+                None => Ok(Requirements::default()),
+            }
+        })
+    }
+
+    pub(super) fn places(&self) -> String {
+        self.client.places()
+    }
+
+    /// The best version in `range`, the newest unless it is a pre-release without need.
+    pub(super) fn choose(
+        &self,
+        name: &PackageName,
+        candidates: &Candidates,
+        range: &Ranges<Version>,
+        pre_releases: bool,
+    ) -> Option<Version> {
+        let limits = self.constraint(name);
+        let usable = |(version, release): &(&Version, &Release)| {
+            range.contains(version)
+                && limits.contains(version)
+                && candidates.is_usable(release, range)
+        };
+        let releases = || candidates.releases.iter().rev().filter(usable);
+        let stable = || releases().find(|(version, _)| pre_releases || !version.any_prerelease());
+        stable()
+            .or_else(|| releases().next())
+            .map(|(version, _)| version.clone())
+    }
+
+    /// What the constraints leave of a package's versions.
+    pub(super) fn constraint(&self, name: &PackageName) -> Ranges<Version> {
+        self.set
+            .constraints
+            .iter()
+            .map(|asked| &asked.requirement)
+            .filter(|limit| {
+                limit.name == *name && limit.evaluate_markers(&self.target.markers, &[])
+            })
+            .fold(Ranges::full(), |range, limit| {
+                range.intersection(&range_of(limit))
+            })
+    }
+}
+
+/// The versions that a requirement allows.
+pub(super) fn range_of(requirement: &Requirement) -> Ranges<Version> {
+    Ranges::from(specifiers(requirement))
+}
+
+impl Candidates {
+    fn new(name: &PackageName, files: Vec<RemoteFile>, target: &Target, hashes: &[Digest]) -> Self {
+        let mut candidates = Self {
+            optional_native: wheel::is_optional(name),
+            ..Self::default()
+        };
+        for file in files {
+            let wheel = WheelName::parse(&file.filename).filter(|wheel| wheel.name == *name);
+            let version = match &wheel {
+                Some(wheel) => Some(wheel.version.clone()),
+                None => wheel::version_of_sdist(&file.filename, name),
+            };
+            if let Some(version) = version.filter(is_sane) {
+                let release = candidates.releases.entry(version).or_default();
+                release.add(file, wheel, target, hashes);
+            }
+        }
+        candidates
+    }
+
+    /// May the version be chosen, as on a mainstream platform?
+    fn is_usable(&self, release: &Release, range: &Ranges<Version>) -> bool {
+        // A yanked release is for those who name precisely it.
+        let wanted = release.yanked.is_none() || range.as_singleton().is_some();
+        wanted && self.offers_something(release)
+    }
+
+    pub(super) fn offers_something(&self, release: &Release) -> bool {
+        let native =
+            release.mainstream_native || (self.optional_native && release.native.is_some());
+        release.pure.is_some() || native || release.sdist.is_some()
+    }
+
+    /// The wheel to take here, if there is one.
+    pub(super) fn runnable<'r>(&self, release: &'r Release) -> Option<(&'r RemoteFile, Native)> {
+        let pure = release.pure.as_ref().map(|(_, file)| (file, Native::None));
+        let native = release.native.as_ref().filter(|_| self.optional_native);
+        pure.or(native.map(|(_, file)| (file, Native::LeaveOut)))
+    }
+}
+
+/// Numbers at the edge of the type would overflow in the arithmetic of `~=` and `.*`.
+fn is_sane(version: &Version) -> bool {
+    version
+        .release()
+        .iter()
+        .all(|number| *number < u64::MAX / 2)
+}
+
+impl Release {
+    fn add(
+        &mut self,
+        file: RemoteFile,
+        wheel: Option<WheelName>,
+        target: &Target,
+        hashes: &[Digest],
+    ) {
+        if let Some(requires) = file
+            .requires_python
+            .as_ref()
+            .filter(|text| !target.allows(text))
+        {
+            self.other_python = Some(requires.clone());
+            return;
+        }
+        if !hashes.is_empty() && !file.sha256.is_none_or(|digest| hashes.contains(&digest)) {
+            self.other_hash = true;
+            return;
+        }
+        if file.yanked.is_some() {
+            self.yanked.clone_from(&file.yanked);
+        }
+        let Some(wheel) = wheel else {
+            self.sdist = Some(file);
+            return;
+        };
+        if let Some(pure) = wheel.pure(target.minor) {
+            keep_better(&mut self.pure, pure, file);
+        } else if let Some(native) = wheel.native() {
+            self.mainstream_native |= wheel.fits_mainstream(target.minor);
+            keep_better(&mut self.native, native, file);
+        } else {
+            self.mainstream_native |= wheel.fits_mainstream(target.minor);
+        }
+    }
+
+    /// The wheel whose metadata tells what the version requires.
+    fn described_by(&self) -> Option<&RemoteFile> {
+        let pure = self.pure.as_ref().map(|(_, file)| file);
+        pure.or(self.native.as_ref().map(|(_, file)| file))
+    }
+}
+
+/// Keeps the file with the better tags; of equals the first by name, whatever the order on the page.
+fn keep_better<T: Ord>(kept: &mut Option<(T, RemoteFile)>, tags: T, file: RemoteFile) {
+    let better = match kept {
+        None => true,
+        Some((known, _)) if *known < tags => true,
+        Some((known, other)) => *known == tags && file.filename < other.filename,
+    };
+    if better {
+        *kept = Some((tags, file));
+    }
+}
+
+impl Requirements {
+    fn read(metadata: &Metadata, target: &Target) -> Self {
+        if let Some(requires) = metadata
+            .requires_python
+            .as_ref()
+            .filter(|text| !target.allows(text))
+        {
+            return Self {
+                unusable: Some(format!("it needs Python {requires}")),
+                ..Self::default()
+            };
+        }
+        let mut read = Self::default();
+        for text in &metadata.requires_dist {
+            match fix_legacy(text) {
+                Some(requirement) => read.requires.push(requirement),
+                None => {
+                    read.unusable = Some(format!("its requirement `{text}` cannot be understood"))
+                }
+            }
+        }
+        let extras = metadata.provides_extra.iter();
+        read.extras = extras
+            .filter_map(|extra| ExtraName::from_str(extra).ok())
+            .collect();
+        read
+    }
+}

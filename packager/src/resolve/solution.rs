@@ -1,0 +1,290 @@
+//! From chosen versions to files, or to the list of what cannot run.
+
+use super::candidates::{Candidates, Facts, Release};
+use super::provider::{Package, Provider};
+use super::{ResolveError, Target, arrows, note};
+use crate::index::RemoteFile;
+use crate::plan::Note;
+use crate::requirements::RequirementSet;
+use crate::wheel::{Native, WheelName};
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+use pubgrub::{Dependencies, DependencyProvider, SelectedDependencies};
+use pywasm_format::Digest;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+/// What the requirements resolved to, sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Resolution {
+    pub(crate) wheels: Vec<ResolvedWheel>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// One package of a solution and the file to take for it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResolvedWheel {
+    pub(crate) wheel: WheelName,
+    pub(crate) file: RemoteFile,
+    pub(crate) native: Native,
+    /// Hashes of which the file must have one; any if empty.
+    pub(crate) allowed: Vec<Digest>,
+    /// The way from the requirements to it.
+    pub(crate) path: Vec<String>,
+}
+
+/// A package that the requirements lead to and that cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrunnable {
+    /// Its name.
+    pub name: String,
+    /// The version that was chosen.
+    pub version: String,
+    /// The way from the requirements to it.
+    pub path: Vec<String>,
+    /// Why it cannot run.
+    pub reason: UnrunnableReason,
+    /// The newest version with a wheel that could run, if there is one.
+    pub runnable_version: Option<String>,
+}
+
+/// Why a package cannot run in the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnrunnableReason {
+    /// It has wheels, all with native code for other machines.
+    Native,
+    /// It has no wheel, only its source.
+    SourceOnly,
+}
+
+/// Finds the file for every chosen version.
+pub(super) fn complete(
+    selected: &SelectedDependencies<Package, Version>,
+    provider: &Provider<'_, '_>,
+    facts: &Facts<'_>,
+    set: &RequirementSet,
+    target: &Target,
+) -> Result<Resolution, ResolveError> {
+    let versions: BTreeMap<&PackageName, &Version> = selected
+        .iter()
+        .filter_map(|(package, version)| match package {
+            Package::Base(name) => Some((name, version)),
+            _ => None,
+        })
+        .collect();
+    let paths = paths(selected, provider);
+    let path_to = |name: &PackageName| {
+        paths
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| vec![name.to_string()])
+    };
+    let mut resolution = Resolution::default();
+    let mut unrunnable = Vec::new();
+    let mut without_hash = Vec::new();
+    for (name, version) in versions {
+        let known = facts.package(name);
+        let Ok(Some(candidates)) = known.as_ref() else {
+            continue;
+        };
+        let Some(release) = candidates.releases.get(version) else {
+            continue;
+        };
+        let allowed = set.hashes(name);
+        if set.requires_hashes() && allowed.is_empty() {
+            without_hash.push(name.to_string());
+        }
+        let wheel = candidates
+            .runnable(release)
+            .and_then(|(file, native)| Some((WheelName::parse(&file.filename)?, file, native)));
+        let Some((wheel, file, native)) = wheel else {
+            unrunnable.push(Unrunnable::new(name, version, path_to(name), candidates));
+            continue;
+        };
+        resolution.notes.extend(notes(name, version, release, file));
+        resolution.wheels.push(ResolvedWheel {
+            wheel,
+            file: file.clone(),
+            native,
+            allowed,
+            path: path_to(name),
+        });
+    }
+    resolution.notes.extend(unknown_extras(selected, facts));
+    resolution.notes.extend(skipped(set, target));
+    match (unrunnable.is_empty(), without_hash.is_empty()) {
+        (false, _) => Err(ResolveError::CannotRun(unrunnable)),
+        (true, false) => Err(ResolveError::NoHashes(without_hash.join(", "))),
+        (true, true) => Ok(resolution),
+    }
+}
+
+fn notes(name: &PackageName, version: &Version, release: &Release, file: &RemoteFile) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let Some(why) = &release.yanked {
+        notes.push(note(format!(
+            "{name} {version} was withdrawn by its authors (yanked{}{})",
+            if why.is_empty() { "" } else { ": " },
+            why.trim()
+        )));
+    }
+    if file.sha256.is_none() && file.url.scheme() != "file" {
+        notes.push(note(format!(
+            "{} has no sha256 on its index: what came was taken as it was",
+            file.filename
+        )));
+    }
+    notes
+}
+
+fn unknown_extras(
+    selected: &SelectedDependencies<Package, Version>,
+    facts: &Facts<'_>,
+) -> Vec<Note> {
+    let mut unknown: Vec<String> = selected
+        .iter()
+        .filter_map(|(package, version)| match package {
+            Package::Extra(name, extra) => {
+                let requirements = facts.requirements(name, version);
+                let known = requirements
+                    .as_ref()
+                    .as_ref()
+                    .is_ok_and(|known| known.extras.contains(extra));
+                (!known).then(|| format!("{name} {version} has no extra `{extra}`"))
+            }
+            _ => None,
+        })
+        .collect();
+    unknown.sort();
+    unknown.into_iter().map(note).collect()
+}
+
+/// Requirements that markers switch off for this platform.
+fn skipped(set: &RequirementSet, target: &Target) -> Vec<Note> {
+    let off = set
+        .requirements
+        .iter()
+        .filter(|asked| !asked.requirement.evaluate_markers(&target.markers, &[]));
+    off.map(|asked| Note {
+        at: Some(asked.origin.to_string()),
+        text: format!(
+            "`{}` does not apply here (sys_platform is wasi)",
+            asked.requirement
+        ),
+    })
+    .collect()
+}
+
+/// The shortest way from the requirements to every package of the solution.
+fn paths(
+    selected: &SelectedDependencies<Package, Version>,
+    provider: &Provider<'_, '_>,
+) -> BTreeMap<PackageName, Vec<String>> {
+    let mut paths: BTreeMap<PackageName, Vec<String>> = BTreeMap::new();
+    let mut queue = VecDeque::from([(Package::Root, Vec::new())]);
+    while let Some((package, path)) = queue.pop_front() {
+        let Some(version) = selected.get(&package) else {
+            continue;
+        };
+        // Everything was asked for before, so this is a look into memory.
+        let Ok(Dependencies::Available(needed)) = provider.get_dependencies(&package, version)
+        else {
+            continue;
+        };
+        let mut needed: Vec<Package> = needed.into_iter().map(|(package, _)| package).collect();
+        needed.sort_by_key(ToString::to_string);
+        let mut seen = BTreeSet::new();
+        for next in needed {
+            let Some(name) = next.name().cloned() else {
+                continue;
+            };
+            if !paths.contains_key(&name) {
+                let mut to = path.clone();
+                to.push(name.to_string());
+                paths.insert(name.clone(), to);
+                seen.insert(name.clone());
+            }
+            let extra = matches!(next, Package::Extra(..));
+            if seen.contains(&name) || extra && package.name() != Some(&name) {
+                let to = paths.get(&name).cloned().unwrap_or_default();
+                queue.push_back((next, to));
+            }
+        }
+    }
+    paths
+}
+
+impl Unrunnable {
+    fn new(
+        name: &PackageName,
+        version: &Version,
+        path: Vec<String>,
+        candidates: &Candidates,
+    ) -> Self {
+        let release = candidates.releases.get(version);
+        let native =
+            release.is_some_and(|release| release.mainstream_native || release.native.is_some());
+        let runnable = candidates
+            .releases
+            .iter()
+            .rev()
+            .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
+            .find(|(_, release)| candidates.runnable(release).is_some());
+        Self {
+            name: name.to_string(),
+            version: version.to_string(),
+            path,
+            reason: match native {
+                true => UnrunnableReason::Native,
+                false => UnrunnableReason::SourceOnly,
+            },
+            runnable_version: runnable.map(|(version, _)| version.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Unrunnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            version,
+            path,
+            reason,
+            runnable_version,
+        } = self;
+        write!(f, "{name} {version}")?;
+        if path.len() > 1 {
+            write!(f, " ({})", arrows(path))?;
+        }
+        match reason {
+            UnrunnableReason::Native => f.write_str(
+                ": it is native code, and its wheels are for other machines only",
+            )?,
+            UnrunnableReason::SourceOnly => f.write_str(
+                ": it has no wheel, only its source, and builds from source come in a later version; if it is pure Python, build it once (`pip wheel --no-deps --wheel-dir wheels ",
+            )?,
+        }
+        if *reason == UnrunnableReason::SourceOnly {
+            write!(f, "{name}=={version}`) and pack with --find-links wheels")?;
+        }
+        match runnable_version {
+            Some(other) => write!(
+                f,
+                "; version {other} has a wheel that could run: to use it write {name}=={other}"
+            ),
+            None if *reason == UnrunnableReason::Native => {
+                f.write_str("; remove it, or replace it by a package that is pure Python")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// All of them, one per line.
+pub(super) fn unrunnable(packages: &[Unrunnable]) -> String {
+    let mut text = "these packages cannot run in the sandbox:".to_owned();
+    for package in packages {
+        text.push_str(&format!("\n  - {package}"));
+    }
+    text
+}

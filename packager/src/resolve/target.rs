@@ -1,0 +1,82 @@
+//! The Python that the packages must run on.
+
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+use std::str::FromStr;
+
+/// The guest as markers and `Requires-Python` see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) markers: MarkerEnvironment,
+    pub(crate) python: Version,
+    /// 14 of 3.14.
+    pub(crate) minor: u32,
+}
+
+impl Target {
+    /// The guest with Python `version`, such as `3.14.7`; `None` if that is no version of Python 3.
+    pub(crate) fn new(version: &str) -> Option<Self> {
+        let python = Version::from_str(version).ok()?;
+        let [3, minor, ..] = *python.release() else {
+            return None;
+        };
+        let series = format!("3.{minor}");
+        let markers = MarkerEnvironment::try_from(MarkerEnvironmentBuilder {
+            implementation_name: "cpython",
+            implementation_version: version,
+            os_name: "posix",
+            platform_machine: "wasm32",
+            platform_python_implementation: "CPython",
+            platform_release: "",
+            platform_system: "wasi",
+            platform_version: "",
+            python_full_version: version,
+            python_version: &series,
+            sys_platform: "wasi",
+        });
+        Some(Self {
+            markers: markers.ok()?,
+            python,
+            minor: u32::try_from(minor).ok()?,
+        })
+    }
+
+    /// Does `Requires-Python` allow this Python? What cannot be understood forbids nothing, as with
+    /// other installers.
+    pub(crate) fn allows(&self, requires_python: &str) -> bool {
+        VersionSpecifiers::from_str(requires_python)
+            .map_or(true, |specifiers| specifiers.contains(&self.python))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requirements::Requirement;
+
+    #[test]
+    fn the_guest_as_markers_see_it() {
+        let target = Target::new("3.14.7").expect("a version");
+        for (marker, expected) in [
+            ("sys_platform == 'wasi'", true),
+            ("sys_platform == 'win32'", false),
+            ("platform_system == 'Linux'", false),
+            ("os_name == 'posix'", true),
+            ("platform_machine == 'wasm32'", true),
+            ("python_version >= '3.10'", true),
+            ("python_full_version < '3.14.7'", false),
+            ("platform_python_implementation == 'CPython'", true),
+            ("implementation_name != 'pypy'", true),
+            ("extra == 'x'", false),
+        ] {
+            let requirement: Requirement = format!("a ; {marker}").parse().expect("a requirement");
+            assert_eq!(
+                requirement.evaluate_markers(&target.markers, &[]),
+                expected,
+                "{marker}"
+            );
+        }
+        assert!(target.allows(">=3.8,<4") && target.allows("nonsense") && !target.allows("<3.14"));
+        assert!(Target::new("2.7.18").is_none() && Target::new("x").is_none());
+    }
+}

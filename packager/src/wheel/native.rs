@@ -1,0 +1,49 @@
+//! Packages whose native code is optional.
+
+use pep508_rs::PackageName;
+
+/// Packages that have native modules for speed alone and work without them: their wheels are taken
+/// for any platform and the native modules left out.
+///
+/// Every entry was checked with the real wheel on a native CPython 3.14: native files removed, the
+/// package imported and used. `packager/tests/pure_fallback.py` does it again.
+const OPTIONAL: &[&str] = &["markupsafe"];
+
+/// Is the native code of this package optional?
+pub(crate) fn is_optional(name: &PackageName) -> bool {
+    OPTIONAL.iter().any(|known| name.to_string() == *known)
+}
+
+/// Is this the path of native code?
+pub(super) fn is_native(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let native = |part: &str| matches!(part, "so" | "pyd" | "dll" | "dylib");
+    // Also `libx.so.1.2`.
+    file.split('.').skip(1).any(native)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn native_files() {
+        for native in [
+            "markupsafe/_speedups.cpython-314-x86_64-linux-gnu.so",
+            "_yaml.pyd",
+            "x.libs/libyaml-0.so.2.1",
+            "x/.dylibs/libz.1.dylib",
+        ] {
+            assert!(is_native(native), "{native}");
+        }
+        for other in [
+            "markupsafe/_native.py",
+            "so/x.py",
+            "a/so",
+            "x/_speedups.pyi",
+            "x/_speedups.c",
+        ] {
+            assert!(!is_native(other), "{other}");
+        }
+    }
+}
