@@ -144,6 +144,8 @@ static int socket_accept4(void *data, struct sockaddr *address, socklen_t *size,
 
 static int socket_connect(void *data, const struct sockaddr *address, socklen_t size) {
   struct description *d = description_called();
+  // Connecting a datagram socket drops its streams: not while somebody waits on them.
+  if (!is_stream(d) && d->operations) return fail(EBUSY);
   uint64_t deadline = deadline_after(d->send_timeout);
   struct operation operation;
   operation_begin(&operation, d);

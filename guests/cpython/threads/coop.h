@@ -59,6 +59,7 @@ struct __pthread {
   size_t stack_size;
   bool owns_stack, detached, has_joiner, exited;
   struct coop_queue joiners;
+  struct __ptcb *cleanup;  // what pthread_cleanup_push() has pushed
   struct __pthread *all_next, *all_previous;
 
   int saved_errno;

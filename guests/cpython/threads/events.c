@@ -47,10 +47,8 @@ void coop_io_remove(struct __pthread *thread) {
   thread->io = NULL;
 }
 
-static void expire_deadlines(void) {
+static void expire_deadlines(uint64_t now) {
   struct __pthread *first = coop_timer_first();
-  if (!first) return;
-  uint64_t now = coop_now();
   for (; first && first->deadline <= now; first = coop_timer_first()) {
     first->timed_out = true;
     coop_make_ready(first);
@@ -98,18 +96,26 @@ static void wait_until(poll_own_pollable_t alarm) {
   poll_pollable_drop_own(alarm);
 }
 
+// Looking at the host costs microseconds, and more with each pollable: no need to do it more often than this.
+static const uint64_t PROBE_INTERVAL = 1000000;
+
 void coop_collect_events(bool block) {
-  expire_deadlines();
+  static uint64_t last_probe;
+  uint64_t now = coop_now();
+  expire_deadlines(now);
   if (!block || coop_run_queue.head) {
+    // The difference also holds when a snapshot was resumed on a machine whose clock is behind.
+    if (!io_threads || now - last_probe < PROBE_INTERVAL) return;
+    last_probe = now;
     // Not pollable.ready(): a host that drives its sockets from an event loop learns of nothing until we
     // let that loop run, and a wait of length zero is how wasi:io says so.
-    if (io_threads) wait_until(monotonic_clock_subscribe_duration(0));
+    wait_until(monotonic_clock_subscribe_duration(0));
     return;
   }
   struct __pthread *first = coop_timer_first();
   if (first) {
     wait_until(monotonic_clock_subscribe_instant(first->deadline));
-    expire_deadlines();
+    expire_deadlines(coop_now());
   } else if (io_threads) {
     wait_for_pollables(NULL);
   } else {

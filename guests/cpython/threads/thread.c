@@ -123,9 +123,21 @@ __attribute__((used)) void coop_thread_main(struct __pthread *thread) {
   cm_thread_resume_later(coop_elect_successor()->index);
 }
 
+// libc's pthread_cleanup_push() and pop() call these two.
+void __do_cleanup_push(struct __ptcb *handler) {
+  handler->__next = coop_self->cleanup;
+  coop_self->cleanup = handler;
+}
+
+void __do_cleanup_pop(struct __ptcb *handler) { coop_self->cleanup = handler->__next; }
+
 // Wasm cannot unwind the frames between here and coop_thread_main(), so the fiber stays parked until the
 // program ends: it goes on counting towards the limit.
 _Noreturn void pthread_exit(void *result) {
+  for (struct __ptcb *handler; (handler = coop_self->cleanup);) {
+    coop_self->cleanup = handler->__next;
+    handler->__f(handler->__x);
+  }
   finish(coop_self, result);
   coop_park_dead();
 }

@@ -247,6 +247,26 @@ static void datagrams(void) {
   CHECK(recv(b, buffer, 16, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
+static void *wait_for_datagram(void *fd) {
+  char buffer[16];
+  CHECK(recv((int)(intptr_t)fd, buffer, 16, 0) == 1);
+  return NULL;
+}
+
+static void connect_datagrams(void) {
+  int a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in to = loopback(0), none = {.sin_family = AF_INET};
+  socklen_t size = sizeof to;
+  CHECK(bind(a, (struct sockaddr *)&to, sizeof to) == 0 && getsockname(a, (struct sockaddr *)&to, &size) == 0);
+  CHECK(connect(b, (struct sockaddr *)&to, sizeof to) == 0);
+  CHECK(getpeername(b, (struct sockaddr *)&none, &size) == 0 && none.sin_port == to.sin_port);
+  pthread_t waiter = start(wait_for_datagram, (void *)(intptr_t)a);
+  sleep_ms(10);
+  CHECK(connect(a, (struct sockaddr *)&to, sizeof to) == -1 && errno == EBUSY);
+  CHECK(send(b, "x", 1, 0) == 1);
+  join(waiter);
+}
+
 const struct test_case socket_cases[] = {
     {.name = "addresses_before_binding", .run = addresses_before_binding},
     {.name = "addresses_of_a_failed_connection", .run = addresses_of_a_failed_connection},
@@ -263,5 +283,6 @@ const struct test_case socket_cases[] = {
     {.name = "poll_of_odd_sockets", .run = poll_of_odd_sockets},
     {.name = "two_listeners_one_port", .run = two_listeners_one_port},
     {.name = "datagrams", .run = datagrams},
+    {.name = "connect_datagrams", .run = connect_datagrams},
     {0},
 };

@@ -84,6 +84,29 @@ static void exit_early(void) {
   CHECK(coop_live_threads() == 1);
 }
 
+static char cleaned[8];
+
+static void clean(void *letter) { strcat(cleaned, letter); }
+
+static void *leave_with_handlers(void *unused) {
+  (void)unused;
+  pthread_cleanup_push(clean, "a");
+  pthread_cleanup_push(clean, "b");
+  pthread_cleanup_push(clean, "x");
+  pthread_cleanup_pop(0);
+  pthread_cleanup_push(clean, "c");
+  pthread_cleanup_pop(1);
+  pthread_exit(NULL);
+  pthread_cleanup_pop(0);
+  pthread_cleanup_pop(0);
+  return NULL;
+}
+
+static void cleanup_handlers(void) {
+  join(start(leave_with_handlers, NULL));
+  CHECK(!strcmp(cleaned, "cba"));
+}
+
 static void *outlive_main(void *unused) {
   (void)unused;
   sleep_ms(20);
@@ -316,6 +339,7 @@ const struct test_case lifecycle_cases[] = {
     {.name = "join_variants", .run = join_variants},
     {.name = "detach", .run = detach},
     {.name = "exit_early", .run = exit_early},
+    {.name = "cleanup_handlers", .run = cleanup_handlers},
     {.name = "main_exits_first", .run = main_exits_first, .expect = "exit 0"},
     {.name = "exit_with_threads_parked", .run = exit_with_threads_parked, .expect = "exit 5"},
     {.name = "keys_and_destructors", .run = keys_and_destructors},
