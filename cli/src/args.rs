@@ -86,6 +86,7 @@ pub struct EnvArg {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
 pub struct RunArgs {
     /// Publish a port: [IP:]HOST:GUEST; without IP on 127.0.0.1 only
     #[arg(short, long, value_name = "[IP:]HOST:GUEST")]
@@ -126,14 +127,17 @@ pub struct RunArgs {
     /// Use a terminal where there is one; always so, accepted for habit
     #[arg(short, long, hide = true)]
     pub tty: bool,
+    /// Package file, project folder or Python file, and the arguments of the app
+    // One list, so that from the target on nothing is taken for a flag of ours.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PACKAGE|DIR|FILE.py"
+    )]
+    pub target_and_args: Vec<String>,
     #[command(flatten)]
     pub index: IndexArgs,
-    /// Package file, project folder or Python file
-    #[arg(value_name = "PACKAGE|DIR|FILE.py")]
-    pub target: PathBuf,
-    /// Arguments of the app
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    pub args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -168,11 +172,15 @@ pub struct PythonArgs {
     /// Install the requirements of a file first
     #[arg(long, value_name = "FILE")]
     pub requirements: Vec<PathBuf>,
+    /// python3's own arguments: -c CODE, -m MODULE, FILE, …
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub args: Vec<String>,
     #[command(flatten)]
     pub index: IndexArgs,
-    /// python3's own arguments: -c CODE, -m MODULE, FILE, …
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    pub args: Vec<String>,
 }
 
 fn parse_volume(text: &str) -> Result<VolumeArg, String> {
@@ -181,17 +189,25 @@ fn parse_volume(text: &str) -> Result<VolumeArg, String> {
         [host, guest] | [host, guest, "rw"] => (host, guest, false),
         [host, guest, "ro"] => (host, guest, true),
         [_, _, option] => return Err(format!("`{option}` is not ro or rw")),
-        _ => return Err("write HOST:GUEST, for example ./data:/data or ./data:/data:ro".to_owned()),
+        _ => {
+            return Err("write HOST:GUEST, for example ./data:/data or ./data:/data:ro".to_owned());
+        }
     };
     if host.is_empty() || !guest.starts_with('/') {
-        return Err(format!("`{guest}` is not an absolute path of the app, such as /data"));
+        return Err(format!(
+            "`{guest}` is not an absolute path of the app, such as /data"
+        ));
     }
     if !host.contains('/') && host != "." && host != ".." {
         return Err(format!(
             "`{host}` would be a named volume, which pywasm does not have yet; write ./{host} for a folder"
         ));
     }
-    Ok(VolumeArg { host: host.into(), guest: guest.to_owned(), read_only })
+    Ok(VolumeArg {
+        host: host.into(),
+        guest: guest.to_owned(),
+        read_only,
+    })
 }
 
 fn parse_env(text: &str) -> Result<EnvArg, String> {
@@ -202,7 +218,10 @@ fn parse_env(text: &str) -> Result<EnvArg, String> {
     if name.is_empty() || name.contains('\0') {
         return Err("write NAME=VALUE, or NAME for the value in this shell".to_owned());
     }
-    Ok(EnvArg { name: name.to_owned(), value })
+    Ok(EnvArg {
+        name: name.to_owned(),
+        value,
+    })
 }
 
 #[cfg(test)]
@@ -227,11 +246,32 @@ mod tests {
 
     #[test]
     fn arguments_after_the_target_belong_to_the_app() {
-        let cli = Cli::try_parse_from(["pywasm", "run", "-e", "A=1", "app.pkg", "-p", "x", "--help"]);
-        let Ok(Cli { command: Verb::Run(run) }) = cli else { panic!("a run") };
-        assert_eq!(run.args, ["-p", "x", "--help"]);
-        let cli = Cli::try_parse_from(["pywasm", "python", "--memory", "64m", "-c", "print(1)", "-v"]);
-        let Ok(Cli { command: Verb::Python(python) }) = cli else { panic!("a python") };
+        let cli =
+            Cli::try_parse_from(["pywasm", "run", "-e", "A=1", "app.pkg", "-p", "x", "--help"]);
+        let Ok(Cli {
+            command: Verb::Run(run),
+        }) = cli
+        else {
+            panic!("a run")
+        };
+        assert_eq!(run.target_and_args, ["app.pkg", "-p", "x", "--help"]);
+        let cli = Cli::try_parse_from(["pywasm", "run", "-m", "64m", "app.pkg", "-m", "pytest"]);
+        let Ok(Cli {
+            command: Verb::Run(run),
+        }) = cli
+        else {
+            panic!("a run")
+        };
+        assert_eq!(run.target_and_args, ["app.pkg", "-m", "pytest"]);
+        let cli = Cli::try_parse_from([
+            "pywasm", "python", "--memory", "64m", "-c", "print(1)", "-v",
+        ]);
+        let Ok(Cli {
+            command: Verb::Python(python),
+        }) = cli
+        else {
+            panic!("a python")
+        };
         assert_eq!(python.args, ["-c", "print(1)", "-v"]);
     }
 }

@@ -16,11 +16,16 @@ impl Environment {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { variables: std::env::vars_os().filter_map(text).collect() }
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     pub fn home(&self) -> Option<PathBuf> {
@@ -29,11 +34,18 @@ impl Environment {
 
     /// `$PYWASM_CACHE`, else `$XDG_CACHE_HOME/pywasm`, else `~/.cache/pywasm`.
     pub fn cache_dir(&self) -> anyhow::Result<PathBuf> {
-        let xdg = || self.get("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("pywasm"));
+        let xdg = || {
+            self.get("XDG_CACHE_HOME")
+                .map(|dir| PathBuf::from(dir).join("pywasm"))
+        };
         let home = || self.home().map(|dir| dir.join(".cache/pywasm"));
-        self.get("PYWASM_CACHE").map(PathBuf::from).or_else(xdg).or_else(home).context(
-            "no place for the cache: neither PYWASM_CACHE nor XDG_CACHE_HOME nor HOME is set",
-        )
+        self.get("PYWASM_CACHE")
+            .map(PathBuf::from)
+            .or_else(xdg)
+            .or_else(home)
+            .context(
+                "no place for the cache: neither PYWASM_CACHE nor XDG_CACHE_HOME nor HOME is set",
+            )
     }
 
     /// The cache folder, made private where it is new.

@@ -1,6 +1,10 @@
 //! The only place that writes to the terminal. Everything of ours goes to standard error: standard
 //! output belongs to the app.
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "this is the printer")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "this is the printer"
+)]
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +32,10 @@ pub struct Steps {
 
 impl Steps {
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), open: AtomicBool::new(false) }
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            open: AtomicBool::new(false),
+        }
     }
 
     /// Begins the next step.

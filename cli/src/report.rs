@@ -1,7 +1,6 @@
 //! Errors as people see them, and the exit code of each.
 
-use crate::refused;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use std::process::ExitCode;
 
 /// An error of ours or of the person's, as opposed to one of the app.
@@ -21,15 +20,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     // Nothing is left to do when the terminal is gone.
     let _ = error.print();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return ExitCode::SUCCESS,
-        ErrorKind::UnknownArgument => {
-            if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
-                && let Some(reason) = refused::reason(flag)
-            {
-                crate::printer::note(&format!("{flag}: {reason}"));
-            }
-        }
-        _ => {}
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(OURS),
     }
-    ExitCode::from(OURS)
 }

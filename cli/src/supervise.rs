@@ -32,7 +32,9 @@ impl Ending {
 
 /// Waits until `instance` has ended or must end. When this returns, nothing of the app is left on disk.
 pub fn supervise(mut instance: Instance, limit: Option<Duration>) -> anyhow::Result<Ending> {
-    let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let reactor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     reactor.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;

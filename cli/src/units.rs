@@ -15,7 +15,9 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size; write bytes or a number with k, m or g, such as 512m");
+        let wrong = || {
+            format!("`{text}` is not a size; write bytes or a number with k, m or g, such as 512m")
+        };
         let (number, unit) = split_unit(text);
         let shift = match unit.to_ascii_lowercase().as_str() {
             "" | "b" => 0,
@@ -24,7 +26,9 @@ impl FromStr for ByteSize {
             "g" | "gb" | "gi" | "gib" => 30,
             _ => return Err(wrong()),
         };
-        scaled(number, (1u64 << shift) as f64).map(|b| Self(b as u64)).ok_or_else(wrong)
+        scaled(number, (1u64 << shift) as f64)
+            .map(|b| Self(b as u64))
+            .ok_or_else(wrong)
     }
 }
 
@@ -32,7 +36,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a time; write a number with ms, s, m or h, such as 30s");
+        let wrong =
+            || format!("`{text}` is not a time; write a number with ms, s, m or h, such as 30s");
         let (number, unit) = split_unit(text);
         let seconds = match unit {
             "ms" => 0.001,
@@ -41,12 +46,17 @@ impl FromStr for Span {
             "h" => 3600.0,
             _ => return Err(wrong()),
         };
-        scaled(number, seconds).map(|s| Self(Duration::from_secs_f64(s))).ok_or_else(wrong)
+        scaled(number, seconds)
+            .map(|s| Self(Duration::from_secs_f64(s)))
+            .ok_or_else(wrong)
     }
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(text.len()),
+    )
 }
 
 /// A positive number times a factor, below the point where either unit would overflow.
@@ -62,7 +72,12 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("1048576", 1 << 20), ("64m", 64 << 20), ("1.5g", 3 << 29), ("1KiB", 1024)] {
+        for (text, bytes) in [
+            ("1048576", 1 << 20),
+            ("64m", 64 << 20),
+            ("1.5g", 3 << 29),
+            ("1KiB", 1024),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for wrong in ["", "m", "-1m", "0", "1t", "1 m", "nan", "inf"] {
@@ -72,7 +87,13 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, ms) in [("30", 30_000), ("0.5s", 500), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, ms) in [
+            ("30", 30_000),
+            ("0.5s", 500),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
         }
         for wrong in ["", "s", "1d", "-1s", "0s"] {

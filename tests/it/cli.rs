@@ -3,7 +3,10 @@
 use crate::support::{Ended, project, python, pywasm, run};
 
 fn shown(ended: Ended) -> String {
-    format!("code {:?}\n--- stdout\n{}--- stderr\n{}", ended.code, ended.stdout, ended.stderr)
+    format!(
+        "code {:?}\n--- stdout\n{}--- stderr\n{}",
+        ended.code, ended.stdout, ended.stderr
+    )
 }
 
 #[test]
@@ -15,9 +18,15 @@ fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
 fn mistakes_are_named() {
     insta::assert_snapshot!("port", shown(run(pywasm(["run", "-p", "5000", "x.pkg"]))));
     insta::assert_snapshot!("memory", shown(run(pywasm(["run", "-m", "64x", "x.pkg"]))));
-    insta::assert_snapshot!("volume", shown(run(pywasm(["run", "-v", "data:/data", "x.pkg"]))));
+    insta::assert_snapshot!(
+        "volume",
+        shown(run(pywasm(["run", "-v", "data:/data", "x.pkg"])))
+    );
     insta::assert_snapshot!("missing", shown(run(pywasm(["run", "no-such.pkg"]))));
-    insta::assert_snapshot!("mount", shown(python(["--volume", "/no/such:/data", "-c", ""])));
+    insta::assert_snapshot!(
+        "mount",
+        shown(python(["--volume", "/no/such:/data", "-c", ""]))
+    );
 }
 
 #[test]

@@ -7,8 +7,14 @@ use std::process::{Command, Stdio};
 #[test]
 fn console_blocks_print_what_they_show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let binaries = Path::new(env!("CARGO_BIN_EXE_pywasm")).parent().expect("a folder");
-    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default());
+    let binaries = Path::new(env!("CARGO_BIN_EXE_pywasm"))
+        .parent()
+        .expect("a folder");
+    let path = format!(
+        "{}:{}",
+        binaries.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
     let mut count = 0;
     for file in ["README.md", "docs/packaging.md", "docs/package-format.md"] {
         let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();

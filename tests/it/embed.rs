@@ -15,7 +15,10 @@ fn interpreter() -> App {
 fn run(app: &App, code: &str, policy: &Policy) -> (Exit, String) {
     let (stdio, output) = Stdio::captured("input", 1 << 20);
     let command = Command::python(["-c", code], GuestPath::root());
-    let exit = app.start(command, policy, stdio, EventSink::silent()).expect("it starts").wait_blocking();
+    let exit = app
+        .start(command, policy, stdio, EventSink::silent())
+        .expect("it starts")
+        .wait_blocking();
     (exit, output.stdout())
 }
 
@@ -23,22 +26,40 @@ fn run(app: &App, code: &str, policy: &Policy) -> (Exit, String) {
 fn an_instance_reports_its_end_as_data() {
     let app = interpreter();
     let none = Policy::none();
-    assert_eq!(run(&app, "print(input())", &none), (Exit::Code(0), "input\n".to_owned()));
+    assert_eq!(
+        run(&app, "print(input())", &none),
+        (Exit::Code(0), "input\n".to_owned())
+    );
     assert_eq!(run(&app, "raise SystemExit(9)", &none).0, Exit::Code(9));
 
-    let limits = Limits { wall: Some(Duration::from_millis(500)), ..Limits::default() };
+    let limits = Limits {
+        wall: Some(Duration::from_millis(500)),
+        ..Limits::default()
+    };
     let timed = Policy::none().limits(limits);
-    for code in ["while True: pass", "import time; time.sleep(99)", "7**10**8 % 3"] {
-        assert_eq!(run(&app, code, &timed).0, Exit::Limit(Limit::Wall), "{code}");
+    for code in [
+        "while True: pass",
+        "import time; time.sleep(99)",
+        "7**10**8 % 3",
+    ] {
+        assert_eq!(
+            run(&app, code, &timed).0,
+            Exit::Limit(Limit::Wall),
+            "{code}"
+        );
     }
 
     // Many at once, each for itself, one of them stopped.
     let endless = Command::python(["-c", "while True: pass"], GuestPath::root());
-    let instance = app.start(endless, &none, Stdio::none(), EventSink::silent()).expect("it starts");
+    let instance = app
+        .start(endless, &none, Stdio::none(), EventSink::silent())
+        .expect("it starts");
     let others: Vec<_> = (0..4)
         .map(|number| {
             let app = app.clone();
-            std::thread::spawn(move || run(&app, &format!("print({number} * 2)"), &Policy::none()).1)
+            std::thread::spawn(move || {
+                run(&app, &format!("print({number} * 2)"), &Policy::none()).1
+            })
         })
         .collect();
     for (number, other) in others.into_iter().enumerate() {

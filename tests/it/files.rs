@@ -6,8 +6,16 @@ use crate::support::{project, python};
 fn host_files_are_not_there_and_the_flag_is_named() {
     let ended = python(["-c", "open('/etc/passwd')"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("FileNotFoundError"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("add -v /etc:/etc:ro"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("FileNotFoundError"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("add -v /etc:/etc:ro"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -46,9 +54,15 @@ denied(os.utime, '/data/in.txt', (0, 0))
 ";
     let ended = python(["--volume", &volume, "-c", code]);
     assert_eq!(ended.stdout, "given\n", "{}", ended.stderr);
-    let kept: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+    let kept: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .flatten()
+        .collect();
     assert_eq!(kept.len(), 1);
-    assert_eq!(std::fs::read_to_string(kept[0].path()).expect("kept"), "given");
+    assert_eq!(
+        std::fs::read_to_string(kept[0].path()).expect("kept"),
+        "given"
+    );
 }
 
 #[test]
@@ -88,5 +102,9 @@ fn the_environment_is_only_what_was_given() {
     let code = "import os; print(sorted(os.environ))";
     let ended = python(["--env", "MINE=1", "-c", code]);
     assert!(ended.stdout.contains("'MINE'"), "{}", ended.stdout);
-    assert!(!ended.stdout.contains("PYWASM_CACHE") && !ended.stdout.contains("CARGO"), "{}", ended.stdout);
+    assert!(
+        !ended.stdout.contains("PYWASM_CACHE") && !ended.stdout.contains("CARGO"),
+        "{}",
+        ended.stdout
+    );
 }

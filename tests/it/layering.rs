@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[test]
 fn crates_depend_only_downwards() {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
@@ -16,16 +22,21 @@ fn crates_depend_only_downwards() {
         .iter()
         .filter_map(|package| {
             let dependencies = package["dependencies"].as_array()?.iter();
-            let names = dependencies.filter_map(|d| d["name"].as_str()).filter(|n| ours.contains(n));
+            let names = dependencies
+                .filter_map(|d| d["name"].as_str())
+                .filter(|n| ours.contains(n));
             Some((package["name"].as_str()?, names.collect()))
         })
         .collect();
     let allowed: BTreeMap<&str, BTreeSet<&str>> = [
         ("pywasm-format", vec![]),
         ("pywasm-guest", vec![]),
-        ("pywasm-packager", vec!["pywasm-format", "pywasm-guest"]),
+        ("pywasm-packager", vec!["pywasm-format"]),
         ("pywasm", vec!["pywasm-format", "pywasm-guest"]),
-        ("pywasm-cli", vec!["pywasm", "pywasm-format", "pywasm-guest", "pywasm-packager"]),
+        (
+            "pywasm-cli",
+            vec!["pywasm", "pywasm-format", "pywasm-guest", "pywasm-packager"],
+        ),
     ]
     .into_iter()
     .map(|(name, names)| (name, names.into_iter().collect()))

@@ -17,14 +17,21 @@ bytearray(10**6); print('goes on')";
 
 #[test]
 fn a_time_limit_ends_code_that_sleeps_and_code_that_computes() {
-    for code in ["import time; time.sleep(600)", "while True: pass", "7**10**8 % 3"] {
+    for code in [
+        "import time; time.sleep(600)",
+        "while True: pass",
+        "7**10**8 % 3",
+    ] {
         let started = Instant::now();
         let ended = python(["--timeout", "1s", "-c", code]);
         assert_eq!(ended.code, Some(124), "{code}: {}", ended.stderr);
         assert!(ended.stderr.contains("--timeout"), "{}", ended.stderr);
         assert!(started.elapsed() < Duration::from_secs(120), "{code}");
     }
-    assert_eq!(python(["--timeout", "200s", "-c", "print(1)"]).code, Some(0));
+    assert_eq!(
+        python(["--timeout", "200s", "-c", "print(1)"]).code,
+        Some(0)
+    );
 }
 
 #[test]
@@ -66,7 +73,8 @@ except RecursionError: print('RecursionError')
     let ended = python(["-c", code]);
     assert_eq!(
         ended.stdout, "RecursionError\nRecursionError\nrefused\nRecursionError\n",
-        "{}", ended.stderr
+        "{}",
+        ended.stderr
     );
 }
 
@@ -86,5 +94,9 @@ for thread in threads: thread.join()
 thread = threading.Thread(target=print, args=('again',)); thread.start(); thread.join()
 ";
     let ended = python(["-c", code]);
-    assert_eq!(ended.stdout, "can't start new thread\nTrue\nagain\n", "{}", ended.stderr);
+    assert_eq!(
+        ended.stdout, "can't start new thread\nTrue\nagain\n",
+        "{}",
+        ended.stderr
+    );
 }

@@ -32,8 +32,14 @@ fn a_guest_that_binds_loopback_is_reachable_too() {
 
 #[test]
 fn an_unpublished_port_is_not_reachable_and_the_flag_is_named() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let code = format!("import socket,time; s = socket.create_server(('0.0.0.0', {})); time.sleep(60)", free.port());
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
+    let code = format!(
+        "import socket,time; s = socket.create_server(('0.0.0.0', {})); time.sleep(60)",
+        free.port()
+    );
     let mut command = pywasm(["python", "-c"]);
     command.arg(code);
     let mut server = Running::start(command);
@@ -75,7 +81,11 @@ try: socket.create_connection(('192.0.2.1', 9), 5)
 except PermissionError as error: print('denied', error.errno)";
     let ended = python(["-c", code]);
     assert!(ended.stdout.starts_with("denied "), "{ended:?}");
-    assert!(ended.stderr.contains("--allow-net 192.0.2.1:9"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--allow-net 192.0.2.1:9"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -85,7 +95,11 @@ try: socket.getaddrinfo('example.com', 443)
 except socket.gaierror: print('denied')";
     let ended = python(["-c", code]);
     assert_eq!(ended.stdout, "denied\n", "{}", ended.stderr);
-    assert!(ended.stderr.contains("--allow-net example.com"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--allow-net example.com"),
+        "{}",
+        ended.stderr
+    );
 }
 
 /// The positive control of the two above: a host address, granted, is reached.
@@ -163,8 +177,9 @@ asyncio.run(main())
     command.current_dir(folder.path());
     let mut server = Running::start(command);
     let address = server.address(7000);
-    let streams: Vec<TcpStream> =
-        (0..20).map(|_| TcpStream::connect(address).expect("it accepts")).collect();
+    let streams: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(address).expect("it accepts"))
+        .collect();
     for (number, stream) in streams.iter().enumerate() {
         use std::io::{Read, Write};
         let mut stream = stream;

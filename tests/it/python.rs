@@ -6,7 +6,10 @@ use std::process::Stdio;
 
 #[test]
 fn prints() {
-    let ended = python(["-c", "import sys; print('out'); print('err', file=sys.stderr)"]);
+    let ended = python([
+        "-c",
+        "import sys; print('out'); print('err', file=sys.stderr)",
+    ]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "out\n"));
     assert_eq!(ended.stderr.lines().last(), Some("err"));
 }
@@ -28,9 +31,22 @@ fn exit_codes_arrive_exactly() {
 
 #[test]
 fn standard_input_is_passed_on() {
-    let mut command = pywasm(["python", "-c", "import sys; print(sys.stdin.read().upper())"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    child.stdin.take().expect("piped").write_all("text ä".as_bytes()).expect("it reads");
+    let mut command = pywasm([
+        "python",
+        "-c",
+        "import sys; print(sys.stdin.read().upper())",
+    ]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all("text ä".as_bytes())
+        .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "TEXT Ä\n");
 }
@@ -43,7 +59,11 @@ fn a_script_of_the_host_is_run_as_a_copy() {
         command.current_dir(folder.path());
         command
     });
-    assert_eq!(ended.stdout, "['/script.py', 'a', '-b']\n", "{}", ended.stderr);
+    assert_eq!(
+        ended.stdout, "['/script.py', 'a', '-b']\n",
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -84,7 +104,13 @@ for t in threads:
 "#;
     let ended = python(["-c", code]);
     let first: std::collections::BTreeSet<&str> = ended.stdout.lines().take(5).collect();
-    assert_eq!(first.len(), 5, "the five take turns:\n{}{}", ended.stdout, ended.stderr);
+    assert_eq!(
+        first.len(),
+        5,
+        "the five take turns:\n{}{}",
+        ended.stdout,
+        ended.stderr
+    );
     assert_eq!(ended.stdout.lines().count(), 10);
 }
 

@@ -35,7 +35,10 @@ pub fn of_requirements(requirements: &[String], files: &[PathBuf]) -> anyhow::Re
 /// The name for a state packed with these settings by this version.
 pub fn key(state: &str, index: &IndexArgs, base: &BaseLayers) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let all = format!("{version} {} {} {index:?}\n{state}", base.runtime.digest, base.stdlib.digest);
+    let all = format!(
+        "{version} {} {} {index:?}\n{state}",
+        base.runtime.digest, base.stdlib.digest
+    );
     Digest::of(all.as_bytes()).hex()
 }
 
@@ -51,8 +54,17 @@ fn walk(path: &Path, state: &mut String) -> std::io::Result<()> {
         }
         return Ok(());
     }
-    let age = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let age = metadata
+        .modified()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     // Writing to a string cannot fail.
-    let _ = writeln!(state, "{} {} {}", path.display(), metadata.len(), age.as_nanos());
+    let _ = writeln!(
+        state,
+        "{} {} {}",
+        path.display(),
+        metadata.len(),
+        age.as_nanos()
+    );
     Ok(())
 }

@@ -59,7 +59,11 @@ impl Grants {
             policy = policy.env(name, value);
         }
         for volume in &self.volumes {
-            let access = if volume.read_only { Access::ReadOnly } else { Access::ReadWrite };
+            let access = if volume.read_only {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            };
             policy = policy.mount(Mount::new(&volume.host, volume.guest.parse()?, access)?);
         }
         for port in &self.publish {
@@ -84,8 +88,9 @@ impl Grants {
     fn environment(&self, shell: &Environment) -> anyhow::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for path in &self.env_files {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the environment file `{}`", path.display()))?;
+            let text = std::fs::read_to_string(path).with_context(|| {
+                format!("cannot read the environment file `{}`", path.display())
+            })?;
             for (number, line) in text.lines().enumerate() {
                 let line = line.trim_start();
                 if line.is_empty() || line.starts_with('#') {
@@ -140,8 +145,14 @@ pub fn workdir(asked: Option<&str>, own: &GuestPath) -> anyhow::Result<GuestPath
 fn tell(event: &Event) {
     match event {
         // On a terminal the app's own "running on" line may name a port inside the sandbox.
-        Event::Listening(published) if published.chosen_by_system() || std::io::stderr().is_terminal() => {
-            printer::note(&format!("port {} of the app is at {}", published.guest(), published.host()));
+        Event::Listening(published)
+            if published.chosen_by_system() || std::io::stderr().is_terminal() =>
+        {
+            printer::note(&format!(
+                "port {} of the app is at {}",
+                published.guest(),
+                published.host()
+            ));
         }
         Event::Listening(_) => {}
         Event::Denied(denial) => printer::note(&format!("denied: {denial}; {}", denial.hint())),
@@ -155,7 +166,9 @@ fn tell(event: &Event) {
 fn explain(exit: &Exit, grants: &Grants) {
     match exit {
         Exit::Code(_) | Exit::Stopped => {}
-        Exit::Limit(Limit::Wall) => printer::note("the app was ended at its time limit (--timeout)"),
+        Exit::Limit(Limit::Wall) => {
+            printer::note("the app was ended at its time limit (--timeout)")
+        }
         Exit::Limit(Limit::Memory) => printer::note(&format!(
             "the app ran out of memory ({} MiB); give it more with --memory",
             grants.limits().memory >> 20

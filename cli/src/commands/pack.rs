@@ -15,7 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let PackArgs { project, output, tag, entrypoint, dry_run, quiet, index } = args;
+    let PackArgs {
+        project,
+        output,
+        tag,
+        entrypoint,
+        dry_run,
+        quiet,
+        index,
+    } = args;
     let project = Project::open(&project)?;
     let output = output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name())));
     let settings = PackSettings {
@@ -74,7 +82,10 @@ fn in_cache(
 ) -> anyhow::Result<Package> {
     let base = base()?;
     let key = super::fingerprint::key(state, index, &base);
-    let path = environment.cache()?.folder("packages")?.join(format!("{key}.pkg"));
+    let path = environment
+        .cache()?
+        .folder("packages")?
+        .join(format!("{key}.pkg"));
     if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
         return Ok(package);
     }
@@ -88,7 +99,12 @@ fn in_cache(
 }
 
 fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {
-    let IndexArgs { index_url, extra_index_url, find_links, offline } = index;
+    let IndexArgs {
+        index_url,
+        extra_index_url,
+        find_links,
+        offline,
+    } = index;
     Ok(PackSettings {
         index: IndexFlags {
             index_url: index_url.clone(),
@@ -121,7 +137,8 @@ fn base() -> anyhow::Result<BaseLayers> {
         })
     };
     let [runtime, stdlib] = pywasm_guest::layers();
-    let damaged = || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
+    let damaged =
+        || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
     Ok(BaseLayers {
         python: pywasm_guest::PYTHON_VERSION.to_owned(),
         runtime: built(runtime).with_context(damaged)?,
@@ -139,9 +156,21 @@ fn summary(report: &PackReport) -> String {
     let mut lines: Vec<String> = report
         .layers
         .iter()
-        .map(|layer| format!("{:<13}{:>10}  {}", layer.kind, bytes(layer.size), layer.digest))
+        .map(|layer| {
+            format!(
+                "{:<13}{:>10}  {}",
+                layer.kind,
+                bytes(layer.size),
+                layer.digest
+            )
+        })
         .collect();
-    lines.push(format!("{:<13}{:>10}  {}", report.path.display(), bytes(report.size), report.digest));
+    lines.push(format!(
+        "{:<13}{:>10}  {}",
+        report.path.display(),
+        bytes(report.size),
+        report.digest
+    ));
     lines.join("\n")
 }
 
@@ -162,7 +191,10 @@ struct Shown {
 
 impl Shown {
     fn new(quiet: bool) -> Self {
-        Self { steps: Steps::new(), quiet }
+        Self {
+            steps: Steps::new(),
+            quiet,
+        }
     }
 }
 
@@ -173,7 +205,8 @@ impl Progress for Shown {
         }
         match event {
             Event::Resolving { name, decided } => {
-                self.steps.flicker(&format!("resolving {name} ({decided} decided)"));
+                self.steps
+                    .flicker(&format!("resolving {name} ({decided} decided)"));
             }
             Event::Fetching { file, .. } => self.steps.step(&format!("fetching {file}")),
             Event::Layer(kind) => self.steps.flicker(&format!("writing the {kind} layer")),

@@ -66,7 +66,9 @@ fn with_script(mut args: Vec<String>, cwd: &GuestPath) -> anyhow::Result<Command
 fn script_position(args: &[String]) -> Option<usize> {
     let mut position = 0;
     while let Some(arg) = args.get(position) {
-        let Some(letters) = arg.strip_prefix('-') else { return Some(position) };
+        let Some(letters) = arg.strip_prefix('-') else {
+            return Some(position);
+        };
         position += match letters {
             "" => return None, // the script is read from standard input
             "-check-hash-based-pycs" => 2,
@@ -89,7 +91,12 @@ mod tests {
     #[test]
     fn the_script_is_found_where_python_finds_it() {
         let position = |line: &str| {
-            script_position(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            script_position(
+                &line
+                    .split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(position("a.py b.py"), Some(0));
         assert_eq!(position("-u -W ignore -X utf8 a.py"), Some(5));

@@ -18,7 +18,10 @@ pub fn cache() -> PathBuf {
 /// The binary under test.
 pub fn pywasm<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pywasm"));
-    command.args(args).env("PYWASM_CACHE", cache()).stdin(Stdio::null());
+    command
+        .args(args)
+        .env("PYWASM_CACHE", cache())
+        .stdin(Stdio::null());
     command
 }
 
@@ -44,7 +47,11 @@ pub fn python<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> E
 
 fn ended(output: Output) -> Ended {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ended {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 /// A command that runs beside the test and is killed with it.
@@ -76,7 +83,11 @@ impl Running {
                 }
             });
         }
-        Self { child, lines, seen: Vec::new() }
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
     }
 
     /// Waits for a line that holds `text`.
@@ -86,7 +97,10 @@ impl Running {
             if let Some(line) = self.seen.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => self.seen.push(line),
                 Err(_) => panic!("no line with `{text}` in:\n{}", self.seen.join("\n")),
             }
@@ -96,7 +110,10 @@ impl Running {
     /// The host address that `-p 0:PORT` was given, from the printed line.
     pub fn address(&mut self, port: u16) -> SocketAddr {
         let line = self.line(&format!("port {port} of the app is at "));
-        line.rsplit(' ').next().and_then(|text| text.parse().ok()).expect("an address at the end")
+        line.rsplit(' ')
+            .next()
+            .and_then(|text| text.parse().ok())
+            .expect("an address at the end")
     }
 
     pub fn pid(&self) -> u32 {
@@ -121,7 +138,11 @@ impl Drop for Running {
 pub fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("it accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("a request");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
     let mut response = Vec::new();
     stream.read_to_end(&mut response).expect("a response");
     String::from_utf8_lossy(&response).into_owned()
