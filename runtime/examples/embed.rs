@@ -13,12 +13,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new(cache, Interruption::Checked, |_| {})?;
     let app = runtime.load(&Package::open(path.as_ref(), &ReadLimits::default())?)?;
 
-    let limits = Limits { memory: 256 << 20, wall: Some(Duration::from_secs(10)), ..Limits::default() };
-    let policy = Policy::none().limits(limits).env("GREETING", "hello from the host");
+    let limits = Limits {
+        memory: 256 << 20,
+        wall: Some(Duration::from_secs(10)),
+        ..Limits::default()
+    };
+    let policy = Policy::none()
+        .limits(limits)
+        .env("GREETING", "hello from the host");
     let (stdio, output) = Stdio::captured("", 1 << 20);
     let program = [app.config().entrypoint.as_slice(), &app.config().cmd].concat();
     let command = Command::program(&program, app.config())?;
-    let exit = app.start(command, &policy, stdio, EventSink::silent())?.wait_blocking();
+    let exit = app
+        .start(command, &policy, stdio, EventSink::silent())?
+        .wait_blocking();
 
     println!("{exit}\n{}{}", output.stdout(), output.stderr());
     Ok(())

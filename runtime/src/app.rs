@@ -10,7 +10,8 @@ use crate::scratch::Preopen;
 use crate::stdio::Stdio;
 use cap_std::fs::Dir;
 use pywasm_format::{
-    AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, UnpackError, UnpackLimits, unpack,
+    AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, UnpackError, UnpackLimits,
+    unpack,
 };
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,12 @@ impl LayerSet<'static> {
                 }),
             })
         };
-        Ok(Self(pywasm_guest::layers().into_iter().map(source).collect::<Result<_, LoadError>>()?))
+        Ok(Self(
+            pywasm_guest::layers()
+                .into_iter()
+                .map(source)
+                .collect::<Result<_, LoadError>>()?,
+        ))
     }
 }
 
@@ -120,7 +126,12 @@ impl App {
         layers: &LayerSet<'_>,
         config: AppConfig,
     ) -> Result<Self, LoadError> {
-        let mut loading = Loading { runtime, shared: Vec::new(), component: None, app: None };
+        let mut loading = Loading {
+            runtime,
+            shared: Vec::new(),
+            component: None,
+            app: None,
+        };
         for source in &layers.0 {
             loading.add(source)?;
         }
@@ -150,7 +161,15 @@ impl App {
         stdio: Stdio,
         events: EventSink,
     ) -> Result<Instance, StartError> {
-        Task::prepare(&self.runtime, Arc::clone(&self.parts), command, policy, stdio, events)?.spawn()
+        Task::prepare(
+            &self.runtime,
+            Arc::clone(&self.parts),
+            command,
+            policy,
+            stdio,
+            events,
+        )?
+        .spawn()
     }
 }
 
@@ -182,8 +201,12 @@ impl Loading {
     fn fill(&self, source: &Source<'_>, dir: &Dir, path: &Path) -> Result<(), LoadError> {
         let shared = &self.runtime.shared;
         shared.progress(Progress::Unpacking);
-        unpack((source.open)()?, dir, &UnpackLimits::default())
-            .map_err(|error| LoadError::Unpack { digest: source.digest, source: error })?;
+        unpack((source.open)()?, dir, &UnpackLimits::default()).map_err(|error| {
+            LoadError::Unpack {
+                digest: source.digest,
+                source: error,
+            }
+        })?;
         if source.kind == LayerKind::Dependencies {
             shared.progress(Progress::CompilingBytecode);
             self.compile_bytecode(&path.join(source.mount.relative()), &source.mount);
@@ -213,8 +236,17 @@ impl Loading {
     /// start: the layer is read-only later. Files that do not compile are the app's business, at
     /// import; so a failure here is none.
     fn compile_bytecode(&self, folder: &Path, at: &GuestPath) {
-        let Some(component) = self.component.clone() else { return };
-        let args = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", at.as_str()];
+        let Some(component) = self.component.clone() else {
+            return;
+        };
+        let args = [
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+            at.as_str(),
+        ];
         let parts = Parts {
             component,
             shared: self

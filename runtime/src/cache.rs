@@ -37,7 +37,7 @@ pub enum CacheError {
         found: String,
     },
     /// The system refused a file operation.
-    #[error("the cache folder: cannot {what} `{path}`: {source}")]
+    #[error("the cache folder: cannot {what} `{path}`")]
     Io {
         /// What was tried.
         what: &'static str,
@@ -62,7 +62,9 @@ impl Cache {
         for part in ["code", "layers"] {
             create_private(&root.join(part))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     /// A private folder below the cache, for what else is kept per machine.
@@ -130,7 +132,11 @@ fn create_private(path: &Path) -> Result<(), CacheError> {
     if found.uid() != me || found.mode() & 0o022 != 0 {
         return Err(CacheError::NotPrivate {
             path: path.to_owned(),
-            found: format!("owner {}, mode {:03o}; you are {me}", found.uid(), found.mode() & 0o777),
+            found: format!(
+                "owner {}, mode {:03o}; you are {me}",
+                found.uid(),
+                found.mode() & 0o777
+            ),
         });
     }
     Ok(())
@@ -144,7 +150,10 @@ fn code_name(engine: &Engine, digest: &Digest) -> String {
     format!("{}.cwasm", hex::encode(Sha256::digest(key)))
 }
 
-#[expect(unsafe_code, reason = "the one place where native code is loaded; see the module's head")]
+#[expect(
+    unsafe_code,
+    reason = "the one place where native code is loaded; see the module's head"
+)]
 fn load_native(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file lies in a folder that only we can write to (checked in `Cache::open`) and was
     // written by `precompile_component` of the same wasmtime.
@@ -172,6 +181,9 @@ mod tests {
         let root = dir.path().join("cache");
         Cache::open(&root).expect("a private folder is fine");
         fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).expect("chmod");
-        assert!(matches!(Cache::open(&root), Err(CacheError::NotPrivate { .. })));
+        assert!(matches!(
+            Cache::open(&root),
+            Err(CacheError::NotPrivate { .. })
+        ));
     }
 }

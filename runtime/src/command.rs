@@ -34,7 +34,11 @@ impl Command {
         let argv = std::iter::once("python3".to_owned())
             .chain(args.into_iter().map(Into::into))
             .collect();
-        Self { argv, cwd, files: Vec::new() }
+        Self {
+            argv,
+            cwd,
+            files: Vec::new(),
+        }
     }
 
     /// Gives the instance a copy of one host file at a guest path.
@@ -73,7 +77,10 @@ impl Command {
             );
             // -P: as for an installed script, the working folder is not put on sys.path.
             let front = ["-P".to_owned(), "-c".to_owned(), code];
-            return Ok(Self::python(front.into_iter().chain(args.iter().cloned()), cwd));
+            return Ok(Self::python(
+                front.into_iter().chain(args.iter().cloned()),
+                cwd,
+            ));
         }
         if name.ends_with(".py") {
             return Ok(Self::python(line.iter().cloned(), cwd));

@@ -36,18 +36,28 @@ impl Suite {
             .cache
             .component::<Failed>(&shared.engine, &Digest::of(CTESTS), || Ok(wasm()?))
             .expect("it compiles");
-        let pre = shared.linker.instantiate_pre(&component).expect("its imports are there");
+        let pre = shared
+            .linker
+            .instantiate_pre(&component)
+            .expect("its imports are there");
         let parts = Parts {
             component: CommandPre::new(pre).expect("it is a command"),
             shared: Vec::new(),
             app: None,
             config: AppConfig::new("", GuestPath::root()),
         };
-        Self { runtime, parts: Arc::new(parts), _cache: folder }
+        Self {
+            runtime,
+            parts: Arc::new(parts),
+            _cache: folder,
+        }
     }
 
     fn run(&self, case: &str, late_input: bool) -> (Exit, String) {
-        let limits = Limits { wall: Some(PATIENCE), ..Limits::default() };
+        let limits = Limits {
+            wall: Some(PATIENCE),
+            ..Limits::default()
+        };
         let (mut stdio, output) = Stdio::captured("", 1 << 20);
         if late_input {
             stdio.stdin = Box::new(AsyncStdinStream::new(Late::default()));

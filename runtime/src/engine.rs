@@ -92,7 +92,11 @@ impl Runtime {
 
     /// Makes a package ready to run: unpacks and compiles what this machine has not seen before.
     pub fn load(&self, package: &Package) -> Result<App, LoadError> {
-        App::load(self.clone(), &LayerSet::of_package(package), package.config().clone())
+        App::load(
+            self.clone(),
+            &LayerSet::of_package(package),
+            package.config().clone(),
+        )
     }
 
     /// The bare interpreter, without any package.

@@ -47,7 +47,7 @@ pub enum StartError {
     #[error(transparent)]
     Network(#[from] NetError),
     /// A granted folder is gone or may not be entered.
-    #[error("cannot mount `{path}` at {guest}: {source:#}")]
+    #[error("cannot mount `{path}` at {guest}")]
     Mount {
         /// The host folder.
         path: PathBuf,
@@ -57,11 +57,11 @@ pub enum StartError {
         source: wasmtime::Error,
     },
     /// The instance's private folder cannot be made.
-    #[error("cannot prepare the app's private files in the temporary folder: {0}")]
-    Scratch(io::Error),
+    #[error("cannot prepare the app's private files in the temporary folder")]
+    Scratch(#[source] io::Error),
     /// No thread or timer for the instance.
-    #[error("cannot start a thread for the app: {0}")]
-    Thread(io::Error),
+    #[error("cannot start a thread for the app")]
+    Thread(#[source] io::Error),
 }
 
 impl Instance {
@@ -129,7 +129,9 @@ impl Task {
         if let Some((files, at)) = &parts.app {
             scratch.copy_in(files, at).map_err(StartError::Scratch)?;
         }
-        scratch.mount_point(&command.cwd).map_err(StartError::Scratch)?;
+        scratch
+            .mount_point(&command.cwd)
+            .map_err(StartError::Scratch)?;
         for (from, at) in &command.files {
             scratch.copy_file(from, at).map_err(StartError::Scratch)?;
         }
@@ -140,7 +142,12 @@ impl Task {
             runtime: runtime.clone(),
             parts,
             published: network.published().to_vec(),
-            host: Host { wasi, table, network, memory: MemoryLimiter::new(policy.limits.memory) },
+            host: Host {
+                wasi,
+                table,
+                network,
+                memory: MemoryLimiter::new(policy.limits.memory),
+            },
             limits: policy.limits,
             scratch,
         })
@@ -159,7 +166,12 @@ impl Task {
                 let _ = tell.send(self.run_until(stopped));
             })
             .map_err(StartError::Thread)?;
-        Ok(Instance { published, stop: Stop(stop), files, ended })
+        Ok(Instance {
+            published,
+            stop: Stop(stop),
+            files,
+            ended,
+        })
     }
 
     /// Runs on this thread, to the end.
@@ -169,7 +181,9 @@ impl Task {
     }
 
     fn run_until(self, mut stopped: watch::Receiver<bool>) -> Exit {
-        let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let reactor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let reactor = match reactor {
             Ok(reactor) => reactor,
             Err(e) => return Exit::Trap(format!("no event loop for the instance: {e}")),
@@ -200,7 +214,14 @@ impl Task {
     }
 
     async fn execute(self) -> Exit {
-        let Self { runtime, parts, host, limits: _, scratch, published: _ } = self;
+        let Self {
+            runtime,
+            parts,
+            host,
+            limits: _,
+            scratch,
+            published: _,
+        } = self;
         let shared = &runtime.shared;
         let draining = host.network.draining();
         let mut store = Store::new(&shared.engine, host);
@@ -245,7 +266,11 @@ fn wasi_context(
     scratch: &Scratch,
 ) -> Result<WasiCtx, StartError> {
     let mut wasi = WasiCtxBuilder::new();
-    let Stdio { stdin, stdout, stderr } = stdio;
+    let Stdio {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio;
     wasi.stdin(stdin).stdout(stdout).stderr(stderr);
     // The instance has a thread of its own, so file access need not hop to another one.
     wasi.allow_blocking_current_thread(true);
@@ -259,15 +284,23 @@ fn wasi_context(
         access: Access::ReadWrite,
     };
     let mounts = policy.mounts.iter().map(Preopen::from);
-    for preopen in std::iter::once(root).chain(parts.shared.iter().cloned()).chain(mounts) {
-        scratch.mount_point(&preopen.guest).map_err(StartError::Scratch)?;
+    for preopen in std::iter::once(root)
+        .chain(parts.shared.iter().cloned())
+        .chain(mounts)
+    {
+        scratch
+            .mount_point(&preopen.guest)
+            .map_err(StartError::Scratch)?;
         let access = match preopen.access {
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(&preopen.host, preopen.guest.as_str(), access).map_err(|source| {
-            StartError::Mount { path: preopen.host.clone(), guest: preopen.guest.clone(), source }
-        })?;
+        wasi.preopened_dir(&preopen.host, preopen.guest.as_str(), access)
+            .map_err(|source| StartError::Mount {
+                path: preopen.host.clone(),
+                guest: preopen.guest.clone(),
+                source,
+            })?;
     }
     Ok(wasi.build())
 }

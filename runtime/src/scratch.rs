@@ -16,13 +16,19 @@ pub(crate) struct Scratch {
 }
 
 /// Folders that programs expect to find.
-const SKELETON: [&str; 5] = ["etc", "root", "tmp", "usr/local/bin", "var/tmp"];
+const SKELETON: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
+
+/// Devices that the guest's libc provides: files here only so that programs find them there.
+const DEVICES: [&str; 4] = ["dev/null", "dev/zero", "dev/random", "dev/urandom"];
 
 impl Scratch {
     pub(crate) fn create() -> io::Result<Self> {
         let root = tempfile::Builder::new().prefix("pywasm-").tempdir()?;
         for folder in SKELETON {
             fs::create_dir_all(root.path().join(folder))?;
+        }
+        for device in DEVICES {
+            fs::File::create(root.path().join(device))?;
         }
         Ok(Self { root })
     }

@@ -18,7 +18,11 @@ pub struct Stdio {
 impl Stdio {
     /// No input; output is thrown away.
     pub fn none() -> Self {
-        Self::new(tokio::io::empty(), Output(Sink::Discard), Output(Sink::Discard))
+        Self::new(
+            tokio::io::empty(),
+            Output(Sink::Discard),
+            Output(Sink::Discard),
+        )
     }
 
     /// The streams of this process, passed through unbuffered.
@@ -47,7 +51,11 @@ impl Stdio {
     }
 
     fn new(stdin: impl StdinStream + Sync + 'static, stdout: Output, stderr: Output) -> Self {
-        Self { stdin: Box::new(stdin), stdout, stderr }
+        Self {
+            stdin: Box::new(stdin),
+            stdout,
+            stderr,
+        }
     }
 }
 
@@ -80,7 +88,10 @@ struct Kept {
 
 impl Kept {
     fn new(limit: usize) -> Self {
-        Self { bytes: Arc::default(), limit }
+        Self {
+            bytes: Arc::default(),
+            limit,
+        }
     }
 
     fn text(&self) -> String {

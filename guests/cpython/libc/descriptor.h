@@ -129,6 +129,10 @@ void flock_forget(const struct description *description);
 struct flock;
 int record_lock(struct description *description, int command, struct flock *lock);
 
+// What a device (device.c) does beyond libc's vtable; writing to one always succeeds.
+bool is_device(const struct description *description);
+ssize_t device_read(struct description *description, void *buffer, size_t size);
+
 // What a pair (pair.c) does beyond libc's vtable.
 bool is_pair(const struct description *description);
 short pair_events(const struct description *description, short events);

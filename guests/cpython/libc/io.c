@@ -50,6 +50,7 @@ ssize_t read(int fd, void *buffer, size_t size) {
   struct description *d = description_of(fd);
   if (!d) return -1;
   if (is_pair(d)) return pair_read(d, buffer, size, d->nonblocking);
+  if (is_device(d)) return device_read(d, buffer, size);
   if (d->entry.vtable->recvfrom) return d->entry.vtable->recvfrom(d->entry.data, buffer, size, 0, NULL, NULL);
   return read_stream(d, buffer, size);
 }
@@ -58,6 +59,7 @@ ssize_t write(int fd, const void *buffer, size_t size) {
   struct description *d = description_of(fd);
   if (!d) return -1;
   if (is_pair(d)) return pair_write(d, buffer, size, d->nonblocking);
+  if (is_device(d)) return size;
   if (d->entry.vtable->sendto) return d->entry.vtable->sendto(d->entry.data, buffer, size, 0, NULL, 0);
   return write_stream(d, buffer, size);
 }

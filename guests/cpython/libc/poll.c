@@ -34,6 +34,7 @@ void __wasilibc_poll_ready(struct poll_state *state, short events) { state->fd->
 
 short events_known_here(const struct description *d, short events) {
   if (is_pair(d)) return pair_events(d, events);
+  if (is_device(d)) return events;
   return d->peeked_size ? events & POLLIN : 0;
 }
 

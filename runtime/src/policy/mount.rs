@@ -25,7 +25,7 @@ pub struct Mount {
 #[derive(Debug, Error)]
 pub enum MountError {
     /// The host side is missing or cannot be looked at.
-    #[error("cannot mount `{path}`: {source}; create the folder first or correct the path")]
+    #[error("cannot mount `{path}`; create the folder first or correct the path")]
     Host {
         /// The host path as given.
         path: PathBuf,

@@ -128,7 +128,23 @@ static void file_shared_by_threads(void) {
   CHECK(close(shared_file) == 0 && unlink("/tmp/ctests-shared.bin") == 0);
 }
 
+static void devices(void) {
+  char buffer[300] = {1};
+  int null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDONLY), random = open("/dev/urandom", O_RDONLY);
+  CHECK(null >= 0 && zero >= 0 && random >= 0);
+  CHECK(write(null, buffer, sizeof buffer) == sizeof buffer && read(null, buffer, sizeof buffer) == 0);
+  CHECK(read(zero, buffer, 2) == 2 && !buffer[0] && !buffer[1]);
+  char first[16], second[16];
+  CHECK(read(random, first, sizeof first) == 16 && read(random, second, sizeof second) == 16);
+  CHECK(memcmp(first, second, sizeof first));
+  struct stat status;
+  CHECK(fstat(null, &status) == 0 && S_ISCHR(status.st_mode));
+  struct pollfd waited = {null, POLLIN | POLLOUT, 0};
+  CHECK(poll(&waited, 1, -1) == 1 && waited.revents == (POLLIN | POLLOUT));
+}
+
 const struct test_case descriptor_cases[] = {
+    {.name = "devices", .run = devices},
     {.name = "lowest_free_number", .run = lowest_free_number},
     {.name = "dup2_replaces", .run = dup2_replaces},
     {.name = "capture_stdout", .run = capture_stdout},
