@@ -18,14 +18,30 @@ fn names_of(requirements: &[&str]) -> Vec<String> {
         .unwrap_or_else(|error| panic!("{error}"));
     plan.pack(&base(), &output, &Silent)
         .unwrap_or_else(|error| panic!("{error}"));
-    support::open(&output).config().packages.iter().map(|package| package.name.clone()).collect()
+    support::open(&output)
+        .config()
+        .packages
+        .iter()
+        .map(|package| package.name.clone())
+        .collect()
 }
 
 #[test]
 fn registry_flask() {
     let names = names_of(&["Flask"]);
-    for name in ["blinker", "click", "flask", "itsdangerous", "jinja2", "markupsafe", "werkzeug"] {
-        assert!(names.iter().any(|found| found == name), "{name} is missing in {names:?}");
+    for name in [
+        "blinker",
+        "click",
+        "flask",
+        "itsdangerous",
+        "jinja2",
+        "markupsafe",
+        "werkzeug",
+    ] {
+        assert!(
+            names.iter().any(|found| found == name),
+            "{name} is missing in {names:?}"
+        );
     }
 }
 

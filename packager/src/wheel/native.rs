@@ -2,16 +2,39 @@
 
 use pep508_rs::PackageName;
 
-/// Packages that have native modules for speed alone and work without them: their wheels are taken
-/// for any platform and the native modules left out.
+/// Packages that have native modules for speed alone and work without them: where they have no pure
+/// wheel, one for any platform is taken and the native modules are left out.
 ///
-/// Every entry was checked with the real wheel on a native CPython 3.14: native files removed, the
-/// package imported and used. `packager/tests/pure_fallback.py` does it again.
-const OPTIONAL: &[&str] = &["markupsafe"];
+/// Every entry was checked with real wheels on a native CPython 3.14: native files deleted, the package
+/// imported and used. `packager/tests/pure_fallback.py` does it again.
+const OPTIONAL: [&str; 22] = [
+    "aiohttp",
+    "charset-normalizer",
+    "coverage",
+    "frozenlist",
+    "immutables",
+    "lazy-object-proxy",
+    "markupsafe",
+    "msgpack",
+    "multidict",
+    "propcache",
+    "pymongo",
+    "pyyaml",
+    "rapidfuzz",
+    "simplejson",
+    "sqlalchemy",
+    "tornado",
+    "websockets",
+    "wrapt",
+    "yarl",
+    "zope-hookable",
+    "zope-interface",
+    "zope-proxy",
+];
 
 /// Is the native code of this package optional?
 pub(crate) fn is_optional(name: &PackageName) -> bool {
-    OPTIONAL.iter().any(|known| name.to_string() == *known)
+    OPTIONAL.contains(&name.as_ref())
 }
 
 /// Is this the path of native code?

@@ -20,7 +20,9 @@ pub fn base() -> BaseLayers {
 fn layer(kind: LayerKind, mount: &str, file: &str) -> BuiltLayer {
     let mount = mount.parse().expect("a path");
     let mut writer = LayerWriter::new(kind, mount).expect("a layer");
-    writer.file(file, FileMode::Plain, 4, &b"here"[..]).expect("a file");
+    writer
+        .file(file, FileMode::Plain, 4, &b"here"[..])
+        .expect("a file");
     writer.finish().expect("a layer")
 }
 

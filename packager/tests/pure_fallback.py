@@ -1,0 +1,205 @@
+"""Checks the list of packages whose native code is optional (packager/src/wheel/native.rs).
+
+For each package: its newest wheel for CPython 3.14 on Linux (and an older one) is installed into a
+folder of its own with what it requires, every native file is deleted, and a small program uses it.
+
+    python packager/tests/pure_fallback.py PYTHON3.14 [NAME ...]
+
+The interpreter that runs this script needs pip; PYTHON3.14 runs the programs.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+# name: (an older version, a program)
+PACKAGES = {
+    "markupsafe": ("2.0.1", """
+from markupsafe import Markup, escape
+assert escape("<a&'\\">") == "&lt;a&amp;&#39;&#34;&gt;"
+assert Markup("<b>%s</b>") % "<" == "<b>&lt;</b>"
+"""),
+    "pyyaml": ("6.0.1", """
+import yaml
+text = "a: [1, 2.5, x]\\nb: {c: 2001-12-14, d: null}\\n"
+data = yaml.safe_load(text)
+assert data["a"] == [1, 2.5, "x"] and yaml.safe_load(yaml.safe_dump(data)) == data
+assert not yaml.__with_libyaml__
+"""),
+    "msgpack": ("1.0.8", """
+import msgpack
+data = {"a": [1, -2, 3.5, b"x", None, True], "b": "y" * 300}
+assert msgpack.unpackb(msgpack.packb(data)) == data
+assert msgpack.Packer.__module__ == "msgpack.fallback"
+"""),
+    "tornado": ("6.4.1", """
+import asyncio, tornado.web, tornado.httpserver, tornado.httpclient, tornado.util
+class Hello(tornado.web.RequestHandler):
+    def get(self): self.write("hello")
+async def main():
+    server = tornado.httpserver.HTTPServer(tornado.web.Application([("/", Hello)]))
+    sockets = __import__("tornado.netutil").netutil.bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    port = sockets[0].getsockname()[1]
+    answer = await tornado.httpclient.AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/")
+    assert answer.body == b"hello"
+asyncio.run(main())
+assert tornado.util._websocket_mask_python(b"abcd", b"xyz") and tornado.util._websocket_mask(b"abcd", b"xyz")
+"""),
+    "zope-interface": ("7.0.3", """
+import zope.interface as z
+class I(z.Interface):
+    def f(x): "f"
+@z.implementer(I)
+class A:
+    def f(self, x): return x
+assert I.providedBy(A()) and I.implementedBy(A) and I(A()).f(1) == 1
+from zope.interface.adapter import AdapterRegistry
+registry = AdapterRegistry(); registry.register([I], z.Interface, "", 1)
+assert registry.lookup([I], z.Interface) == 1
+"""),
+    "aiohttp": ("3.10.5", """
+import asyncio, aiohttp, aiohttp.web as web
+async def main():
+    app = web.Application()
+    async def hello(request): return web.json_response({"a": await request.text()})
+    app.router.add_post("/", hello)
+    runner = web.AppRunner(app); await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0); await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"http://127.0.0.1:{port}/", data=b"x") as answer:
+            assert (await answer.json()) == {"a": "x"}
+    await runner.cleanup()
+asyncio.run(main())
+"""),
+    "multidict": ("6.0.5", """
+from multidict import CIMultiDict, MultiDict
+d = CIMultiDict([("A", 1), ("a", 2)]); assert d.getall("a") == [1, 2] and d["A"] == 1
+"""),
+    "yarl": ("1.9.4", """
+from yarl import URL
+u = URL("http://user@example.com:80/a b?x=ü#f"); assert u.raw_path == "/a%20b" and u.query["x"] == "ü"
+assert str(u / "c") == "http://user@example.com/a%20b/c"
+"""),
+    "frozenlist": ("1.4.1", """
+from frozenlist import FrozenList
+f = FrozenList([1]); f.append(2); f.freeze()
+assert list(f) == [1, 2] and hash(f)
+"""),
+    "propcache": ("0.2.0", """
+from propcache import cached_property
+class A:
+    @cached_property
+    def x(self): return object()
+a = A(); assert a.x is a.x
+"""),
+    "websockets": ("12.0", """
+import asyncio, websockets
+async def main():
+    async def echo(ws, *path):
+        async for message in ws: await ws.send(message)
+    async with websockets.serve(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with websockets.connect(f"ws://127.0.0.1:{port}") as ws:
+            await ws.send("x" * 1000); assert await ws.recv() == "x" * 1000
+asyncio.run(main())
+"""),
+    "wrapt": ("1.16.0", """
+import wrapt
+@wrapt.decorator
+def twice(wrapped, instance, args, kwargs): return 2 * wrapped(*args, **kwargs)
+@twice
+def f(x): return x
+assert f(3) == 6 and wrapt.ObjectProxy([1]) == [1]
+"""),
+    "lazy-object-proxy": ("1.10.0", """
+import lazy_object_proxy
+p = lazy_object_proxy.Proxy(lambda: 41); assert p + 1 == 42
+"""),
+    "simplejson": ("3.19.2", """
+import simplejson
+data = {"a": [1, 2.5, None, "ü"]}
+assert simplejson.loads(simplejson.dumps(data)) == data
+"""),
+    "sqlalchemy": ("2.0.30", """
+import sqlalchemy as sa
+engine = sa.create_engine("sqlite://")
+with engine.begin() as c:
+    c.execute(sa.text("create table t (x int)")); c.execute(sa.text("insert into t values (1), (2)"))
+    assert c.execute(sa.text("select sum(x) from t")).scalar() == 3
+"""),
+    "charset-normalizer": ("3.3.2", """
+import charset_normalizer
+assert str(charset_normalizer.from_bytes("Привет, как дела? Это текст.".encode("cp1251")).best())
+"""),
+    "coverage": ("7.6.1", """
+import coverage
+c = coverage.Coverage(data_file=None); c.start(); exec(compile("x = 1", "/nowhere/x.py", "exec")); c.stop()
+"""),
+    "immutables": ("0.20", """
+import immutables
+m = immutables.Map(a=1); n = m.set("b", 2); assert len(m) == 1 and n["b"] == 2 and n.delete("a") == immutables.Map(b=2)
+"""),
+    "rapidfuzz": ("3.9.7", """
+from rapidfuzz import fuzz, process
+assert fuzz.ratio("this is a test", "this is a test!") > 96
+assert process.extractOne("cowboys", ["Dallas Cowboys", "New York Jets"])[0] == "Dallas Cowboys"
+"""),
+    "pymongo": ("4.8.0", """
+import bson
+data = {"a": [1, 2.5, "x", None], "b": bson.ObjectId()}; assert bson.decode(bson.encode(data)) == data
+import pymongo; pymongo.MongoClient("mongodb://127.0.0.1:1", connect=False)
+"""),
+    "zope-proxy": ("5.3", """
+from zope.proxy import ProxyBase, getProxiedObject
+p = ProxyBase([1]); assert p == [1] and getProxiedObject(p) == [1]
+"""),
+    "zope-hookable": ("6.0", """
+from zope.hookable import hookable
+h = hookable(lambda: 1); assert h() == 1; h.sethook(lambda: 2); assert h() == 2
+"""),
+}
+
+NATIVE = (".so", ".pyd", ".dylib", ".dll")
+
+
+def check(python, name, version, program):
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = f"{name}=={version}" if version else name
+        for series in ["3.14"] if version is None else ["3.14", "3.12", "3.10"]:
+            installed = subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "--only-binary", ":all:",
+                 "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_17_x86_64",
+                 "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_5_x86_64",
+                 "--platform", "manylinux1_x86_64",
+                 "--implementation", "cp", "--python-version", series, wanted],
+                capture_output=True, text=True)
+            if installed.returncode == 0:
+                break
+        else:
+            return "no wheel"
+        if installed.returncode != 0:
+            return "no wheel"
+        native = [p for p in pathlib.Path(folder).rglob("*") if p.name.endswith(NATIVE) or ".so." in p.name]
+        for path in native:
+            path.unlink()
+        env = {"PYTHONPATH": folder, "PATH": os.environ["PATH"]}
+        ran = subprocess.run([python, "-c", program], env=env, capture_output=True, text=True, timeout=120)
+        if ran.returncode == 0:
+            return f"ok ({len(native)} native files deleted)"
+        return "FAILED: " + (ran.stderr.strip().splitlines() or ["?"])[-1]
+
+
+def main():
+    python, *names = sys.argv[1:]
+    for name in names or PACKAGES:
+        older, program = PACKAGES[name]
+        for version in (None, older):
+            print(f"{name:20} {version or 'newest':8} {check(python, name, version, program)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
