@@ -1,8 +1,11 @@
 """What the sandbox adds to Python's start-up, imported by the guest's entry before user code runs.
 
-Two things only, both for people, neither a security measure:
+Four things only, none of them a security measure:
 
 - an app that starts a second process to reload itself on changes runs without the reloader;
+- `multiprocessing.Value` and `RawValue` work: without processes, nothing has to be shared with one;
+- `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers; the
+  host's signals end the sandbox and do not reach them yet;
 - an uncaught error about a file or a permission ends with a line that says what the sandbox shows and
   which flag widens it.
 """
@@ -16,7 +19,9 @@ class _AfterImport:
     """Finder that lets the regular ones find a module and changes it once it is executed."""
 
     def __init__(self, changes):
-        self._changes = changes
+        self._changes = {name: change for name, change in changes.items() if name not in sys.modules}
+        for name in changes.keys() - self._changes.keys():
+            changes[name](sys.modules[name])
 
     def find_spec(self, name, path=None, target=None):
         change = self._changes.pop(name, None)
@@ -59,6 +64,53 @@ def _django(autoreload):
     autoreload.run_with_reloader = run_with_reloader
 
 
+class _Value:
+    """`multiprocessing.Value` of a type code, for the one process there is."""
+
+    def __init__(self, typecode, value=0, lock=True):
+        from array import array
+        from threading import RLock
+
+        self._cell = array(typecode, [value])
+        self._lock = RLock() if lock is True else lock
+
+    @property
+    def value(self):
+        return self._cell[0]
+
+    @value.setter
+    def value(self, value):
+        self._cell[0] = value
+
+    def get_lock(self):
+        return self._lock
+
+    def get_obj(self):
+        return self
+
+    def acquire(self, *args):
+        return self._lock.acquire(*args)
+
+    def release(self):
+        self._lock.release()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *args):
+        return self._lock.__exit__(*args)
+
+
+def _multiprocessing(context):
+    context.BaseContext.Value = lambda self, typecode, value=0, lock=True: _Value(typecode, value, lock)
+    context.BaseContext.RawValue = lambda self, typecode, value=0: _Value(typecode, value, False)
+
+
+def _signal(signal):
+    signal.valid_signals = lambda: set(signal.Signals)
+    signal.siginterrupt = lambda number, flag: None
+
+
 def _hint(error):
     """One line on how to widen the sandbox, or None where that would not help."""
     if not isinstance(error, OSError):
@@ -68,9 +120,10 @@ def _hint(error):
         path = os.fsdecode(path)
     if not isinstance(path, str):
         return None
+    given_absolute = path.startswith("/")
     path = os.path.abspath(path)
     folder = os.path.dirname(path)
-    if error.errno == errno.ENOENT and not path.startswith(os.getcwd().rstrip("/") + "/"):
+    if error.errno == errno.ENOENT and given_absolute:
         return (
             f"{path} is not in the sandbox: an app sees its package and the folders that -v mounts; "
             f"to show it the host's, add -v {folder}:{folder}:ro"
@@ -100,5 +153,12 @@ def _excepthook(kind, error, traceback):
 sys.excepthook = _excepthook
 sys.meta_path.insert(
     0,
-    _AfterImport({"werkzeug._reloader": _werkzeug, "django.utils.autoreload": _django}),
+    _AfterImport(
+        {
+            "werkzeug._reloader": _werkzeug,
+            "django.utils.autoreload": _django,
+            "multiprocessing.context": _multiprocessing,
+            "signal": _signal,
+        }
+    ),
 )
