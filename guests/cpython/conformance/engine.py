@@ -1,7 +1,5 @@
 """Where a module runs: one instance of the sandbox, or, to compare, a native interpreter."""
 
-import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -29,14 +27,14 @@ class Sandbox:
 
     def command(self, folders: Folders) -> list:
         volumes = [
-            f"{folders.tests}:/usr/local/lib/python3.14/test:ro",
+            f"{folders.tests}:/suite/test:ro",
             f"{INSIDE}:/conformance:ro",
             f"{folders.work}:/work",
             f"{folders.results}:/results",
         ]
         return [
             str(self.program), "python", *(f"--volume={volume}" for volume in volumes),
-            "--workdir=/work", f"--memory={MEMORY}", "/conformance/driver.py", "/results",
+            "--workdir=/work", f"--memory={MEMORY}", "/conformance/driver.py", "/results", "/suite",
         ]
 
 
@@ -47,7 +45,7 @@ class Native:
         self.program = program
 
     def command(self, folders: Folders) -> list:
-        return [str(self.program), str(INSIDE / "driver.py"), str(folders.results)]
+        return [str(self.program), str(INSIDE / "driver.py"), str(folders.results), str(folders.tests.parent)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ def run(command: list, folders: Folders, limit: float) -> Ending:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command, cwd=folders.work, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
         size, since, status = -1, time.monotonic(), None
         try:
@@ -77,7 +74,7 @@ def run(command: list, folders: Folders, limit: float) -> Ending:
                 time.sleep(0.05)
         finally:
             if status is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 process.wait()
         output.seek(0)
         return Ending(status, output.read().decode(errors="replace"))

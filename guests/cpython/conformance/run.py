@@ -91,11 +91,11 @@ def find_pywasm(given: Path | None) -> Path:
 
 def run_twice(name: str, engine, tests: Path, limit: float, expected: expectations.Expected) -> Module:
     """Runs a module; what unexpectedly went wrong gets a second try alone, for a busy machine fails timing cases."""
-    left_out = list(expected.left_out.get(name, {}))
-    module = run_module(name, engine, tests, limit, left_out)
+    known = {"leave_out": list(expected.left_out.get(name, {})), "stand_ins": expected.stand_ins.get(name, [])}
+    module = run_module(name, engine, tests, limit, **known)
     again = [case for case in expectations.unexpected_cases(module, expected) if not case.startswith("<")]
     if again:
-        second = run_module(name, engine, tests, limit, left_out, only=again)
+        second = run_module(name, engine, tests, limit, **known, only=again)
         module.cases.update(second.cases)
         module.output += second.output
         module.seconds += second.seconds

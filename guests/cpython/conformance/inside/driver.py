@@ -11,9 +11,10 @@ import json
 import random
 import sys
 import traceback
+import types
 import unittest
 
-RESULTS = sys.argv[1]
+RESULTS, SUITE = sys.argv[1:]
 # The longest text kept per case; the end of a traceback says more than its beginning.
 DETAIL = 4000
 
@@ -108,12 +109,20 @@ def text_of(err):
 
 def prepare_support():
     """What libregrtest does before it runs a module, and our corrections to what it believes about WASI."""
+    sys.path[0] = SUITE  # not this file's folder
     from test import support
 
-    # The suite skips what a WASI of its own making lacks: sockets, dup, deep stacks. This one is measured
-    # against a POSIX system instead; what it lacks is to fail, and to be listed with its reason.
+    # The suite takes WASI for a system without threads, sockets, dup or deep stacks, and skips what needs them.
+    # Here it is measured against POSIX instead: what is missing is to fail, and to be listed with its reason.
     support.is_wasi = support.is_wasm32 = False
     support.has_socket_support = True
+    # Without that belief these would ask the module resource, which is missing. The stack has a limit.
+    support.skip_if_unlimited_stack_size = lambda test: test
+    support._has_huge_c_stack = lambda depth: False
+
+    from test.support import threading_helper
+
+    threading_helper.can_start_thread = True
 
     from test.libregrtest import setup
 
@@ -121,8 +130,35 @@ def prepare_support():
     support.verbose = 0
     random.seed(0)
     setup.setup_process()
-    sys.path.remove(sys.path[0])  # this file's folder
     return support
+
+
+class StandIn(types.ModuleType):
+    """In the place of a module the guest does not have: whatever is used of it skips the case."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return unavailable(f"{self.__name__}.{name}")
+
+
+def unavailable(name):
+    def skip(*args, **kwargs):
+        raise unittest.SkipTest(f"no {name} in this guest")
+
+    return skip
+
+
+def stand_in(support, names):
+    """Lets a module be imported that asks at once for what only some of its cases need."""
+    for name in names:
+        package, _, attribute = name.rpartition(".")
+        if name == "subprocess":
+            support.has_subprocess_support = True
+        elif package:
+            setattr(importlib.import_module(package), attribute, unavailable(name))
+        else:
+            sys.modules[name] = StandIn(name)
 
 
 def name_cases(suite, module_name):
@@ -157,6 +193,7 @@ def main():
         plan = json.load(file)
     log = Log(f"{RESULTS}/outcomes.jsonl")
     support = prepare_support()
+    stand_in(support, plan["stand_ins"])
     module_name = f"test.{plan['module']}"
     try:
         module = importlib.import_module(module_name)
