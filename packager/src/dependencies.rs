@@ -25,7 +25,7 @@ pub enum DependenciesError {
         /// The package, with the way to it.
         package: String,
         /// What went wrong.
-        reason: IndexError,
+        reason: Box<IndexError>,
     },
     /// A wheel is malformed or hostile.
     #[error("{file} is refused: {reason}")]
@@ -124,7 +124,7 @@ fn fetch(
             Some(Err(reason)) => {
                 return Err(DependenciesError::Fetch {
                     package: wheel.path.join(" -> "),
-                    reason,
+                    reason: Box::new(reason),
                 });
             }
             None => missing = true,

@@ -244,7 +244,7 @@ impl DependencyProvider for Provider<'_, '_> {
         let mut notebook = self.notebook.borrow_mut();
         notebook.decided.insert(name.clone());
         self.progress.event(Event::Resolving {
-            name: &name.to_string(),
+            name: name.as_ref(),
             decided: notebook.decided.len(),
         });
         drop(notebook);

@@ -37,12 +37,21 @@ enum Fact {
 pub(super) fn explain(tree: &Tree, set: &RequirementSet, facts: &Facts<'_>) -> String {
     let mut found = Vec::new();
     collect(tree, set, &mut found);
-    // What was asked comes first, what does not exist last.
+    let mut found: Vec<_> = found
+        .iter()
+        .filter(|fact| !fact.is_gap(&found, facts))
+        .collect();
+    // What was asked comes first, in the order it was, and what does not exist last.
     found.sort_by_key(|fact| match fact {
-        Fact::Asked(_) => 0,
-        Fact::Needs { .. } => 1,
-        Fact::Unusable { .. } => 2,
-        Fact::NoVersion { .. } => 3,
+        Fact::Asked(asked) => {
+            let same = |other: &Asked| {
+                other.origin == asked.origin && other.requirement == asked.requirement
+            };
+            (0, set.requirements.iter().position(same))
+        }
+        Fact::Needs { .. } => (1, None),
+        Fact::Unusable { .. } => (2, None),
+        Fact::NoVersion { .. } => (3, None),
     });
     let hidden = found.len().saturating_sub(MOST_FACTS);
     let mut lines: Vec<String> = found
@@ -166,6 +175,29 @@ impl Fact {
             }
         }
         found.push(self);
+    }
+
+    /// The solver also notes that nothing lies between two versions it has ruled out. That explains
+    /// nothing where the versions themselves are explained.
+    fn is_gap(&self, all: &[Self], facts: &Facts<'_>) -> bool {
+        let Self::NoVersion { package, range } = self else {
+            return false;
+        };
+        let known = package.name().and_then(|name| facts.known(name));
+        let empty = match known.as_deref() {
+            Some(Ok(Some(candidates))) => !candidates
+                .releases
+                .keys()
+                .any(|version| range.contains(version)),
+            _ => false,
+        };
+        empty
+            && all.iter().any(|fact| match fact {
+                Self::Needs { package: other, .. } | Self::Unusable { package: other, .. } => {
+                    other == package
+                }
+                _ => false,
+            })
     }
 
     fn tell(&self, facts: &Facts<'_>) -> String {

@@ -1,6 +1,9 @@
 //! What the tests share: stand-ins for the guest's layers, and a look into packages.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod index;
+pub mod wheel;
+
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{LayerKind, Package, ReadLimits};
 use pywasm_packager::{BaseLayers, Machine};

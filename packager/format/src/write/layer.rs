@@ -48,7 +48,9 @@ pub enum LayerError {
     #[error("`{0}` is in the layer twice or out of order")]
     Order(String),
     /// The content ended early or went on.
-    #[error("`{path}` changed while it was packed: expected {expected} bytes")]
+    #[error(
+        "`{path}` has other than its {expected} bytes: it changed while it was packed, or the archive it is from lies"
+    )]
     Size {
         /// The entry.
         path: String,

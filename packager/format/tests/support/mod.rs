@@ -6,6 +6,7 @@ use pywasm_format::{AppConfig, Digest, LayerKind, Package, ReadLimits};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 pub fn layer(kind: LayerKind, mount: &str, files: &[(&str, &[u8])]) -> BuiltLayer {
@@ -19,6 +20,11 @@ pub fn layer(kind: LayerKind, mount: &str, files: &[(&str, &[u8])]) -> BuiltLaye
 }
 
 pub fn layers() -> Vec<BuiltLayer> {
+    static LAYERS: OnceLock<Vec<BuiltLayer>> = OnceLock::new();
+    LAYERS.get_or_init(build_layers).clone()
+}
+
+fn build_layers() -> Vec<BuiltLayer> {
     vec![
         layer(
             LayerKind::Runtime,

@@ -1,0 +1,334 @@
+//! Projects as people have them, packed without requirements: what goes in, what stays out, what starts.
+
+mod support;
+
+use pywasm_format::LayerKind;
+use pywasm_packager::{DockerfileUse, PackSettings, Plan, Project, Silent};
+use std::fs;
+use std::path::Path;
+use support::{bare_machine, base, files_of, open};
+use tempfile::TempDir;
+
+fn project(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("below")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    folder
+}
+
+fn settings() -> PackSettings {
+    PackSettings {
+        machine: bare_machine(Path::new("/nowhere")),
+        ..PackSettings::default()
+    }
+}
+
+fn plan_of(path: &Path, settings: &PackSettings) -> Result<Plan, String> {
+    let prefix = format!("{}/", path.canonicalize().unwrap_or_default().display());
+    Project::open(path)
+        .map_err(|error| error.to_string())?
+        .plan(settings, &base(), &Silent)
+        .map_err(|error| error.to_string().replace(&prefix, ""))
+}
+
+fn plan(files: &[(&str, &str)]) -> Result<Plan, String> {
+    plan_of(project(files).path(), &settings())
+}
+
+/// The lines of a plan that begin with a word.
+fn lines(plan: &Plan, word: &str) -> Vec<String> {
+    plan.to_string()
+        .lines()
+        .filter_map(|line| line.strip_prefix(word).map(|rest| rest.trim().to_owned()))
+        .collect()
+}
+
+fn starts(files: &[(&str, &str)]) -> String {
+    let plan = plan(files).unwrap_or_else(|error| panic!("{error}"));
+    lines(&plan, "starts").join("")
+}
+
+fn packed_files(plan: &Plan) -> Vec<String> {
+    lines(plan, "  ")
+        .iter()
+        .filter_map(|line| Some(line.split_once(' ')?.1.to_owned()))
+        .collect()
+}
+
+#[test]
+fn what_starts_is_found() {
+    assert_eq!(
+        starts(&[("app.py", ""), ("main.py", "")]),
+        "python app.py  (in /app)"
+    );
+    assert_eq!(
+        starts(&[("main.py", ""), ("manage.py", "")]),
+        "python main.py  (in /app)"
+    );
+    assert_eq!(
+        starts(&[("manage.py", "")]),
+        "python manage.py runserver 0.0.0.0:8000 --noreload  (in /app)"
+    );
+    assert_eq!(
+        starts(&[("__main__.py", "")]),
+        "python __main__.py  (in /app)"
+    );
+    let error = plan(&[("sub/app.py", "")]).expect_err("nothing to start");
+    assert!(
+        error.contains(
+            "looked for app.py, main.py, manage.py, __main__.py and a Dockerfile with CMD"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("--entrypoint"), "{error}");
+    let folder = project(&[("tool.py", "")]);
+    let chosen = PackSettings {
+        command: Some(vec!["python".into(), "tool.py".into()]),
+        ..settings()
+    };
+    assert!(plan_of(folder.path(), &chosen).is_ok());
+    let wrong = PackSettings {
+        command: Some(vec!["python".into(), "tol.py".into()]),
+        ..settings()
+    };
+    let error = plan_of(folder.path(), &wrong).expect_err("no such file");
+    assert!(
+        error.contains("tol.py is not among the files that are packed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_package_of_a_folder() {
+    let folder = project(&[
+        ("app.py", "print(1)"),
+        ("pkg/__init__.py", ""),
+        ("run.sh", "#!"),
+    ]);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(folder.path().join("run.sh"), mode).expect("set");
+    let output = folder.path().join("app.pkg");
+    let settings = PackSettings {
+        output: Some(output.clone()),
+        name: Some("x:1".into()),
+        ..settings()
+    };
+    let plan = || plan_of(folder.path(), &settings).expect("planned");
+    let first = plan().pack(&base(), &output, &Silent).expect("packed");
+    let package = open(&output);
+    let files = files_of(&package, LayerKind::App);
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["app/app.py", "app/pkg/__init__.py", "app/run.sh"]
+    );
+    assert_eq!(package.name(), Some("x:1"));
+    assert_eq!(package.config().entrypoint, ["python", "app.py"]);
+    assert_eq!(package.config().python, "3.14.7");
+    // The package that lies in the folder now is not packed into the next one.
+    assert_eq!(
+        plan()
+            .pack(&base(), &output, &Silent)
+            .expect("packed")
+            .digest,
+        first.digest
+    );
+}
+
+#[test]
+fn what_is_left_out() {
+    let folder = project(&[
+        ("app.py", ""),
+        (".git/config", ""),
+        ("pkg/__pycache__/x.pyc", ""),
+        ("old.pyc", ""),
+        ("env/pyvenv.cfg", ""),
+        ("env/lib/x.py", ""),
+        ("node_modules/x.js", ""),
+        (".env", "SECRET=1"),
+        ("keys/server.key", "-----BEGIN PRIVATE KEY-----"),
+        ("keys/ca.pem", "-----BEGIN CERTIFICATE-----"),
+        ("docs/x.md", ""),
+        ("docs/keep.md", ""),
+        ("templates/.env.example", ""),
+        (".dockerignore", "docs\n!docs/keep.md\n"),
+    ]);
+    std::os::unix::fs::symlink("app.py", folder.path().join("link.py")).expect("a link");
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("passwd")).expect("a link");
+    std::os::unix::fs::symlink("gone", folder.path().join("gone.py")).expect("a link");
+    let plan = plan_of(folder.path(), &settings()).expect("planned");
+    assert_eq!(
+        packed_files(&plan),
+        [
+            ".dockerignore",
+            "app.py",
+            "docs/keep.md",
+            "keys/ca.pem",
+            "link.py",
+            "templates/.env.example"
+        ]
+    );
+    let notes: Vec<_> = plan.notes().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            ".env is left out: it may hold secrets (to pack it, add the line `!.env` to .pywasmignore)",
+            "gone.py is left out: it is a link that leads nowhere",
+            "keys/server.key is left out: it may hold secrets (to pack it, add the line `!keys/server.key` to .pywasmignore)",
+            "passwd is left out: it is a link that leads out of the project",
+        ]
+    );
+    fs::write(
+        folder.path().join(".pywasmignore"),
+        "!.env\n*.pem\n**/*.pem\n",
+    )
+    .expect("written");
+    let files = packed_files(&plan_of(folder.path(), &settings()).expect("planned"));
+    assert!(files.contains(&".env".to_owned()) && files.contains(&"docs/x.md".to_owned()));
+    assert!(!files.contains(&"keys/ca.pem".to_owned()));
+}
+
+#[test]
+fn a_single_file() {
+    let folder = project(&[("tool.py", "print(1)"), ("other.py", "")]);
+    let plan = plan_of(&folder.path().join("tool.py"), &settings()).expect("planned");
+    assert_eq!(packed_files(&plan), ["tool.py"]);
+    assert_eq!(lines(&plan, "starts"), ["python tool.py  (in /app)"]);
+    assert_eq!(
+        Project::open(&folder.path().join("tool.py"))
+            .expect("there")
+            .name(),
+        "tool"
+    );
+    fs::write(folder.path().join("data.txt"), "").expect("written");
+    let error = Project::open(&folder.path().join("data.txt"))
+        .expect_err("no project")
+        .to_string();
+    assert!(error.contains("neither a folder nor a .py file"), "{error}");
+    assert!(Project::open(&folder.path().join("gone")).is_err());
+}
+
+const DOCKERFILE: &str = "FROM python:3.8-slim\nWORKDIR /srv/web\nCOPY requirements.txt /tmp/\nRUN pip install -r /tmp/requirements.txt\nCOPY . .\nENV A=1\nEXPOSE 5000\nCMD [\"python\", \"app.py\"]\n";
+
+#[test]
+fn a_dockerfile_is_followed() {
+    let files = [
+        ("Dockerfile", DOCKERFILE),
+        ("app.py", ""),
+        ("requirements.txt", "# none\n"),
+        ("lib/x.py", ""),
+    ];
+    let plan = plan(&files).expect("planned");
+    assert_eq!(lines(&plan, "starts"), ["python app.py  (in /srv/web)"]);
+    assert_eq!(lines(&plan, "env"), ["A=1"]);
+    assert_eq!(lines(&plan, "exposes"), ["5000/tcp"]);
+    assert_eq!(
+        packed_files(&plan),
+        ["Dockerfile", "app.py", "lib/x.py", "requirements.txt"]
+    );
+    let folder = project(&files);
+    let ignored = PackSettings {
+        dockerfile: DockerfileUse::Ignore,
+        ..settings()
+    };
+    let plan = plan_of(folder.path(), &ignored).expect("planned");
+    assert_eq!(lines(&plan, "starts"), ["python app.py  (in /app)"]);
+}
+
+#[test]
+fn copy_places_files_as_docker_does() {
+    let copied = |copies: &str| {
+        let dockerfile = format!("FROM python\nWORKDIR /app\n{copies}\nCMD [\"flask\", \"run\"]\n");
+        let files = [
+            ("Dockerfile", dockerfile.as_str()),
+            ("a.py", ""),
+            ("b.py", ""),
+            ("src/c.py", ""),
+            ("src/sub/d.py", ""),
+            ("src/e.txt", ""),
+        ];
+        match plan(&files) {
+            Ok(plan) => packed_files(&plan).join(" "),
+            Err(error) => error,
+        }
+    };
+    assert_eq!(copied("COPY a.py ."), "a.py");
+    assert_eq!(copied("COPY a.py renamed.py"), "renamed.py");
+    assert_eq!(copied("COPY a.py b.py dir/"), "dir/a.py dir/b.py");
+    assert_eq!(copied("COPY src ."), "c.py e.txt sub/d.py");
+    assert_eq!(copied("COPY src/ src/"), "src/c.py src/e.txt src/sub/d.py");
+    assert_eq!(copied("COPY *.py ./"), "a.py b.py");
+    assert_eq!(copied("COPY src/*.py /app/x/"), "x/c.py");
+    assert_eq!(copied("COPY [\"a.py\", \"b.py\", \"./\"]"), "a.py b.py");
+    assert_eq!(copied("COPY --chown=me a.py ."), "a.py");
+    assert_eq!(
+        copied("COPY src /app\nCOPY a.py /app/c.py"),
+        "c.py e.txt sub/d.py"
+    );
+    for (copies, part) in [
+        ("COPY gone.py .", "Dockerfile:3: COPY gone.py: no such file"),
+        (
+            "COPY ../x .",
+            "Dockerfile:3: COPY ../x: files outside the project",
+        ),
+        (
+            "COPY a.py .\nCOPY b.py /etc/",
+            "Dockerfile:4: /etc/b.py would lie outside the working folder /app",
+        ),
+        (
+            "COPY a.py .\nRUN pip install -r requirements.txt",
+            "Dockerfile:4: `pip install` reads /app/requirements.txt, which no COPY puts there",
+        ),
+        (
+            "COPY a.py .\nRUN pip install -e .",
+            "Dockerfile:4: `pip install -e .`: installing the project itself",
+        ),
+    ] {
+        let error = copied(copies);
+        assert!(error.contains(part), "{copies}: {error}");
+    }
+}
+
+#[test]
+fn a_dockerfile_that_forgets_the_app() {
+    let error = plan(&[
+        ("Dockerfile", "FROM python:latest\nCOPY requirements.txt .\nRUN pip install --no-cache-dir -r requirements.txt\nCMD [\"python\", \"app.py\"]\n"),
+        ("app.py", ""),
+        ("requirements.txt", ""),
+    ])
+    .expect_err("nothing to start");
+    assert!(
+        error.contains(
+            "app.py is not among the files that are packed; copy it with COPY . . in the Dockerfile"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn fingerprints_change_with_what_decides() {
+    let folder = project(&[("app.py", "1"), ("requirements.txt", "")]);
+    let fingerprint = |settings: &PackSettings| {
+        let project = Project::open(folder.path()).expect("there");
+        project.fingerprint(settings, &base()).expect("readable")
+    };
+    let first = fingerprint(&settings());
+    assert_eq!(fingerprint(&settings()), first);
+    assert_ne!(
+        fingerprint(&PackSettings {
+            name: Some("x".into()),
+            ..settings()
+        }),
+        first
+    );
+    let mut other = settings();
+    other.index.index_url = Some("https://index.example/".into());
+    assert_ne!(fingerprint(&other), first);
+    fs::write(folder.path().join("requirements.txt"), "flask").expect("written");
+    let second = fingerprint(&settings());
+    assert_ne!(second, first);
+    fs::write(folder.path().join("app.py"), "2").expect("written");
+    assert_ne!(fingerprint(&settings()), second);
+}
