@@ -41,6 +41,12 @@ pub struct IndexArgs {
     /// Folder or page with wheels
     #[arg(long, value_name = "PATH|URL")]
     pub find_links: Vec<String>,
+    /// Look at no index, only at --find-links
+    #[arg(long)]
+    pub no_index: bool,
+    /// Take pre-releases too
+    #[arg(long)]
+    pub pre: bool,
     /// Use only what is in the cache already
     #[arg(long)]
     pub offline: bool,
@@ -60,6 +66,9 @@ pub struct PackArgs {
     /// Program to start, instead of the one found
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<String>,
+    /// Do not look at the project's Dockerfile
+    #[arg(long)]
+    pub no_dockerfile: bool,
     /// Show what would be packed and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p pywasm --example embed -- app.pkg`
 
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
 use pywasm::net::EventSink;
 use pywasm::policy::{Limits, Policy};
 use pywasm::{Cache, Command, Interruption, Package, ReadLimits, Runtime, Stdio};

@@ -8,7 +8,8 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::LayerKind;
 use pywasm_format::write::BuiltLayer;
 use pywasm_packager::{
-    BaseLayers, Event, IndexFlags, Machine, PackReport, PackSettings, Plan, Progress, Project,
+    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, PackReport, PackSettings, Plan,
+    Progress, Project,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         output,
         tag,
         entrypoint,
+        no_dockerfile,
         dry_run,
         quiet,
         index,
@@ -30,6 +32,10 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         name: tag,
         command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
         output: Some(output.clone()),
+        dockerfile: match no_dockerfile {
+            true => DockerfileUse::Ignore,
+            false => DockerfileUse::Follow,
+        },
         ..settings(&index, environment)?
     };
     let base = base()?;
@@ -103,6 +109,8 @@ fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<Pack
         index_url,
         extra_index_url,
         find_links,
+        no_index,
+        pre,
         offline,
     } = index;
     Ok(PackSettings {
@@ -110,8 +118,9 @@ fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<Pack
             index_url: index_url.clone(),
             extra_index_urls: extra_index_url.clone(),
             find_links: find_links.clone(),
+            no_index: *no_index,
+            pre: *pre,
             offline: *offline,
-            ..IndexFlags::default()
         },
         machine: Machine {
             env: environment.variables.clone(),

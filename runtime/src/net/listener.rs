@@ -35,11 +35,18 @@ pub(crate) struct Listener {
 struct State {
     backlog: u32,
     /// From inside, waiting to be accepted.
-    queue: VecDeque<(End, SocketAddr)>,
+    queue: VecDeque<Arrival>,
     doors: Vec<Door>,
     /// Accepted from the host to be sure that there is one; the guest has not taken it yet.
     held: Option<io::Result<(Socket, SocketAddr)>>,
     guest: WakerSlot,
+}
+
+/// A connection from inside, with the addresses of its two ends.
+pub(crate) struct Arrival {
+    pub(crate) end: End,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
 }
 
 /// A published address.
@@ -97,13 +104,13 @@ impl Listener {
         lock(&self.state).backlog = backlog.clamp(*BACKLOG.start(), *BACKLOG.end());
     }
 
-    /// A connection from inside.
-    pub(crate) fn offer(&self, end: End, peer: SocketAddr) -> Result<(), ErrorCode> {
+    /// Takes a connection from inside.
+    pub(crate) fn offer(&self, arrival: Arrival) -> Result<(), ErrorCode> {
         let mut state = lock(&self.state);
         if state.queue.len() >= state.backlog as usize {
             return Err(ErrorCode::ConnectionRefused);
         }
-        state.queue.push_back((end, peer));
+        state.queue.push_back(arrival);
         state.guest.wake();
         Ok(())
     }
@@ -132,12 +139,9 @@ impl Listener {
     /// The next connection, or `WouldBlock`.
     pub(crate) fn accept(&self) -> Result<Connection, ErrorCode> {
         let mut state = lock(&self.state);
-        if let Some((end, peer)) = state.queue.pop_front() {
-            return Ok(Connection::private(
-                Arc::new(end),
-                self.local(),
-                self.shown(peer),
-            ));
+        if let Some(Arrival { end, local, peer }) = state.queue.pop_front() {
+            let (local, peer) = (self.shown(local), self.shown(peer));
+            return Ok(Connection::private(Arc::new(end), local, peer));
         }
         // Before the kernel is asked: what is over the limit stays in the kernel's queue.
         let permit = self.shared.budget.socket()?;
@@ -152,7 +156,7 @@ impl Listener {
         Ok(Connection::host(stream, self.local(), self.shown(peer)))
     }
 
-    /// The address of this side of a connection.
+    /// The address of this side of a connection from the host.
     fn local(&self) -> SocketAddr {
         let address = self.address();
         match address.ip().is_unspecified() {

@@ -11,6 +11,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::Semaphore;
 
 /// A lookup under way, or its answer.
 pub(crate) struct Lookup {
@@ -49,18 +50,10 @@ impl Lookup {
         if !shared.may_look_up(name) {
             return Err(ErrorCode::PermanentResolverFailure);
         }
-        let (name, turns) = (name.to_owned(), Arc::clone(&shared.lookups));
-        Ok(lookup(State::Running(Box::pin(async move {
-            let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-            let answer = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let addresses = (name.as_str(), 0).to_socket_addrs()?;
-                Ok(addresses
-                    .map(|address| address.ip().to_canonical())
-                    .collect())
-            });
-            answer.await.map_err(io::Error::other)?
-        }))))
+        Ok(lookup(State::Running(Box::pin(ask_host(
+            name.to_owned(),
+            Arc::clone(&shared.lookups),
+        )))))
     }
 
     /// The next address, `None` after the last one, or `WouldBlock`.
@@ -92,6 +85,19 @@ impl Lookup {
     }
 }
 
+/// Asks the host's resolver, which keeps a thread busy until it answers, even if nobody waits any more.
+async fn ask_host(name: String, turns: Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
+    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
+    let answer = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let addresses = (name.as_str(), 0).to_socket_addrs()?;
+        Ok(addresses
+            .map(|address| address.ip().to_canonical())
+            .collect())
+    });
+    answer.await.map_err(io::Error::other)?
+}
+
 fn literal(name: &str) -> Option<IpAddr> {
     let bare = name
         .strip_prefix('[')
@@ -121,4 +127,63 @@ fn without_repeats(addresses: Vec<IpAddr>) -> VecDeque<IpAddr> {
         }
     }
     unique
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{EventSink, Network};
+    use crate::policy::Policy;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn answers_come_once_each_and_are_remembered() {
+        let policy = Policy::none().allow_outbound("db.example:1".parse().expect("a rule"));
+        let shared = Network::bind(&policy, EventSink::silent())
+            .expect("no ports")
+            .shared;
+        let one = IpAddr::from([192, 0, 2, 1]);
+        let (tell, answer) = tokio::sync::oneshot::channel();
+        let answer = async { answer.await.map_err(io::Error::other) };
+        let state = State::Running(Box::pin(answer));
+        let mut lookup = Lookup {
+            shared: Arc::clone(&shared),
+            name: "DB.example".to_owned(),
+            state,
+        };
+        assert_eq!(lookup.next(), Err(ErrorCode::WouldBlock));
+        assert!(!shared.may_connect((one, 1).into()));
+        tell.send(vec![one, one, Family::V6.loopback()])
+            .expect("it waits");
+        poll_fn(|cx| lookup.poll_ready(cx)).await;
+        assert_eq!(lookup.next(), Ok(Some(one)));
+        assert_eq!(lookup.next(), Ok(Some(Family::V6.loopback())));
+        assert_eq!(lookup.next(), Ok(None));
+        assert!(shared.may_connect((one, 1).into()));
+    }
+
+    #[tokio::test]
+    async fn literals_are_answered_by_the_hosts_resolver_too() {
+        let asked = ask_host("192.0.2.1".to_owned(), Arc::new(Semaphore::new(1))).await;
+        assert_eq!(
+            asked.expect("no network is needed"),
+            [IpAddr::from([192, 0, 2, 1])]
+        );
+    }
+
+    #[tokio::test]
+    async fn no_answer_is_told_as_such() {
+        let shared = Network::bind(&Policy::none(), EventSink::silent())
+            .expect("no ports")
+            .shared;
+        for answer in [Ok(Vec::new()), Err(io::Error::other("no such name"))] {
+            let state = State::Running(Box::pin(async { answer }));
+            let mut lookup = Lookup {
+                shared: Arc::clone(&shared),
+                name: "x.example".to_owned(),
+                state,
+            };
+            assert_eq!(lookup.next(), Err(ErrorCode::NameUnresolvable));
+        }
+    }
 }

@@ -15,7 +15,9 @@ const PER_NAME: usize = 256;
 
 impl Names {
     pub(crate) fn remember(&mut self, name: &str, addresses: &[IpAddr]) {
-        let known = self.0.entry(name.to_owned()).or_default();
+        // One entry for all spellings, or a guest could make any number of them.
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let known = self.0.entry(name).or_default();
         for ip in addresses.iter().map(IpAddr::to_canonical) {
             known.retain(|other| *other != ip);
             known.push(ip);
@@ -47,7 +49,7 @@ mod tests {
         let mut names = Names::default();
         names.remember("one.example", &[ip(1), ip(2)]);
         names.remember("two.example", &[ip(2)]);
-        names.remember("one.example", &[ip(3)]);
+        names.remember("One.Example.", &[ip(3)]);
         let of = |ip| names.of(ip).collect::<Vec<_>>();
         assert_eq!(of(ip(1)), ["one.example"]);
         assert_eq!(of(ip(2)), ["one.example", "two.example"]);

@@ -6,7 +6,7 @@ use super::budget::Permit;
 use super::connection::Connection;
 use super::error::code_of;
 use super::host_socket::{HostSocket, LastRefusal, More};
-use super::listener::Listener;
+use super::listener::{Arrival, Listener};
 use super::loopback;
 use super::network::Shared;
 use super::options::{Effective, Options, Setting};
@@ -228,7 +228,11 @@ impl TcpSocket {
                 false => bound,
             };
             let (own, other) = loopback::pair(permit, self.shared.budget.socket()?);
-            listener.offer(other, source)?;
+            listener.offer(Arrival {
+                end: other,
+                local: target,
+                peer: source,
+            })?;
             let (local, peer) = (self.family.present(source), self.family.present(target));
             Ok((Connection::private(Arc::new(own), local, peer), port))
         };
@@ -397,8 +401,8 @@ impl Connecting {
         Poll::Ready(())
     }
 
-    /// What the guest sees as its own address: the port, but not the host's address, which is not its
-    /// business.
+    /// What the guest sees as its own address: the port, but never an address of the host, which is not
+    /// its business.
     fn local(&self, socket: &HostSocket, peer: SocketAddr) -> SocketAddr {
         let port = match &self.port {
             Some(port) => port.address().port(),
@@ -411,7 +415,7 @@ impl Connecting {
                 address.map_or(0, |address| address.port())
             }
         };
-        SocketAddr::new(Family::of(peer.ip()).unspecified(), port)
+        SocketAddr::new(Family::of(peer.ip()).loopback(), port)
     }
 }
 
@@ -448,4 +452,73 @@ fn established(socket: &Socket) -> io::Result<((), More)> {
 /// The standard wants IPv4 in IPv6 sockets refused where a socket is named by it.
 fn is_mapped(address: SocketAddr) -> bool {
     matches!(address, SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{EventSink, Network};
+    use crate::policy::Policy;
+    use std::future::poll_fn;
+    use std::net::TcpListener;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// A socket that connects through the host, whatever the policy says of the address.
+    async fn dialled(address: SocketAddr) -> (TcpSocket, Result<Streams, ErrorCode>) {
+        let network = Network::bind(&Policy::none(), EventSink::silent()).expect("no ports");
+        let mut socket = TcpSocket::new(&network.shared, Family::V4).expect("a socket");
+        let permit = network.shared.budget.socket().expect("another one");
+        let attempt = socket.connect_outside(address, permit);
+        socket.state = State::Connecting(Box::new(Connecting {
+            attempt,
+            port: None,
+        }));
+        let ready = poll_fn(|cx| socket.poll_ready(cx));
+        timeout(Duration::from_secs(10), ready)
+            .await
+            .expect("loopback is quick");
+        let streams = socket.finish_connect();
+        (socket, streams)
+    }
+
+    #[tokio::test]
+    async fn the_host_connects_and_keeps_its_address_to_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let (socket, streams) = dialled(address).await;
+        let (mut input, mut output) = streams.expect("it listens");
+        let (mut server, client) = listener.accept().expect("a connection");
+        assert_eq!(socket.remote_address(), Ok(address));
+        let local = socket.local_address().expect("connected");
+        assert_eq!(
+            (local.ip(), local.port()),
+            (Family::V4.loopback(), client.port())
+        );
+        assert!(
+            socket
+                .state
+                .socket()
+                .is_some_and(|socket| socket.tcp_nodelay().is_ok_and(|on| on))
+        );
+
+        output.write("ping".into()).expect("open");
+        let mut ping = [0; 4];
+        io::Read::read_exact(&mut server, &mut ping).expect("open");
+        io::Write::write_all(&mut server, &ping).expect("open");
+        timeout(Duration::from_secs(10), input.ready())
+            .await
+            .expect("an answer");
+        assert_eq!(input.read(9).expect("open"), "ping");
+    }
+
+    #[tokio::test]
+    async fn the_hosts_refusal_is_the_guests() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let (socket, streams) = dialled(address).await;
+        assert_eq!(streams.err(), Some(ErrorCode::ConnectionRefused));
+        assert!(matches!(socket.state, State::Closed));
+    }
 }

@@ -75,6 +75,9 @@ const MAX_DATAGRAM: usize = 65_507;
 /// Datagrams kept for a socket that does not read; more are dropped, as networks do.
 const INBOX: usize = 256;
 
+/// How many datagrams are dropped before others get their turn.
+const UNWANTED: u32 = 64;
+
 impl UdpSocket {
     pub(crate) fn new(shared: &Arc<Shared>, family: Family) -> Result<Self, ErrorCode> {
         Ok(Self {
@@ -215,21 +218,22 @@ impl UdpSocket {
             return Poll::Ready(());
         }
         if let Some(host) = &mut self.host {
-            while let Poll::Ready(received) = host.poll_receive(cx) {
+            for _ in 0..UNWANTED {
+                let Poll::Ready(received) = host.poll_receive(cx) else {
+                    arrived.guest.register(cx);
+                    return Poll::Pending;
+                };
                 // Failures are those of earlier sends, such as a port that nobody has.
                 let Ok(datagram) = received else { continue };
-                let from = SocketAddr::new(datagram.from.ip().to_canonical(), datagram.from.port());
-                let wanted = match self.remote {
-                    Some(remote) => {
-                        from == SocketAddr::new(remote.ip().to_canonical(), remote.port())
-                    }
-                    None => self.shared.may_receive(from),
-                };
+                let from = canonical(datagram.from);
+                let wanted = self.shared.may_receive(from)
+                    && self.remote.is_none_or(|remote| from == canonical(remote));
                 if let (true, Some(held)) = (wanted, self.shared.budget.hold(datagram.data.len())) {
                     arrived.queue.push_back((datagram, held));
                     return Poll::Ready(());
                 }
             }
+            cx.waker().wake_by_ref();
         }
         arrived.guest.register(cx);
         Poll::Pending
@@ -243,8 +247,16 @@ impl UdpSocket {
         }
     }
 
+    /// A socket bound to "any" shows one address once it has a peer, as kernels do. It is never one of
+    /// the host's.
     pub(crate) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
-        Ok(self.bound()?.port.address())
+        let bound = self.bound()?.port.address();
+        Ok(match self.remote {
+            Some(_) if bound.ip().is_unspecified() => {
+                SocketAddr::new(self.family.loopback(), bound.port())
+            }
+            _ => bound,
+        })
     }
 
     pub(crate) fn remote_address(&self) -> Result<SocketAddr, ErrorCode> {
@@ -290,6 +302,10 @@ impl UdpSocket {
             false => Err(ErrorCode::InvalidArgument),
         }
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Inbox {

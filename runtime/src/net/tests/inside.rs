@@ -114,6 +114,14 @@ async fn addresses_are_those_of_the_private_network() {
         (local, remote)
     );
     assert!(local.is_ok_and(|address| address.ip().is_loopback() && address.port() != 0));
+    let elsewhere = guest
+        .connect("127.0.0.9:80")
+        .expect("it listens on all of 127.0.0.0/8");
+    let server = Open::of(listener.accept().expect("a connection"));
+    assert_eq!(
+        server.socket.local_address(),
+        elsewhere.socket.remote_address()
+    );
     assert_eq!(
         guest.bind(&local.expect("bound").to_string()).err(),
         Some(ErrorCode::AddressInUse)

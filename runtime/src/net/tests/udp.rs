@@ -105,6 +105,12 @@ async fn every_datagram_out_is_checked() {
     assert_eq!(socket.send(b"x", None), Err(ErrorCode::InvalidArgument));
     // Connecting sends nothing; what is sent afterwards is checked as before.
     assert_eq!(socket.connect(Some(address)), Ok(()));
+    let local = socket.local_address().expect("bound");
+    assert_eq!(
+        local.ip(),
+        Family::V4.loopback(),
+        "as programs ask for their own address"
+    );
     assert!(guest.events().is_empty());
     assert_eq!(socket.send(b"x", None), Err(ErrorCode::AccessDenied));
     assert_eq!(
