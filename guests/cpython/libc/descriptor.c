@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "posix.h"
@@ -292,4 +293,22 @@ int fcntl(int fd, int command, ...) {
   case F_SETLKW: return record_lock(description, command, lock);
   default: return fail(EINVAL);
   }
+}
+
+// libc's own calls through a null pointer if the descriptor is not open.
+int ioctl(int fd, int request, ...) {
+  struct description *description = description_of(fd);
+  if (!description) return -1;
+  va_list arguments;
+  va_start(arguments, request);
+  int *value = va_arg(arguments, int *);
+  va_end(arguments);
+  const struct vtable *vtable = description->entry.vtable;
+  if (request == FIONBIO && vtable->set_blocking)
+    return vtable->set_blocking(description->entry.data, !*value);
+  if (request == FIONREAD && is_pair(description)) {
+    *value = (int)pair_readable(description);
+    return 0;
+  }
+  return fail(ENOTTY);
 }

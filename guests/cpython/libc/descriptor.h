@@ -135,6 +135,7 @@ ssize_t device_read(struct description *description, void *buffer, size_t size);
 
 // What a pair (pair.c) does beyond libc's vtable.
 bool is_pair(const struct description *description);
+size_t pair_readable(const struct description *description);
 short pair_events(const struct description *description, short events);
 // Wakes the thread, wherever it is parked, when the pair may have become ready.
 struct poll_waiter {

@@ -47,6 +47,16 @@ static bool is_number(const char *host) {
   return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
+// libc says "stream" whatever the program asked for.
+static void set_type(struct addrinfo *result, const struct addrinfo *hints) {
+  if (!hints || (!hints->ai_socktype && hints->ai_protocol != IPPROTO_UDP)) return;
+  bool datagram = hints->ai_socktype == SOCK_DGRAM || hints->ai_protocol == IPPROTO_UDP;
+  for (; result; result = result->ai_next) {
+    result->ai_socktype = datagram ? SOCK_DGRAM : SOCK_STREAM;
+    result->ai_protocol = datagram ? IPPROTO_UDP : IPPROTO_TCP;
+  }
+}
+
 // No host means: the addresses to bind to for AI_PASSIVE, else this host.
 int __wrap_getaddrinfo(const char *restrict host, const char *restrict service,
                        const struct addrinfo *restrict hints, struct addrinfo **restrict result) {
@@ -58,6 +68,7 @@ int __wrap_getaddrinfo(const char *restrict host, const char *restrict service,
   if (hints && hints->ai_flags & AI_NUMERICHOST && !is_number(host)) return EAI_NONAME;
   int error = __real_getaddrinfo(host, service, hints, result);
   if (error == 0 && !*result) return EAI_NODATA;  // libc calls it success when no address is of the right family
+  if (error == 0) set_type(*result, hints);
   return error;
 }
 

@@ -70,6 +70,8 @@ void pair_poll_end(struct poll_waiter waiters[2]) {
   }
 }
 
+size_t pair_readable(const struct description *d) { return end_of(d)->in ? end_of(d)->in->used : 0; }
+
 short pair_events(const struct description *d, short events) {
   struct pair_end *end = end_of(d);
   short ready = 0;

@@ -1,6 +1,7 @@
 // The descriptor table: numbers, duplicates, flags, the standard streams, files.
 #include "net.h"
 
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 static void lowest_free_number(void) {
@@ -60,6 +61,15 @@ static void fcntl_commands(void) {
   CHECK(fcntl(fds[0], F_DUPFD, -1) == -1 && errno == EINVAL);
   CHECK(fcntl(77, F_GETFL) == -1 && errno == EBADF);
   CHECK(fcntl(fds[0], 12345) == -1 && errno == EINVAL);
+}
+
+static void ioctl_requests(void) {
+  int fds[2], value = 1;
+  CHECK(pipe(fds) == 0);
+  CHECK(ioctl(fds[0], FIONBIO, &value) == 0 && fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+  CHECK(write(fds[1], "abc", 3) == 3 && ioctl(fds[0], FIONREAD, &value) == 0 && value == 3);
+  CHECK(ioctl(88, FIONBIO, &value) == -1 && errno == EBADF);
+  CHECK(ioctl(fds[0], 12345, &value) == -1 && errno == ENOTTY);
 }
 
 static void out_of_descriptors(void) {
@@ -149,6 +159,7 @@ const struct test_case descriptor_cases[] = {
     {.name = "dup2_replaces", .run = dup2_replaces},
     {.name = "capture_stdout", .run = capture_stdout},
     {.name = "fcntl_commands", .run = fcntl_commands},
+    {.name = "ioctl_requests", .run = ioctl_requests},
     {.name = "out_of_descriptors", .run = out_of_descriptors},
     {.name = "standard_streams", .run = standard_streams},
     {.name = "vectors", .run = vectors},

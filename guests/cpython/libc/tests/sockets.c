@@ -200,6 +200,10 @@ static void host_names(void) {
   CHECK(!strcmp(first_address("10.1.2.3", AF_INET, AI_NUMERICHOST), "10.1.2.3"));
   CHECK(!strcmp(first_address("localhost", AF_INET, AI_NUMERICHOST), "none"));
   CHECK(!strcmp(first_address("10.1.2.3", AF_INET6, 0), "none"));
+  struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *found;
+  CHECK(getaddrinfo("127.0.0.1", "53", &hints, &found) == 0);
+  CHECK(found->ai_socktype == SOCK_DGRAM && found->ai_protocol == IPPROTO_UDP);
+  freeaddrinfo(found);
   struct hostent *host = gethostbyname("127.0.0.1");
   CHECK(host && host->h_addrtype == AF_INET && !memcmp(host->h_addr_list[0], "\x7f\0\0\1", 4) && !host->h_addr_list[1]);
   struct sockaddr_in address = loopback(8080);
