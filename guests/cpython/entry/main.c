@@ -1,14 +1,14 @@
 // The component's entry: the work of libc's crt and of CPython's main().
 //
-// There is no crt command and no _initialize: run() is the only way in, and what it takes from the host (arguments,
-// environment, folders, working folder) it takes when it is called. So a later export can initialise Python and be
-// snapshotted, and run() then continues from the snapshot.
+// There is no crt command and no _initialize. Everything from the host (arguments, environment, folders, working
+// folder) is taken in run(), so that an instance can be snapshotted between prepare() and run().
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <wasi/libc-environ.h>
+#include <wasi/libc.h>
 #include <wasi/wasip2.h>
 
 #include "coop.h"
@@ -98,11 +98,24 @@ static void import_site(void) {
   Py_XDECREF(module);
 }
 
+// Python up to the point where it would look at its command line. The caller may then snapshot the instance, so
+// nothing of the host may remain: no handle, no variable of the environment.
+__attribute__((export_name("prepare"))) void prepare(void) {
+  start_libc();
+  char *argv[] = {"python3", NULL};
+  initialise(1, argv);
+  import_site();
+  fflush(NULL);
+  __wasilibc_reset_preopens();
+  __wasilibc_deinitialize_environ();
+}
+
 __attribute__((export_name("wasi:cli/run@0.2.12#run"))) int run(void) {
   start_libc();
   enter_initial_folder();
   int argc;
   char **argv = arguments(&argc);
+  // After prepare() this is CPython's documented reconfiguration: the new command line and environment replace the old.
   initialise(argc, argv);
   flush_output_at_line_ends();
   import_site();

@@ -72,10 +72,13 @@ def builtin_modules(work: Work) -> list:
 
 
 def copy_licences(pins: dict, unpacked: dict, folder: Path) -> None:
+    """The licence files that inputs.toml lists; of a source file, its leading comment."""
     shutil.rmtree(folder, ignore_errors=True)
     for pin in pins.values():
         for name in pin.redistributed:
-            target = folder / pin.name / name.rsplit("/", 1)[-1]
+            text = (unpacked[pin.name] / name).read_text(errors="replace")
+            if name.endswith((".c", ".h")):
+                text = text[:text.index("*/") + 2] + "\n"
+            target = folder / pin.name / (name if "/share/doc/" not in name else Path(name).name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(unpacked[pin.name] / name, target)
-            target.chmod(0o644)
+            target.write_text(text)

@@ -15,8 +15,10 @@ WASM_FEATURES = [f"--enable-{feature}" for feature in (
 LIBRARIES = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma", "LIBSQLITE3": "-lsqlite3", "LIBZSTD": "-lzstd"}
 # Our own C beside the entry: folders with a link.toml.
 GLUE = ("threads", "libc")
-STACK_BYTES = 16 << 20
-INITIAL_MEMORY_BYTES = 40 << 20
+# Python raises RecursionError by how much of this stack is used, but what must not run out is the host's (32 MiB, in
+# the runtime's engine): there the worst recursion, json's scanner, takes about 10 times as much.
+STACK_BYTES = 2 << 20
+INITIAL_MEMORY_BYTES = 16 << 20
 
 
 def patch_source(work: Work, source: Path) -> None:
@@ -41,14 +43,13 @@ def configure(work: Work, source: Path) -> None:
     build = work.build / "cpython"
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir()
-    needs = glue_needs()
-    install_headers(work)
+    for header in headers():
+        shutil.copy(header, work.sysroot / "include" / TARGET)
     site = build / "config.site"
-    brought = sorted({name for need in needs for name in need.get("functions", [])})
-    site.write_text((RECIPE / "config.site").read_text() + "".join(f"ac_cv_func_{name}=yes\n" for name in brought))
+    site.write_text((RECIPE / "config.site").read_text() + "".join(f"ac_cv_func_{name}=yes\n" for name in brought_functions()))
     settings = {
         "CONFIG_SITE": str(site),
-        "CPPFLAGS": " ".join(f"-include {need['header']}" for need in needs if "header" in need),
+        "CPPFLAGS": " ".join(f"-include {header.name}" for header in headers()),
         "CC": "wasm-cc", "AR": "wasm-ar", "RANLIB": "wasm-ranlib", "READELF": ":",
         "PKG_CONFIG": "/bin/false",
         "OPT": " ".join(["-Wall", *OPTIMISE]),
@@ -78,10 +79,14 @@ def glue_needs() -> list:
     return [{"folder": file.parent, **tomllib.loads(file.read_text())} for file in files]
 
 
-def install_headers(work: Work) -> None:
-    for need in glue_needs():
-        if "header" in need:
-            shutil.copy(need["folder"] / need["header"], work.sysroot / "include" / TARGET)
+def headers() -> list:
+    """Headers that declare what libc's leave out; all of CPython is compiled with them."""
+    return [need["folder"] / need["header"] for need in glue_needs() if "header" in need]
+
+
+def brought_functions() -> list:
+    """libc functions that our C adds and configure cannot find out about."""
+    return sorted({name for need in glue_needs() for name in need.get("functions", [])})
 
 
 def compile_glue(work: Work, source: Path) -> list:

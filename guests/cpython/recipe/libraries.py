@@ -12,7 +12,8 @@ SQLITE_OPTIONS = [
     "-DSQLITE_OMIT_LOAD_EXTENSION",
     # No shared memory in the guest, so no write-ahead log.
     "-DSQLITE_OMIT_WAL",
-    "-DSQLITE_DEFAULT_UNIX_VFS=\"unix-none\"",
+    # POSIX record locks, as libc/lock.c grants them, keep the connections of one process apart.
+    "-DSQLITE_DEFAULT_UNIX_VFS=\"unix\"",
     "-DSQLITE_ENABLE_FTS3", "-DSQLITE_ENABLE_FTS4", "-DSQLITE_ENABLE_FTS5", "-DSQLITE_ENABLE_RTREE",
     "-DSQLITE_ENABLE_MATH_FUNCTIONS", "-DSQLITE_ENABLE_COLUMN_METADATA", "-DSQLITE_ENABLE_DBSTAT_VTAB",
     "-D_WASI_EMULATED_GETPID", "-D_WASI_EMULATED_MMAN",

@@ -1,6 +1,5 @@
 """The standard library as it is mounted at /usr/local/lib/python3.14: sources, bytecode and time zones."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -49,5 +48,4 @@ def write_build_variables(work: Work, tree: Path) -> None:
             "wasm-cc": "cc", "wasm-ar": "ar", "wasm-ranlib": "ranlib",
         }.items():
             text = text.replace(found, neutral)
-        text = re.sub(r"(\"?'?PATH'?\"?: )'[^']*'", r"\1''", text)
         (tree / file.name).write_text(text)

@@ -18,7 +18,7 @@ def install(work: Work, ziglang: Path, wasi_libc: Path, compiler_rt: Path) -> No
         shutil.copytree(wasi_libc / "usr" / part / TARGET, work.sysroot / part / TARGET)
     resources = work.root / "resource"
     shutil.rmtree(resources, ignore_errors=True)
-    runtime = resources / "lib" / f"wasm32-unknown-wasip2"
+    runtime = resources / "lib" / "wasm32-unknown-wasip2"
     runtime.mkdir(parents=True)
     (resources / "include").symlink_to(ziglang / "ziglang/lib/include")
     shutil.copyfile(

@@ -9,8 +9,8 @@ from pathlib import Path
 RECIPE = Path(__file__).resolve().parent.parent  # guests/cpython
 GUESTS = RECIPE.parent
 CPYTHON_VERSION = "3.14.7"
-# Release day of CPython 3.14.7's sources is not needed: any fixed moment after 1980 (zip's epoch) does.
-SOURCE_DATE_EPOCH = 1_700_000_000
+# The build date that Python shows and the time of every file: that of the files in CPython's source archive.
+SOURCE_DATE_EPOCH = 1_785_925_740
 
 
 class Work:
