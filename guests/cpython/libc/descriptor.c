@@ -132,6 +132,8 @@ int descriptor_new(struct description *description, int minimum) {
   return fd;
 }
 
+void descriptor_set_close_on_exec(int fd) { slots[fd].close_on_exec = true; }
+
 struct description *description_of(int fd) {
   if (!open_stdio()) return NULL;
   struct slot *slot = slot_of(fd);

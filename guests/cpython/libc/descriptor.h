@@ -95,6 +95,7 @@ struct description *description_called(void);
 // Gives the description (and what it holds) the lowest free descriptor at or above `minimum`. On failure
 // the description is destroyed.
 int descriptor_new(struct description *description, int minimum);
+void descriptor_set_close_on_exec(int fd);
 struct description *description_new(void *data, const struct vtable *vtable);
 
 void operation_begin(struct operation *operation, struct description *description);

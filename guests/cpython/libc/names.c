@@ -66,37 +66,62 @@ int __wrap_getaddrinfo(const char *restrict host, const char *restrict service,
     host = passive ? (v6 ? "::" : "0.0.0.0") : (v6 ? "::1" : "127.0.0.1");
   }
   if (hints && hints->ai_flags & AI_NUMERICHOST && !is_number(host)) return EAI_NONAME;
+  if (hints && hints->ai_flags & AI_NUMERICSERV && service && service[strspn(service, "0123456789")])
+    return EAI_NONAME;
   int error = __real_getaddrinfo(host, service, hints, result);
   if (error == 0 && !*result) return EAI_NODATA;  // libc calls it success when no address is of the right family
   if (error == 0) set_type(*result, hints);
   return error;
 }
 
-struct hostent *__wrap_gethostbyname(const char *name) {
-  enum { MOST = 16 };
-  static struct in_addr addresses[MOST];
-  static char *pointers[MOST + 1], *no_aliases[1], canonical[256];
+enum { MOST_ADDRESSES = 16 };
+
+// The static result that the two functions below share, as POSIX lets them.
+static struct hostent *host_of(const char *name, const struct in_addr *addresses, int count) {
+  static struct in_addr kept[MOST_ADDRESSES];
+  static char *pointers[MOST_ADDRESSES + 1], *no_aliases[1], canonical[256];
   static struct hostent host = {
       .h_name = canonical, .h_aliases = no_aliases, .h_addrtype = AF_INET, .h_length = 4, .h_addr_list = pointers};
+  for (int i = 0; i < count; i++) {
+    kept[i] = addresses[i];
+    pointers[i] = (char *)&kept[i];
+  }
+  pointers[count] = NULL;
+  snprintf(canonical, sizeof canonical, "%s", name);
+  return &host;
+}
+
+struct hostent *__wrap_gethostbyname(const char *name) {
   struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
   int error = __wrap_getaddrinfo(name, NULL, &hints, &found);
   if (error) {
     h_errno = error == EAI_AGAIN ? TRY_AGAIN : HOST_NOT_FOUND;
     return NULL;
   }
+  struct in_addr addresses[MOST_ADDRESSES];
   int count = 0;
-  for (struct addrinfo *a = found; a && count < MOST; a = a->ai_next) {
-    addresses[count] = ((struct sockaddr_in *)a->ai_addr)->sin_addr;
-    pointers[count] = (char *)&addresses[count];
-    count++;
-  }
-  pointers[count] = NULL;
+  for (struct addrinfo *a = found; a && count < MOST_ADDRESSES; a = a->ai_next)
+    addresses[count++] = ((struct sockaddr_in *)a->ai_addr)->sin_addr;
   freeaddrinfo(found);
-  snprintf(canonical, sizeof canonical, "%s", name);
-  return &host;
+  return host_of(name, addresses, count);
 }
 
-// ---- Addresses to names: there is no reverse lookup in wasi, so it is numbers, as for any unnamed address.
+// ---- Addresses to names: there is no reverse lookup in wasi. All but the loopback are as nameless as most are.
+
+struct hostent *__wrap_gethostbyaddr(const void *address, socklen_t size, int family) {
+  if (family == AF_INET && size == sizeof(struct in_addr) && *(const unsigned char *)address == IN_LOOPBACKNET)
+    return host_of("localhost", address, 1);
+  h_errno = HOST_NOT_FOUND;
+  return NULL;
+}
+
+const char *__wrap_hstrerror(int error) {
+  switch (error) {
+  case HOST_NOT_FOUND: return "Unknown host";
+  case TRY_AGAIN: return "Host name lookup failure";
+  default: return "Unknown server error";
+  }
+}
 
 static int write_port(unsigned port, char *service, socklen_t size) {
   return snprintf(service, size, "%u", ntohs(port)) < (int)size ? 0 : EAI_OVERFLOW;

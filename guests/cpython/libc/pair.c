@@ -366,5 +366,7 @@ int socketpair(int family, int type, int protocol, int fds[2]) {
     free(back);
     return fail(ENOMEM);
   }
-  return add_pair(fds, there, back, family, type & SOCK_NONBLOCK);
+  int result = add_pair(fds, there, back, family, type & SOCK_NONBLOCK);
+  for (int i = 0; result == 0 && type & SOCK_CLOEXEC && i < 2; i++) descriptor_set_close_on_exec(fds[i]);
+  return result;
 }

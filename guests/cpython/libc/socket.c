@@ -31,8 +31,20 @@ bool socket_failed(struct description *d) {
   return error && error != EINPROGRESS;
 }
 
+// A connection begun without blocking is completed by whoever looks next: as on Linux, that need not be poll().
+static bool is_connecting(struct description *d) { return is_stream(d) && option(d, SO_ERROR) == EINPROGRESS; }
+
+static bool finish_connecting(struct description *d, uint64_t deadline) {
+  return is_connecting(d) && poll_description(d, POLLOUT, deadline) >= 0 && !is_connecting(d);
+}
+
 // Whether to try again: true after a wait for `events`, false with errno set if there is nothing to wait for.
 static bool wait_to_retry(struct operation *operation, short events, uint64_t deadline, bool nonblocking) {
+  if (errno == ENOTCONN && is_connecting(operation->description)) {
+    if (finish_connecting(operation->description, nonblocking ? 0 : deadline) && !operation->closed) return true;
+    errno = EAGAIN;
+    return false;
+  }
   if (errno != EAGAIN || nonblocking) return false;
   int revents = poll_description(operation->description, events, deadline);
   if (revents > 0 && !operation->closed) return true;
@@ -123,7 +135,13 @@ static ssize_t socket_sendto(void *data, const void *buffer, size_t size, int fl
 
 // ---- Connections
 
-static int socket_getpeername(void *data, struct sockaddr *address, socklen_t *size);
+extern int __real_socket(int, int, int);
+
+int __wrap_socket(int family, int type, int protocol) {
+  int fd = __real_socket(family, type, protocol);
+  if (fd >= 0 && type & SOCK_CLOEXEC) descriptor_set_close_on_exec(fd);
+  return fd;
+}
 
 static int socket_accept4(void *data, struct sockaddr *address, socklen_t *size, int flags) {
   struct description *d = description_called();
@@ -136,6 +154,7 @@ static int socket_accept4(void *data, struct sockaddr *address, socklen_t *size,
     fd = d->libc->accept4(data, NULL, NULL, flags);
   while (fd < 0 && wait_to_retry(&operation, POLLIN, deadline, d->nonblocking));
   fd = operation_end(&operation, fd);
+  if (fd >= 0 && flags & SOCK_CLOEXEC) descriptor_set_close_on_exec(fd);
   if (fd < 0 || !address) return fd;
   struct description *client = description_of(fd);
   if (client->libc->getpeername(client->entry.data, address, size) < 0) *size = 0;
@@ -196,7 +215,9 @@ static int socket_getsockname(void *data, struct sockaddr *address, socklen_t *s
 static int socket_getpeername(void *data, struct sockaddr *address, socklen_t *size) {
   struct description *d = description_called();
   if (!address || !size) return fail(EFAULT);
-  return d->libc->getpeername(data, address, size) == 0 ? 0 : fail(ENOTCONN);
+  if (d->libc->getpeername(data, address, size) == 0) return 0;
+  if (finish_connecting(d, 0) && d->libc->getpeername(data, address, size) == 0) return 0;
+  return fail(ENOTCONN);
 }
 
 // ---- Options
@@ -239,6 +260,8 @@ static int socket_setsockopt(void *data, int level, int name, const void *value,
       if (!is_stream(d)) return 0;
       break;
     }
+  // Wishes about a TCP stack that is out of reach.
+  if (is_stream(d) && level == IPPROTO_TCP && (name == TCP_QUICKACK || name == TCP_USER_TIMEOUT)) return 0;
   // A wasi socket never speaks both protocols.
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return number ? 0 : fail(EINVAL);
   return d->libc->setsockopt(data, level, name, value, size);

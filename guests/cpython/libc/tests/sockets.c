@@ -60,6 +60,30 @@ static void nonblocking_connect(void) {
   CHECK(getsockopt(refused, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNREFUSED);
 }
 
+// Nobody polls between the connect and the first use: Python's own socketpair() does that.
+static void connecting_is_finished_by_use(void) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  int l = listener(&address), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  int result = connect(fd, (struct sockaddr *)&address, sizeof address);
+  CHECK(result == 0 || errno == EINPROGRESS);
+  CHECK(fcntl(fd, F_SETFL, 0) == 0);
+  int server = accept(l, NULL, NULL);
+  char byte;
+  CHECK(server >= 0 && send(fd, "x", 1, 0) == 1 && recv(server, &byte, 1, 0) == 1);
+  CHECK(getpeername(fd, (struct sockaddr *)&address, &size) == 0);
+}
+
+static void close_on_exec(void) {
+  struct sockaddr_in address;
+  int l = listener(&address), client = connected(&address), fds[2];
+  CHECK(fcntl(client, F_GETFD) == 0);
+  CHECK(fcntl(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), F_GETFD) == FD_CLOEXEC);
+  CHECK(fcntl(accept4(l, NULL, NULL, SOCK_CLOEXEC), F_GETFD) == FD_CLOEXEC);
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+  CHECK(fcntl(fds[0], F_GETFD) == FD_CLOEXEC && fcntl(fds[1], F_GETFD) == FD_CLOEXEC);
+}
+
 static void accept_gives_the_peer(void) {
   struct sockaddr_in address, peer, own;
   socklen_t size = sizeof peer;
@@ -206,6 +230,11 @@ static void host_names(void) {
   freeaddrinfo(found);
   struct hostent *host = gethostbyname("127.0.0.1");
   CHECK(host && host->h_addrtype == AF_INET && !memcmp(host->h_addr_list[0], "\x7f\0\0\1", 4) && !host->h_addr_list[1]);
+  CHECK(!gethostbyname("no.such.host.invalid") && h_errno == HOST_NOT_FOUND);
+  struct in_addr loop = {htonl(INADDR_LOOPBACK)}, other = {htonl(0x08080808)};
+  host = gethostbyaddr(&loop, sizeof loop, AF_INET);
+  CHECK(host && !strcmp(host->h_name, "localhost"));
+  CHECK(!gethostbyaddr(&other, sizeof other, AF_INET) && !strcmp(hstrerror(h_errno), "Unknown host"));
   struct sockaddr_in address = loopback(8080);
   char service[8], tiny[4], name[64];
   CHECK(getnameinfo((struct sockaddr *)&address, sizeof address, NULL, 0, service, sizeof service, 0) == 0);
@@ -275,6 +304,8 @@ const struct test_case socket_cases[] = {
     {.name = "addresses_before_binding", .run = addresses_before_binding},
     {.name = "addresses_of_a_failed_connection", .run = addresses_of_a_failed_connection},
     {.name = "nonblocking_connect", .run = nonblocking_connect},
+    {.name = "connecting_is_finished_by_use", .run = connecting_is_finished_by_use},
+    {.name = "close_on_exec", .run = close_on_exec},
     {.name = "accept_gives_the_peer", .run = accept_gives_the_peer},
     {.name = "accept_after_the_client_left", .run = accept_after_the_client_left},
     {.name = "receive_flags", .run = receive_flags},
