@@ -9,7 +9,7 @@ use crate::requirements::RequirementSet;
 use crate::wheel::{Native, WheelName};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
-use pubgrub::{Dependencies, DependencyProvider, SelectedDependencies};
+use pubgrub::{Dependencies, DependencyProvider, Ranges, SelectedDependencies};
 use pywasm_format::Digest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -44,7 +44,7 @@ pub struct Unrunnable {
     pub path: Vec<String>,
     /// Why it cannot run.
     pub reason: UnrunnableReason,
-    /// The newest version with a wheel that could run, if there is one.
+    /// The newest version with a wheel that could run, if there is one that all who need it allow.
     pub runnable_version: Option<String>,
 }
 
@@ -72,13 +72,7 @@ pub(super) fn complete(
             _ => None,
         })
         .collect();
-    let paths = paths(selected, provider);
-    let path_to = |name: &PackageName| {
-        paths
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| vec![name.to_string()])
-    };
+    let graph = Graph::of(selected, provider);
     let mut resolution = Resolution::default();
     let mut unrunnable = Vec::new();
     let mut without_hash = Vec::new();
@@ -98,7 +92,7 @@ pub(super) fn complete(
             .runnable(release)
             .and_then(|(file, native)| Some((WheelName::parse(&file.filename)?, file, native)));
         let Some((wheel, file, native)) = wheel else {
-            unrunnable.push(Unrunnable::new(name, version, path_to(name), candidates));
+            unrunnable.push(Unrunnable::new(name, version, &graph, candidates));
             continue;
         };
         resolution.notes.extend(notes(name, version, release, file));
@@ -107,7 +101,7 @@ pub(super) fn complete(
             file: file.clone(),
             native,
             allowed,
-            path: path_to(name),
+            path: graph.path_to(name),
         });
     }
     resolution.notes.extend(unknown_extras(selected, facts));
@@ -175,52 +169,69 @@ fn skipped(set: &RequirementSet, target: &Target) -> Vec<Note> {
     .collect()
 }
 
-/// The shortest way from the requirements to every package of the solution.
-fn paths(
-    selected: &SelectedDependencies<Package, Version>,
-    provider: &Provider<'_, '_>,
-) -> BTreeMap<PackageName, Vec<String>> {
-    let mut paths: BTreeMap<PackageName, Vec<String>> = BTreeMap::new();
-    let mut queue = VecDeque::from([(Package::Root, Vec::new())]);
-    while let Some((package, path)) = queue.pop_front() {
-        let Some(version) = selected.get(&package) else {
-            continue;
-        };
-        // Everything was asked for before, so this is a look into memory.
-        let Ok(Dependencies::Available(needed)) = provider.get_dependencies(&package, version)
-        else {
-            continue;
-        };
-        let mut needed: Vec<Package> = needed.into_iter().map(|(package, _)| package).collect();
-        needed.sort_by_key(ToString::to_string);
-        let mut seen = BTreeSet::new();
-        for next in needed {
-            let Some(name) = next.name().cloned() else {
+/// Who asked for whom in a solution.
+#[derive(Default)]
+struct Graph {
+    /// The shortest way from the requirements to every package.
+    paths: BTreeMap<PackageName, Vec<String>>,
+    /// What all who need a package allow.
+    demands: BTreeMap<PackageName, Ranges<Version>>,
+}
+
+impl Graph {
+    fn of(selected: &SelectedDependencies<Package, Version>, provider: &Provider<'_, '_>) -> Self {
+        let mut graph = Self::default();
+        let mut visited = BTreeSet::new();
+        let mut queue = VecDeque::from([(Package::Root, Vec::new())]);
+        while let Some((package, path)) = queue.pop_front() {
+            if !visited.insert(package.clone()) {
+                continue;
+            }
+            // Everything was asked for before, so this is a look into memory.
+            let needed = selected
+                .get(&package)
+                .map(|version| provider.get_dependencies(&package, version));
+            let Some(Ok(Dependencies::Available(needed))) = needed else {
                 continue;
             };
-            if !paths.contains_key(&name) {
+            let needed: BTreeMap<Package, Ranges<Version>> = needed.into_iter().collect();
+            for (next, range) in needed {
+                let Some(name) = next.name().cloned() else {
+                    continue;
+                };
                 let mut to = path.clone();
-                to.push(name.to_string());
-                paths.insert(name.clone(), to);
-                seen.insert(name.clone());
-            }
-            let extra = matches!(next, Package::Extra(..));
-            if seen.contains(&name) || extra && package.name() != Some(&name) {
-                let to = paths.get(&name).cloned().unwrap_or_default();
+                // A package and its extras are one step.
+                if package.name() != Some(&name) {
+                    to.push(name.to_string());
+                    let demand = graph
+                        .demands
+                        .entry(name.clone())
+                        .or_insert_with(Ranges::full);
+                    *demand = demand.intersection(&range);
+                }
+                graph.paths.entry(name).or_insert_with(|| to.clone());
                 queue.push_back((next, to));
             }
         }
+        graph
     }
-    paths
+
+    fn path_to(&self, name: &PackageName) -> Vec<String> {
+        self.paths
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| vec![name.to_string()])
+    }
+
+    fn allows(&self, name: &PackageName, version: &Version) -> bool {
+        self.demands
+            .get(name)
+            .is_none_or(|range| range.contains(version))
+    }
 }
 
 impl Unrunnable {
-    fn new(
-        name: &PackageName,
-        version: &Version,
-        path: Vec<String>,
-        candidates: &Candidates,
-    ) -> Self {
+    fn new(name: &PackageName, version: &Version, graph: &Graph, candidates: &Candidates) -> Self {
         let release = candidates.releases.get(version);
         let native =
             release.is_some_and(|release| release.mainstream_native || release.native.is_some());
@@ -229,11 +240,14 @@ impl Unrunnable {
             .iter()
             .rev()
             .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
+            // 0.0.x of a native package is a placeholder that holds its name.
+            .filter(|(version, _)| !version.release().starts_with(&[0, 0]))
+            .filter(|(version, _)| graph.allows(name, version))
             .find(|(_, release)| candidates.runnable(release).is_some());
         Self {
             name: name.to_string(),
             version: version.to_string(),
-            path,
+            path: graph.path_to(name),
             reason: match native {
                 true => UnrunnableReason::Native,
                 false => UnrunnableReason::SourceOnly,
