@@ -235,7 +235,7 @@ impl Release {
         };
         if let Some(pure) = wheel.pure(target.minor) {
             keep_better(&mut self.pure, pure, file);
-        } else if let Some(native) = wheel.native() {
+        } else if let Some(native) = wheel.native(target.minor) {
             self.mainstream_native |= wheel.fits_mainstream(target.minor);
             keep_better(&mut self.native, native, file);
         } else {

@@ -2,6 +2,7 @@
 
 use pep440_rs::Version;
 use pep508_rs::PackageName;
+use std::cmp::Reverse;
 use std::str::FromStr;
 
 /// A wheel's file name, taken apart.
@@ -26,7 +27,10 @@ pub(crate) struct Pure {
 /// How a native wheel compares with others of its version; more is better.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NativeTags {
-    minor: u32,
+    /// For the Python asked for or an older one, rather than for a later one.
+    suits: bool,
+    /// How near that Python is.
+    near: Reverse<u32>,
     /// The platform whose wheels are the most usual, so that all machines choose the same file.
     linux: bool,
     build: u64,
@@ -86,8 +90,9 @@ impl WheelName {
             })
     }
 
-    /// The order among wheels with native code for CPython; `None` for the others.
-    pub(crate) fn native(&self) -> Option<NativeTags> {
+    /// The order among wheels with native code for CPython, seen from CPython 3.`minor`; `None` for the
+    /// others.
+    pub(crate) fn native(&self, minor: u32) -> Option<NativeTags> {
         // Free-threaded builds (`cp314t`) are laid out alike but newer and rarer.
         if self
             .abi
@@ -97,8 +102,10 @@ impl WheelName {
             return None;
         }
         let cpython = self.python.iter().filter(|tag| tag.starts_with("cp"));
+        let own = cpython.filter_map(|tag| python_minor(tag)).max()?;
         Some(NativeTags {
-            minor: cpython.filter_map(|tag| python_minor(tag)).max()?,
+            suits: own <= minor,
+            near: Reverse(own.abs_diff(minor)),
             linux: self
                 .platform
                 .iter()
@@ -180,10 +187,15 @@ mod tests {
 
     #[test]
     fn native_wheels_are_ordered() {
-        let native = |file: &str| parse(file).native();
+        let native = |file: &str| parse(file).native(14);
         let newest = native("m-3-cp314-cp314-manylinux_2_17_x86_64.manylinux2014_x86_64.whl");
         assert!(newest > native("m-3-cp314-cp314-macosx_11_0_arm64.whl"));
         assert!(newest > native("m-3-cp39-abi3-manylinux2014_x86_64.whl"));
+        assert!(newest > native("m-3-cp315-cp315-manylinux2014_x86_64.whl"));
+        assert!(
+            native("m-3-cp38-cp38-win_amd64.whl")
+                > native("m-3-cp315-cp315-manylinux2014_x86_64.whl")
+        );
         assert_eq!(native("m-3-cp314-cp314t-manylinux2014_x86_64.whl"), None);
         assert_eq!(
             native("m-3-pp311-pypy311_pp73-manylinux2014_x86_64.whl"),

@@ -10,8 +10,8 @@ use thiserror::Error;
 /// 1980-01-01: old enough to be nobody's real time, new enough for zip, which cannot write less.
 const MTIME: u64 = 315_532_800;
 
-/// Past this level each step costs twice the time for about one percent.
-const ZSTD_LEVEL: i32 = 12;
+/// Measured on site-packages: level 12 takes three times as long for two percent less.
+const ZSTD_LEVEL: i32 = 9;
 
 /// A finished layer, ready to be put into packages.
 #[derive(Debug, Clone)]
