@@ -221,7 +221,7 @@ def test_fails():
 #[test]
 fn registry_black_formats_mounted_files() {
     let folder = project(&[("a.py", "x = {  'a':1 }\n")]);
-    let volume = format!("{}:/work", folder.path().display());
+    let volume = format!("{}:/data", folder.path().display());
     let ended = run(pywasm([
         "python",
         "--with",
@@ -229,7 +229,7 @@ fn registry_black_formats_mounted_files() {
         "--volume",
         &volume,
         "--workdir",
-        "/work",
+        "/data",
         "-m",
         "black",
         "a.py",
@@ -242,7 +242,7 @@ fn registry_black_formats_mounted_files() {
 #[test]
 fn registry_docutils_turns_a_mounted_text_into_html() {
     let folder = project(&[("in.rst", "Title\n=====\n\nSome *text*.\n")]);
-    let volume = format!("{}:/work", folder.path().display());
+    let volume = format!("{}:/data", folder.path().display());
     let ended = run(pywasm([
         "python",
         "--with",
@@ -251,8 +251,8 @@ fn registry_docutils_turns_a_mounted_text_into_html() {
         &volume,
         "-m",
         "docutils",
-        "/work/in.rst",
-        "/work/out.html",
+        "/data/in.rst",
+        "/data/out.html",
     ]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let html = std::fs::read_to_string(folder.path().join("out.html")).expect("written");
