@@ -320,7 +320,12 @@ fn versions_for_other_pythons_are_passed_over() {
         &[Offer::of(&wheel("a", "1.0")), new, Offer::of(&hidden)],
     );
     let person = Person::new(&index);
-    assert_eq!(person.chosen("a"), ["a 1.0"]);
+    let plan = person.plan_file("a").expect("resolved");
+    assert_eq!(packages(&plan), ["a 1.0"]);
+    assert_eq!(
+        notes(&plan),
+        "a 1.0 is taken because 2.0 needs Python >=3.15"
+    );
     let error = person.error("a>1");
     assert!(error.contains("2.0 needs Python >=3.15"), "{error}");
     assert!(

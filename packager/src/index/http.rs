@@ -1,5 +1,6 @@
 //! HTTP: certificates, proxies, credentials, retries. One place decides what an answer means.
 
+use super::names::RememberedNames;
 use super::{Credentials, IndexError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use url::Url;
 
@@ -45,6 +47,8 @@ const SYSTEM_CERTIFICATES: [&str; 5] = [
 ];
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// As many as there are requests at once, so that each connection serves many.
+const IDLE_CONNECTIONS: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// A server may ask for more patience, but not for any amount.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
@@ -78,7 +82,7 @@ impl Http {
                 Some(address) => Some(parse_proxy(address, connection.proxies.except.as_deref())?),
                 None => None,
             };
-            Ok(Agent::config_builder()
+            let config = Agent::config_builder()
                 .http_status_as_error(false)
                 .redirect_auth_headers(RedirectAuthHeaders::SameHost)
                 .tls_config(tls.clone())
@@ -87,8 +91,14 @@ impl Http {
                 .timeout_connect(Some(CONNECT_TIMEOUT))
                 .timeout_recv_response(Some(connection.timeout))
                 .timeout_per_read(Some(connection.timeout))
-                .build()
-                .new_agent())
+                .max_idle_connections_per_host(IDLE_CONNECTIONS)
+                .max_idle_connections(2 * IDLE_CONNECTIONS)
+                .build();
+            Ok(Agent::with_parts(
+                config,
+                DefaultConnector::default(),
+                RememberedNames::default(),
+            ))
         };
         Ok(Self {
             http: agent(&connection.proxies.http)?,
@@ -180,7 +190,10 @@ fn unreachable_server(url: &Url, error: &ureq::Error) -> IndexError {
     };
     IndexError::Connection {
         url: url.to_string(),
-        reason: error.to_string(),
+        reason: match error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        },
         hint,
     }
 }

@@ -7,6 +7,7 @@ mod html;
 mod http;
 mod json;
 mod links;
+mod names;
 mod ranged;
 
 pub(crate) use auth::Credentials;

@@ -96,6 +96,9 @@ pub(super) fn complete(
             continue;
         };
         resolution.notes.extend(notes(name, version, release, file));
+        resolution
+            .notes
+            .extend(passed_over(name, version, candidates, &graph));
         resolution.wheels.push(ResolvedWheel {
             wheel,
             file: file.clone(),
@@ -129,6 +132,31 @@ fn notes(name: &PackageName, version: &Version, release: &Release, file: &Remote
         )));
     }
     notes
+}
+
+/// A newer version that everybody allows but for its Python: an old one must not come in silence.
+fn passed_over(
+    name: &PackageName,
+    version: &Version,
+    candidates: &Candidates,
+    graph: &Graph,
+) -> Option<Note> {
+    let newer = candidates
+        .releases
+        .iter()
+        .rev()
+        .take_while(|(other, _)| *other > version);
+    let (other, release) = newer
+        .filter(|(other, release)| !other.any_prerelease() && release.yanked.is_none())
+        .filter(|(other, _)| graph.allows(name, other))
+        .find(|(_, release)| !candidates.offers_something(release))?;
+    let why = match &release.other_python {
+        Some(requires) => format!("needs Python {requires}"),
+        None => "has no file for this Python".to_owned(),
+    };
+    Some(note(format!(
+        "{name} {version} is taken because {other} {why}"
+    )))
 }
 
 fn unknown_extras(
