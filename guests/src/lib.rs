@@ -50,7 +50,12 @@ pub fn layers() -> [GuestLayer; 2] {
         diff_sha256: artifact.unpacked_sha256,
         diff_size: artifact.unpacked_size,
     };
-    let artifact = |name| manifest.artifact(name).cloned().expect("the manifest lists its artefacts");
+    let artifact = |name| {
+        manifest
+            .artifact(name)
+            .cloned()
+            .expect("the manifest lists its artefacts")
+    };
     [
         layer(
             Part::Runtime,
@@ -104,7 +109,11 @@ mod tests {
         assert!(!manifest.recipe.is_empty());
         for (path, recorded) in &manifest.recipe {
             let bytes = std::fs::read(folder.join(path)).expect(path);
-            assert_eq!(&sha256(&bytes), recorded, "{path} changed: run guests/cpython/build.py");
+            assert_eq!(
+                &sha256(&bytes),
+                recorded,
+                "{path} changed: run guests/cpython/build.py"
+            );
         }
         let pins = std::fs::read_to_string(folder.join("cpython/inputs.toml")).expect("the pins");
         for input in &manifest.inputs {

@@ -14,8 +14,8 @@ ENCODER = GUESTS / "componentize"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # Everything that, when changed, makes another guest.
-RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "entry/*", "threads/*.*", "libc/*.*",
-                "lib/*.py", "wit/**/*.wit")
+RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "*/link.toml", "entry/*.c",
+                "threads/*.[chS]", "libc/*.[chS]", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path) -> None:
