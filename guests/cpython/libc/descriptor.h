@@ -64,6 +64,8 @@ void __wasilibc_poll_ready(struct poll_state *, short);
 
 // ---- Open files
 
+enum { KEPT_OPTIONS = 6 };
+
 struct description {
   struct entry entry;              // first: libc holds a pointer to it
   const struct vtable *libc;       // how libc itself serves `data`; null for what only we know
@@ -75,7 +77,7 @@ struct description {
   uint64_t receive_timeout, send_timeout;  // nanoseconds; 0 = none
   char *peeked;  // what MSG_PEEK has read ahead
   size_t peeked_size;
-  bool reuse_port;
+  int kept_options[KEPT_OPTIONS];  // socket.c
   struct linger linger;
 };
 

@@ -107,6 +107,17 @@ ssize_t pwritev(int fd, const struct iovec *vector, int count, off_t offset) {
 
 // ---- Files
 
+// libc says EINVAL of a pipe, where programs expect ESPIPE.
+off_t __lseek(int fd, off_t offset, int whence) {
+  struct description *d = description_of(fd);
+  if (!d) return -1;
+  return d->entry.vtable->seek ? d->entry.vtable->seek(d->entry.data, offset, whence) : fail(ESPIPE);
+}
+
+#undef lseek  // a macro in this libc, for the sake of __wasilibc_tell()
+off_t lseek(int fd, off_t offset, int whence) { return __lseek(fd, offset, whence); }
+off_t __wasilibc_tell(int fd) { return __lseek(fd, 0, SEEK_CUR); }
+
 static off_t file_seek(void *data, off_t offset, int whence) {
   struct description *d = description_called();
   struct operation operation;

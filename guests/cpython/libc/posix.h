@@ -15,7 +15,9 @@ extern "C" {
 #define F_GETLK 12
 #define F_SETLK 13
 #define F_SETLKW 14
+#define SOCK_RAW 3
 #define SO_BROADCAST 6
+#define SO_OOBINLINE 10
 #define SO_LINGER 13
 #define SO_REUSEPORT 15
 

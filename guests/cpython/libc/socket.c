@@ -222,17 +222,32 @@ static int socket_getpeername(void *data, struct sockaddr *address, socklen_t *s
 
 // ---- Options
 
+// Options that are remembered and have no further effect here, and why that is right.
+static const struct {
+  int level, name;
+} KEPT[KEPT_OPTIONS] = {
+    {SOL_SOCKET, SO_REUSEADDR},  // of datagrams only: libc does it for connections
+    {SOL_SOCKET, SO_REUSEPORT},  // one process: the server that asks to be one of many is the only one
+    {SOL_SOCKET, SO_BROADCAST},  // the host decides where datagrams may go
+    {SOL_SOCKET, SO_OOBINLINE},  // there is no out-of-band data
+    {IPPROTO_TCP, TCP_QUICKACK},  // a wish about a TCP stack that is out of reach
+    {IPPROTO_TCP, TCP_USER_TIMEOUT},
+};
+
+static int *kept_option(struct description *d, int level, int name) {
+  for (int i = name == SO_REUSEADDR && is_stream(d) ? 1 : 0; i < KEPT_OPTIONS; i++)
+    if (KEPT[i].level == level && KEPT[i].name == name) return &d->kept_options[i];
+  return NULL;
+}
+
 static int socket_getsockopt(void *data, int level, int name, void *value, socklen_t *size) {
   struct description *d = description_called();
+  const int *kept = kept_option(d, level, name);
+  if (kept) return give_number(value, size, *kept);
   if (level == SOL_SOCKET) switch (name) {
     case SO_RCVTIMEO: return get_timeout(d->receive_timeout, value, size);
     case SO_SNDTIMEO: return get_timeout(d->send_timeout, value, size);
-    case SO_REUSEPORT: return give_number(value, size, d->reuse_port);
     case SO_LINGER: return give_option(value, size, &d->linger, sizeof d->linger);
-    case SO_BROADCAST: return give_number(value, size, 0);
-    case SO_REUSEADDR:
-      if (!is_stream(d)) return give_number(value, size, 0);
-      break;
     }
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return give_number(value, size, 1);
   return d->libc->getsockopt(data, level, name, value, size);
@@ -240,28 +255,23 @@ static int socket_getsockopt(void *data, int level, int name, void *value, sockl
 
 static int socket_setsockopt(void *data, int level, int name, const void *value, socklen_t size) {
   struct description *d = description_called();
-  int number;
+  int number, *kept = kept_option(d, level, name);
   if (size < sizeof number) return fail(EINVAL);
   memcpy(&number, value, sizeof number);
+  if (kept) {
+    *kept = number;
+    return 0;
+  }
   if (level == SOL_SOCKET) switch (name) {
     case SO_RCVTIMEO: return set_timeout(&d->receive_timeout, value, size);
     case SO_SNDTIMEO: return set_timeout(&d->send_timeout, value, size);
-    // One process has no second socket to share a port with: a server that asks to be one of many is the
-    // only one.
-    case SO_REUSEPORT: d->reuse_port = number; return 0;
     // close() never waits here and never discards what was sent: "linger" changes nothing a program
     // could see, but for the reset that {on, 0} asks for.
     case SO_LINGER:
       if (size < sizeof d->linger) return fail(EINVAL);
       memcpy(&d->linger, value, sizeof d->linger);
       return 0;
-    case SO_BROADCAST: return number ? fail(EACCES) : 0;  // wasi has no broadcast
-    case SO_REUSEADDR:
-      if (!is_stream(d)) return 0;
-      break;
     }
-  // Wishes about a TCP stack that is out of reach.
-  if (is_stream(d) && level == IPPROTO_TCP && (name == TCP_QUICKACK || name == TCP_USER_TIMEOUT)) return 0;
   // A wasi socket never speaks both protocols.
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return number ? 0 : fail(EINVAL);
   return d->libc->setsockopt(data, level, name, value, size);
