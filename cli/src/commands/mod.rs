@@ -1,6 +1,5 @@
 //! One file per verb.
 
-mod fingerprint;
 pub mod launch;
 pub mod pack;
 pub mod python;

@@ -8,7 +8,7 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::LayerKind;
 use pywasm_format::write::BuiltLayer;
 use pywasm_packager::{
-    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, PackReport, PackSettings, Plan,
+    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, Note, PackReport, PackSettings,
     Progress, Project,
 };
 use std::borrow::Cow;
@@ -43,7 +43,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let plan = project.plan(&settings, &base, &progress)?;
     progress.steps.done();
     if !quiet {
-        tell(&plan);
+        tell(plan.notes());
     }
     if dry_run {
         printer::result(plan.to_string().trim_end());
@@ -52,6 +52,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let report = plan.pack(&base, &output, &progress)?;
     progress.steps.done();
     if !quiet {
+        tell(&report.notes);
         printer::result(&summary(&report));
     }
     Ok(ExitCode::SUCCESS)
@@ -63,9 +64,7 @@ pub fn project_in_cache(
     index: &IndexArgs,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
-    let project = Project::open(target)?;
-    let state = super::fingerprint::of_project(target)?;
-    in_cache(&project, &state, index, environment)
+    in_cache(&Project::open(target)?, index, environment)
 }
 
 /// A package of requirements alone, in the cache.
@@ -75,32 +74,35 @@ pub fn requirements_only(
     index: &IndexArgs,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
-    let project = Project::requirements_only(requirements, files);
-    let state = super::fingerprint::of_requirements(requirements, files)?;
-    in_cache(&project, &state, index, environment)
+    in_cache(
+        &Project::requirements_only(requirements, files),
+        index,
+        environment,
+    )
 }
 
 fn in_cache(
     project: &Project,
-    state: &str,
     index: &IndexArgs,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
     let base = base()?;
-    let key = super::fingerprint::key(state, index, &base);
+    let settings = settings(index, environment)?;
+    let key = project.fingerprint(&settings, &base)?;
     let path = environment
         .cache()?
         .folder("packages")?
-        .join(format!("{key}.pkg"));
+        .join(format!("{}.pkg", key.hex()));
     if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
         return Ok(package);
     }
     let progress = Shown::new(false);
-    let plan = project.plan(&settings(index, environment)?, &base, &progress)?;
+    let plan = project.plan(&settings, &base, &progress)?;
     progress.steps.done();
-    tell(&plan);
-    plan.pack(&base, &path, &progress)?;
+    tell(plan.notes());
+    let report = plan.pack(&base, &path, &progress)?;
     progress.steps.done();
+    tell(&report.notes);
     Ok(Package::open(&path, &ReadLimits::default())?)
 }
 
@@ -155,8 +157,8 @@ fn base() -> anyhow::Result<BaseLayers> {
     })
 }
 
-fn tell(plan: &Plan) {
-    for note in plan.notes() {
+fn tell(notes: &[Note]) {
+    for note in notes {
         printer::note(&note.to_string());
     }
 }
