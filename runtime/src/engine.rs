@@ -4,6 +4,7 @@ use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
 use crate::host::{Host, link};
 use pywasm_format::{AppConfig, GuestPath, Package};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Linker;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Host>,
     pub(crate) cache: Cache,
+    /// Where instances have their private folders.
+    pub(crate) scratch: PathBuf,
     pub(crate) interruption: Interruption,
     progress: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -64,6 +67,7 @@ impl Runtime {
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
+        let scratch = cache.folder("running")?;
         let mut config = Config::new();
         config
             .wasm_component_model_threading(true)
@@ -84,6 +88,7 @@ impl Runtime {
                 engine,
                 linker,
                 cache,
+                scratch,
                 interruption,
                 progress: Box::new(progress),
             }),

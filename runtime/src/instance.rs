@@ -57,7 +57,7 @@ pub enum StartError {
         source: wasmtime::Error,
     },
     /// The instance's private folder cannot be made.
-    #[error("cannot prepare the app's private files in the temporary folder")]
+    #[error("cannot prepare the app's private files in the cache folder")]
     Scratch(#[source] io::Error),
     /// No thread or timer for the instance.
     #[error("cannot start a thread for the app")]
@@ -88,7 +88,7 @@ impl Instance {
     /// Removes the app's private files under a guest that cannot be stopped, for a host that ends its
     /// process next. An instance that ends does this by itself.
     pub fn remove_files(&self) {
-        // What cannot be removed is left to the system's cleaning of temporary files.
+        // What cannot be removed now is removed when the next instance starts.
         let _ = std::fs::remove_dir_all(&self.files);
     }
 }
@@ -125,7 +125,7 @@ impl Task {
         events: EventSink,
     ) -> Result<Self, StartError> {
         let network = Network::bind(policy, events)?;
-        let scratch = Scratch::create().map_err(StartError::Scratch)?;
+        let scratch = Scratch::create(&runtime.shared.scratch).map_err(StartError::Scratch)?;
         if let Some((files, at)) = &parts.app {
             scratch.copy_in(files, at).map_err(StartError::Scratch)?;
         }

@@ -2,18 +2,28 @@
 //!
 //! Every instance gets a folder of its own, shown to it as `/`: writable, as people know it from
 //! containers, and removed when the instance is gone. The read-only layers and the mounts lie over it.
+//!
+//! A folder is locked as long as its instance lives, and the kernel lets go of the lock however the process
+//! ends. What a killed process left is so told apart from what is in use, and removed at the next start.
 
 use crate::policy::{Access, Mount};
 use pywasm_format::GuestPath;
-use std::fs;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The folder behind `/`.
 pub(crate) struct Scratch {
     root: TempDir,
+    /// Locked; dropped after the folder is removed.
+    _lock: File,
 }
+
+/// A folder without a lock may be one that another process has just made.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// Folders that programs expect to find.
 const SKELETON: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
@@ -22,15 +32,19 @@ const SKELETON: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/
 const DEVICES: [&str; 4] = ["dev/null", "dev/zero", "dev/random", "dev/urandom"];
 
 impl Scratch {
-    pub(crate) fn create() -> io::Result<Self> {
-        let root = tempfile::Builder::new().prefix("pywasm-").tempdir()?;
+    /// Makes a folder in `all`, the private folder of all instances' folders.
+    pub(crate) fn create(all: &Path) -> io::Result<Self> {
+        sweep(all)?;
+        let root = tempfile::Builder::new().prefix("app-").tempdir_in(all)?;
+        let lock = File::open(root.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         for folder in SKELETON {
             fs::create_dir_all(root.path().join(folder))?;
         }
         for device in DEVICES {
-            fs::File::create(root.path().join(device))?;
+            File::create(root.path().join(device))?;
         }
-        Ok(Self { root })
+        Ok(Self { root, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,6 +73,24 @@ impl Scratch {
     fn host(&self, at: &GuestPath) -> PathBuf {
         self.root.path().join(at.relative())
     }
+}
+
+/// Removes the folders of instances whose process was killed.
+fn sweep(all: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(all)? {
+        let path = entry?.path();
+        // Another process may remove it, or may just be making it: both are left alone.
+        let Ok(folder) = File::open(&path) else {
+            continue;
+        };
+        let age = folder.metadata().and_then(|metadata| metadata.modified());
+        let settled = age.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED));
+        if settled && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // What cannot be removed now is tried again at the next start.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
@@ -90,5 +122,34 @@ impl From<&Mount> for Preopen {
             guest: mount.guest().clone(),
             access: mount.access(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    fn age(folder: &Path) {
+        let old = SystemTime::now() - 2 * SETTLED;
+        File::open(folder)
+            .and_then(|folder| folder.set_modified(old))
+            .expect("a folder of ours");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
+        let all = tempfile::tempdir().expect("a folder");
+        let in_use = Scratch::create(all.path()).expect("a scratch folder");
+        let (left, new) = (all.path().join("app-left"), all.path().join("app-new"));
+        fs::create_dir_all(left.join("tmp")).expect("a folder");
+        fs::create_dir(&new).expect("a folder");
+        age(in_use.path());
+        age(&left);
+        drop(Scratch::create(all.path()).expect("a scratch folder"));
+        assert!(in_use.path().exists() && new.exists() && !left.exists());
+        let path = in_use.path().to_owned();
+        drop(in_use);
+        assert!(!path.exists());
     }
 }
