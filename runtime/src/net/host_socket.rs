@@ -37,6 +37,11 @@ pub(crate) enum More {
 }
 
 impl LastRefusal {
+    fn note<T>(&mut self, result: io::Result<(T, More)>) -> io::Result<T> {
+        self.0 = (is_refusal(&result) || is_last(&result)).then(Instant::now);
+        result.map(|(value, _)| value)
+    }
+
     fn is_old(&self) -> bool {
         self.0.is_none_or(|at| at.elapsed() >= BELIEVED)
     }
@@ -44,6 +49,10 @@ impl LastRefusal {
 
 fn is_refusal<T>(result: &io::Result<T>) -> bool {
     matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+}
+
+fn is_last<T>(result: &io::Result<(T, More)>) -> bool {
+    matches!(result, Ok((_, More::No)))
 }
 
 impl HostSocket {
@@ -68,27 +77,8 @@ impl HostSocket {
         last: &mut LastRefusal,
         mut operation: impl FnMut(&Socket) -> io::Result<(T, More)>,
     ) -> io::Result<T> {
-        let mut outcome = None;
-        // The loop forgets that the socket was ready when the closure says `WouldBlock`. It takes care
-        // that news which arrived meanwhile is kept.
-        let _ = self.0.try_io(interest, |socket| {
-            let result = retry(&mut operation, socket);
-            let forget = is_refusal(&result) || matches!(result, Ok((_, More::No)));
-            outcome = Some(result);
-            if forget {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
-        });
-        let result = match outcome {
-            Some(result) => result,
-            None if last.is_old() => retry(&mut operation, self.socket()),
-            None => return Err(io::ErrorKind::WouldBlock.into()),
-        };
-        let refused = is_refusal(&result) || matches!(result, Ok((_, More::No)));
-        last.0 = refused.then(Instant::now);
-        result.map(|(value, _)| value)
+        let told = self.attempt_if_told(interest, &mut operation);
+        last.note(told.unwrap_or_else(|| retry(&mut operation, self.socket())))
     }
 
     /// Resolves when the event loop has heard that sending may work again, after it was refused.
@@ -105,7 +95,11 @@ impl HostSocket {
         mut operation: impl FnMut(&Socket) -> io::Result<(T, More)>,
     ) -> Poll<io::Result<T>> {
         for _ in 0..MAX_DOUBTS {
-            let result = self.attempt(interest, last, &mut operation);
+            let result = match self.attempt_if_told(interest, &mut operation) {
+                Some(result) => last.note(result),
+                None if last.is_old() => last.note(retry(&mut operation, self.socket())),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            };
             if !is_refusal(&result) {
                 return Poll::Ready(result);
             }
@@ -118,6 +112,28 @@ impl HostSocket {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Does it if the event loop says that the socket is ready.
+    fn attempt_if_told<T>(
+        &self,
+        interest: Interest,
+        operation: &mut impl FnMut(&Socket) -> io::Result<(T, More)>,
+    ) -> Option<io::Result<(T, More)>> {
+        let mut outcome = None;
+        // The loop forgets that the socket was ready when the closure says `WouldBlock`. It takes care
+        // that news which arrived meanwhile is kept.
+        let _ = self.0.try_io(interest, |socket| {
+            let result = retry(operation, socket);
+            let forget = is_refusal(&result) || is_last(&result);
+            outcome = Some(result);
+            if forget {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        outcome
     }
 }
 

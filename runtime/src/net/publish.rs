@@ -182,6 +182,8 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // Connections inherit it; see `dial` for the why.
+    socket.set_tcp_nodelay(true)?;
     // Sharing an address before anyone listens is what SO_REUSEADDR allows too, and the address is to be
     // ours alone. So it is asked for only where connections of a former run still linger.
     socket.bind(&address.into()).or_else(|_| {

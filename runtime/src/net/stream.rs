@@ -82,9 +82,6 @@ enum SendState {
 
 impl HostStream {
     pub(crate) fn new(socket: HostSocket, permit: Permit, draining: Draining) -> Arc<Self> {
-        // Servers answer in small pieces, and a delayed one costs a client 40 ms (Nagle's algorithm
-        // waits for an acknowledgement that the other side delays). A socket without it still works.
-        let _ = socket.socket().set_tcp_nodelay(true);
         Arc::new(Self {
             receiving: Mutex::new(Receiving {
                 state: ReceiveState::Open,
@@ -175,8 +172,8 @@ impl Receiving {
             return Poll::Ready(());
         }
         let Self { ahead, last, .. } = self;
-        ahead.reserve_exact(READ_AHEAD);
         let received = socket.poll(cx, Interest::READABLE, last, |socket| {
+            ahead.reserve_exact(READ_AHEAD);
             receive(socket, ahead)
         });
         match received {

@@ -427,6 +427,9 @@ fn dial(target: SocketAddr, options: &Options) -> io::Result<HostSocket> {
         Some(Protocol::TCP),
     )?;
     socket.set_nonblocking(true)?;
+    // Programs write in small pieces, and a delayed one costs the other side 40 ms: Nagle's algorithm waits
+    // for an acknowledgement which the other side delays. The guest's C library cannot ask for this.
+    socket.set_tcp_nodelay(true)?;
     // Buffer sizes have an effect only before the connection is made.
     options.apply(&socket);
     match socket.connect(&target.into()) {

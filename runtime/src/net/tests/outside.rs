@@ -49,6 +49,12 @@ async fn a_published_listener_gets_connections_from_both_sides() {
         let mut open = accept(&mut listener).await;
         peers.push(open.socket.remote_address().expect("connected"));
         assert_eq!(open.socket.local_address(), Ok(at("127.0.0.1:80")));
+        if let Some(socket) = open.socket.options().socket {
+            assert!(
+                socket.tcp_nodelay().expect("an option"),
+                "small answers go out at once"
+            );
+        }
         open.write(b"hello");
     }
     timeout(A_WHILE, poll_fn(|cx| listener.poll_ready(cx)))
