@@ -161,6 +161,7 @@ static int run(struct request *r, uint64_t deadline) {
       note_all(r);
       return count_ready(r);
     }
+    if (!coop_reserve_io(r->state.count)) return fail(ENOMEM);
     in_time = park(r, deadline);
     if (!in_time) continue;  // ready in the very last moment is ready: look once more
     note_all(r);
@@ -177,10 +178,7 @@ enum { FEW = 8 };
 static int poll_until(struct pollfd *fds, size_t count, uint64_t deadline) {
   _Alignas(8) char few[FEW * BYTES_PER_FD];
   char *memory = count <= FEW ? few : malloc(count * BYTES_PER_FD);
-  if (!memory || !coop_reserve_io(2 * count)) {
-    if (memory != few) free(memory);
-    return fail(ENOMEM);
-  }
+  if (!memory) return fail(ENOMEM);
   struct request r = {.fds = fds, .count = count, .operations = (struct operation *)memory};
   r.waiters = (struct poll_waiter(*)[2])(r.operations + count);
   r.state.awaited = (struct awaited *)(r.waiters + count);
@@ -193,8 +191,7 @@ static int poll_until(struct pollfd *fds, size_t count, uint64_t deadline) {
     r.operations[i].description = NULL;
     if (d) operation_begin(&r.operations[i], d);
   }
-  int error = errno;
-  int result = run(&r, deadline);
+  int result = run(&r, deadline), error = errno;
   for (size_t i = 0; i < count; i++)
     if (r.operations[i].description) operation_end(&r.operations[i], 0);
   if (memory != few) free(memory);
@@ -258,7 +255,6 @@ int poll_description(struct description *d, short events, uint64_t deadline) {
   struct awaited awaited[2];
   poll_borrow_pollable_t pollables[2];
   bool ready[2];
-  if (!coop_reserve_io(2)) return fail(ENOMEM);
   struct request r = {&fd, 1, &operation, waiters, {.awaited = awaited, .pollables = pollables, .capacity = 2}, ready};
   operation_begin(&operation, d);
   int count = run(&r, deadline);

@@ -23,14 +23,15 @@ void __wrap_poll_method_pollable_block(poll_borrow_pollable_t pollable) {
 }
 
 void __wrap_poll_poll(poll_list_borrow_pollable_t *in, wasip2_list_u32_t *out) {
-  bool *ready;
-  // Without memory for the waiting list the call still does what it says, only less politely.
-  if (coop_alone() || !coop_reserve_io(in->len) || !(ready = calloc(in->len, sizeof *ready))) {
-    __real_poll_poll(in, out);
-    return;
-  }
+  bool *ready = coop_alone() ? NULL : calloc(in->len, sizeof *ready);
   size_t count = 0;
   while (!count) {
+    // Without memory for the waiting list the call still does what it says, only less politely.
+    if (!ready || !coop_reserve_io(in->len)) {
+      free(ready);
+      __real_poll_poll(in, out);
+      return;
+    }
     coop_park(NULL, COOP_FOREVER, &(struct coop_io){in->ptr, in->len, ready});
     for (size_t i = 0; i < in->len; i++) count += ready[i];
   }

@@ -94,7 +94,8 @@ bool coop_alone(void);
 // Sleep until coop_wake*(), the deadline, or a pollable of `io`. `queue` and `io` may be null.
 // Returns false if the deadline came first.
 bool coop_park(struct coop_queue *queue, uint64_t deadline, struct coop_io *io);
-// Make room for `count` more pollables, so that waiting for them cannot fail half-way.
+// Make room for `count` more pollables. Call it right before a coop_park() with more than one: room is kept
+// only for what is parked, and one for each thread.
 bool coop_reserve_io(size_t count);
 // Wake a parked thread wherever it waits. Waking a thread that is not parked does nothing.
 void coop_wake(struct __pthread *thread);
@@ -138,8 +139,12 @@ void coop_run_key_destructors(void);
 void coop_forget_key(pthread_key_t key);
 
 extern unsigned __default_stacksize;
-void *coop_stack_new(size_t size);
-void coop_stack_free(void *stack, size_t size);
-void coop_stack_arm(void *stack);
-// End the program with a message if the thread has written below its stack.
-void coop_stack_check(const struct __pthread *thread, uintptr_t stack_pointer);
+// A zeroed thread with a stack of its own, which is one piece of memory with it; null without memory.
+struct __pthread *coop_stack_new(size_t size);
+void coop_stack_free(struct __pthread *thread);
+void coop_stack_arm(void *stack);                       // write the guard
+void coop_stack_enter(const struct __pthread *thread);  // the thread runs now
+void coop_stack_check(void);                            // ends the program if the stack was overrun
+
+uint32_t coop_get_stack_pointer(void);  // switch.S
+void coop_set_stack_pointer(uint32_t);

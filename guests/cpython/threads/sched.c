@@ -11,9 +11,6 @@
 INTRINSIC("[thread-index]") uint32_t cm_thread_index(void);
 INTRINSIC("[thread-suspend-then-resume]") uint32_t cm_thread_suspend_then_resume(uint32_t);
 
-uint32_t coop_get_stack_pointer(void);
-void coop_set_stack_pointer(uint32_t);
-
 // Threads that only wake each other must not keep the ones that wait for the host from running: so many
 // switches without a look at the host, and no more.
 static const unsigned SWITCHES_PER_PROBE = 64;
@@ -115,7 +112,6 @@ static void switch_to(struct __pthread *next) {
   struct __pthread *me = coop_self;
   if (next == me) return;
   uint32_t stack_pointer = coop_get_stack_pointer();
-  coop_stack_check(me, stack_pointer);
   if (!me->index) me->index = cm_thread_index();
   me->saved_errno = errno;
   for (int i = 0; coop_tls_words[i]; i++) me->saved_tls[i] = *coop_tls_words[i];
@@ -124,6 +120,7 @@ static void switch_to(struct __pthread *next) {
   coop_self = next;
   cm_thread_suspend_then_resume(next->index);
   coop_set_stack_pointer(stack_pointer);  // somebody resumed us: coop_self == me again
+  coop_stack_enter(me);
   holds = held;
   for (int i = 0; coop_tls_words[i]; i++) *coop_tls_words[i] = me->saved_tls[i];
   errno = me->saved_errno;
@@ -133,6 +130,7 @@ static void switch_to(struct __pthread *next) {
 bool coop_park(struct coop_queue *queue, uint64_t deadline, struct coop_io *io) {
   static uint64_t last_ticket;
   struct __pthread *me = coop_self;
+  coop_stack_check();
   me->timed_out = false;
   me->state = COOP_PARKED;
   if (queue) {
@@ -170,6 +168,7 @@ _Noreturn void coop_park_dead(void) {
 }
 
 void coop_yield(void) {
+  coop_stack_check();
   if (!coop_run_queue.head) coop_collect_events(false);
   if (!coop_run_queue.head) return;
   coop_self->state = COOP_READY;

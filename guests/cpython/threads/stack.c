@@ -1,15 +1,14 @@
 // Shadow stacks: where a thread keeps the C objects whose address is taken. (Return addresses and plain
 // locals are on the host's own stack of the fiber, out of the guest's reach.)
 //
-// Linear memory has no guard pages. Below each stack lies a guard of known words instead, looked at on
-// every switch: an overrun is found late, but it is found, and ends the program with a message.
+// Linear memory has no guard pages. Below each stack lies a guard of known words instead, looked at before
+// every switch: an overrun is found late, but it is found, and ends the program with a message. What the
+// check needs does not lie where an overrun goes.
 #include "coop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void coop_set_stack_pointer(uint32_t);
 
 enum { GUARD_WORDS = 32, CACHED_STACKS = 16 };
 static const uint64_t GUARD = 0x5afe57ac5afe57ac;
@@ -24,44 +23,58 @@ unsigned __default_guardsize = GUARD_WORDS * sizeof(uint64_t);
 static void *cached[CACHED_STACKS];
 static size_t cached_count;
 
-void *coop_stack_new(size_t size) {
+static const uint64_t *guard;  // of the running thread; null for the main one, whose stack ends at address 0
+
+struct __pthread *coop_stack_new(size_t size) {
   void *stack;
   if (size == __default_stacksize && cached_count)
     stack = cached[--cached_count];
   else
-    stack = aligned_alloc(16, size);
-  if (stack) coop_stack_arm(stack);
-  return stack;
+    stack = aligned_alloc(16, size + sizeof(struct __pthread));
+  if (!stack) return NULL;
+  // The thread's own record lies above its stack: an overrun goes the other way.
+  struct __pthread *thread = (struct __pthread *)((char *)stack + size);
+  memset(thread, 0, sizeof *thread);
+  thread->stack = stack;
+  return thread;
 }
 
-void coop_stack_free(void *stack, size_t size) {
-  if (size == __default_stacksize && cached_count < CACHED_STACKS)
-    cached[cached_count++] = stack;
+void coop_stack_free(struct __pthread *thread) {
+  if (thread->stack_size == __default_stacksize && cached_count < CACHED_STACKS)
+    cached[cached_count++] = thread->stack;
   else
-    free(stack);
+    free(thread->stack);
 }
 
 void coop_stack_arm(void *stack) {
-  uint64_t *guard = stack;
-  for (int i = 0; i < GUARD_WORDS; i++) guard[i] = GUARD;
+  uint64_t *words = stack;
+  for (int i = 0; i < GUARD_WORDS; i++) words[i] = GUARD;
 }
 
-static _Noreturn void overrun(const struct __pthread *thread) {
-  fprintf(stderr,
-          "pywasm: thread \"%s\" ran over the end of its %zu KiB stack; give it a larger one "
-          "(threading.stack_size or pthread_attr_setstacksize)\n",
-          thread->name, thread->stack_size / 1024);
+void coop_stack_enter(const struct __pthread *thread) { guard = thread->stack; }
+
+// Straight to the host: the overrun may have gone through malloc's memory and libc's.
+static _Noreturn void report(void) {
+  static char text[256];
+  int length = snprintf(text, sizeof text,
+                        "pywasm: thread \"%.15s\" ran over the end of its %zu KiB stack; give it a larger one "
+                        "(threading.stack_size or pthread_attr_setstacksize)\n",
+                        coop_self->name, coop_self->stack_size / 1024);
+  wasip2_list_u8_t bytes = {(uint8_t *)text, length};
+  streams_stream_error_t error;
+  stderr_own_output_stream_t stream = stderr_get_stderr();
+  streams_method_output_stream_blocking_write_and_flush(streams_borrow_output_stream(stream), &bytes, &error);
   abort();
 }
 
-void coop_stack_check(const struct __pthread *thread, uintptr_t stack_pointer) {
-  if (!thread->stack) return;  // the main stack ends at address 0: running over it traps
-  const uint64_t *guard = thread->stack;
+void coop_stack_check(void) {
+  if (!guard) return;
   uint64_t damage = 0;
   for (int i = 0; i < GUARD_WORDS; i++) damage |= guard[i] ^ GUARD;
-  if (!damage && stack_pointer >= (uintptr_t)(guard + GUARD_WORDS)) return;
-  // There is no room left to report from.
+  if (!damage && coop_get_stack_pointer() >= (uintptr_t)(guard + GUARD_WORDS)) return;
+  // There is no room left to report from, and reporting must not come back here.
   static _Alignas(16) char emergency[16384];
+  guard = NULL;
   coop_set_stack_pointer((uint32_t)(uintptr_t)(emergency + sizeof emergency));
-  overrun(thread);
+  report();
 }

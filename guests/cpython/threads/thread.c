@@ -39,8 +39,10 @@ static void release(struct __pthread *thread) {
   if (thread == &coop_main_thread) return;
   thread->all_previous->all_next = thread->all_next;
   if (thread->all_next) thread->all_next->all_previous = thread->all_previous;
-  if (thread->owns_stack) coop_stack_free(thread->stack, thread->stack_size);
-  free(thread);
+  if (thread->owns_stack)
+    coop_stack_free(thread);
+  else
+    free(thread);
 }
 
 void coop_reap(void) {
@@ -68,19 +70,13 @@ int pthread_create(pthread_t *restrict out, const pthread_attr_t *restrict attri
 
   if (fibers >= thread_limit()) return EAGAIN;
   if (!coop_reserve_timers(live + 1) || !coop_reserve_io(1)) return EAGAIN;
-  struct __pthread *thread = calloc(1, sizeof *thread);
+  struct __pthread *thread = stack ? calloc(1, sizeof *thread) : coop_stack_new(size);
   if (!thread) return EAGAIN;
-  if (stack) {
-    coop_stack_arm(stack);
-  } else if ((stack = coop_stack_new(size))) {
-    thread->owns_stack = true;
-  } else {
-    free(thread);
-    return EAGAIN;
-  }
-  thread->stack = stack;
+  thread->owns_stack = !stack;
+  if (stack) thread->stack = stack;
+  coop_stack_arm(thread->stack);
   thread->stack_size = size;
-  thread->stack_top = (uint32_t)((uintptr_t)stack + size) & ~15u;
+  thread->stack_top = (uint32_t)((uintptr_t)thread->stack + size) & ~15u;
   thread->start = start;
   thread->argument = argument;
   thread->detached = detached == PTHREAD_CREATE_DETACHED;
@@ -114,10 +110,12 @@ static void finish(struct __pthread *thread, void *result) {
 // Called by switch.S on the new thread's own stack.
 __attribute__((used)) void coop_thread_main(struct __pthread *thread) {
   coop_reap();
+  coop_stack_enter(thread);
   for (int i = 0; coop_tls_words[i]; i++) *coop_tls_words[i] = 0;
   errno = 0;
-  finish(thread, thread->start(thread->argument));
-  coop_stack_check(thread, thread->stack_top);
+  void *result = thread->start(thread->argument);
+  coop_stack_check();
+  finish(thread, result);
   fibers--;
   // The fiber ends when this function returns; the host then resumes the one named here.
   cm_thread_resume_later(coop_elect_successor()->index);

@@ -303,6 +303,28 @@ static void connect_datagrams(void) {
   join(waiter);
 }
 
+enum { POLLED = 40, POLLERS = 8 };
+static int listeners[POLLED];
+
+static void *poll_many(void *unused) {
+  (void)unused;
+  struct pollfd fds[POLLED];
+  for (int round = 0; round < 20; round++) {
+    int count = 1 + (round * 7 + (int)(uintptr_t)pthread_self() / 64) % POLLED;
+    for (int i = 0; i < count; i++) fds[i] = (struct pollfd){listeners[i], POLLIN, 0};
+    CHECK(poll(fds, count, 1 + round % 3) == 0);
+  }
+  return NULL;
+}
+
+static void many_pollers(void) {
+  struct sockaddr_in address;
+  pthread_t threads[POLLERS];
+  for (int i = 0; i < POLLED; i++) listeners[i] = listener(&address);
+  for (int i = 0; i < POLLERS; i++) threads[i] = start(poll_many, NULL);
+  for (int i = 0; i < POLLERS; i++) join(threads[i]);
+}
+
 const struct test_case socket_cases[] = {
     {.name = "addresses_before_binding", .run = addresses_before_binding},
     {.name = "addresses_of_a_failed_connection", .run = addresses_of_a_failed_connection},
@@ -316,6 +338,7 @@ const struct test_case socket_cases[] = {
     {.name = "poll_after_a_full_receive", .run = poll_after_a_full_receive},
     {.name = "much_data_then_close", .run = much_data_then_close},
     {.name = "options", .run = options},
+    {.name = "many_pollers", .run = many_pollers},
     {.name = "ipv6_only", .run = ipv6_only},
     {.name = "host_names", .run = host_names},
     {.name = "poll_of_odd_sockets", .run = poll_of_odd_sockets},

@@ -311,10 +311,22 @@ static void deep_recursion(void) {
   join(other);
 }
 
+__attribute__((noinline)) static char dig(const char *until) {
+  char frame[256];
+  memset(frame, 1, sizeof frame);
+  __asm__ volatile("" : : "r"(frame) : "memory");
+  return frame > until ? dig(until) + frame[0] : 0;
+}
+
 static void *overrun(void *unused) {
   (void)unused;
+  pthread_attr_t attributes;
+  void *lowest;
+  size_t size;
   pthread_setname_np(pthread_self(), "digger");
-  descend(5000);
+  pthread_getattr_np(pthread_self(), &attributes);
+  pthread_attr_getstack(&attributes, &lowest, &size);
+  dig((char *)lowest - 2048);
   sched_yield();
   return NULL;
 }
