@@ -5,7 +5,7 @@ use super::bindings::network::ErrorCode;
 use super::budget::Permit;
 use super::connection::Connection;
 use super::error::code_of;
-use super::host_socket::{HostSocket, LastRefusal, More};
+use super::host_socket::{Activity, HostSocket, More};
 use super::loopback::End;
 use super::network::Shared;
 use super::ports::Reservation;
@@ -52,7 +52,7 @@ pub(crate) struct Arrival {
 /// A published address.
 struct Door {
     listening: Listening,
-    last: LastRefusal,
+    activity: Activity,
 }
 
 impl Listener {
@@ -70,7 +70,7 @@ impl Listener {
                 let listening = publication.listen(backlog)?;
                 Ok(Door {
                     listening,
-                    last: LastRefusal::default(),
+                    activity: Activity::default(),
                 })
             })
             .collect::<io::Result<Vec<_>>>()
@@ -124,9 +124,15 @@ impl Listener {
         let State {
             doors, held, guest, ..
         } = &mut *state;
-        for Door { listening, last } in doors {
+        for Door {
+            listening,
+            activity,
+        } in doors
+        {
             if let Poll::Ready(accepted) =
-                listening.socket.poll(cx, Interest::READABLE, last, accept)
+                listening
+                    .socket
+                    .poll(cx, Interest::READABLE, activity, accept)
             {
                 *held = Some(accepted);
                 return Poll::Ready(());
@@ -172,8 +178,15 @@ impl Listener {
 
 impl State {
     fn accept_now(&mut self) -> io::Result<(Socket, SocketAddr)> {
-        for Door { listening, last } in &mut self.doors {
-            match listening.socket.attempt(Interest::READABLE, last, accept) {
+        for Door {
+            listening,
+            activity,
+        } in &mut self.doors
+        {
+            match listening
+                .socket
+                .attempt(Interest::READABLE, activity, accept)
+            {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 answer => return answer,
             }

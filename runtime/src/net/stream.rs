@@ -6,7 +6,7 @@
 
 use super::budget::{Buffer, Permit};
 use super::drain::Draining;
-use super::host_socket::{HostSocket, LastRefusal, More};
+use super::host_socket::{Activity, HostSocket, More};
 use super::sync::{WakerSlot, lock};
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -48,7 +48,7 @@ struct Receiving {
     state: ReceiveState,
     /// Read already, not yet asked for.
     ahead: Vec<u8>,
-    last: LastRefusal,
+    activity: Activity,
 }
 
 enum ReceiveState {
@@ -63,7 +63,7 @@ struct Sending {
     state: SendState,
     /// Taken from the guest, not yet by the kernel.
     waiting: Buffer,
-    last: LastRefusal,
+    activity: Activity,
     guest: WakerSlot,
     /// A task empties `waiting`.
     task: bool,
@@ -86,12 +86,12 @@ impl HostStream {
             receiving: Mutex::new(Receiving {
                 state: ReceiveState::Open,
                 ahead: Vec::new(),
-                last: LastRefusal::default(),
+                activity: Activity::default(),
             }),
             sending: Mutex::new(Sending {
                 state: SendState::Open,
                 waiting: permit.budget().buffer(MAX_TRANSFER),
-                last: LastRefusal::default(),
+                activity: Activity::default(),
                 guest: WakerSlot::default(),
                 task: false,
                 abandoned: false,
@@ -148,7 +148,7 @@ impl HostStream {
         let mut sending = lock(&self.sending);
         let Sending {
             waiting,
-            last,
+            activity,
             task,
             ..
         } = &mut *sending;
@@ -156,9 +156,11 @@ impl HostStream {
             *task = false;
             return Poll::Ready(false);
         }
-        let sent = self.socket.poll(cx, Interest::WRITABLE, last, |socket| {
-            send(socket, waiting.front())
-        });
+        let sent = self
+            .socket
+            .poll(cx, Interest::WRITABLE, activity, |socket| {
+                send(socket, waiting.front())
+            });
         sending.note_sent(ready!(sent), self.socket());
         sending.guest.wake();
         Poll::Ready(true)
@@ -171,8 +173,10 @@ impl Receiving {
         if !self.ahead.is_empty() || !matches!(self.state, ReceiveState::Open) {
             return Poll::Ready(());
         }
-        let Self { ahead, last, .. } = self;
-        let received = socket.poll(cx, Interest::READABLE, last, |socket| {
+        let Self {
+            ahead, activity, ..
+        } = self;
+        let received = socket.poll(cx, Interest::READABLE, activity, |socket| {
             ahead.reserve_exact(READ_AHEAD);
             receive(socket, ahead)
         });
@@ -211,7 +215,7 @@ impl Receiving {
         let more = bytes.is_empty() || bytes.len() >= READ_AHEAD;
         if more && bytes.len() < most && matches!(self.state, ReceiveState::Open) {
             bytes.reserve_exact(most - bytes.len());
-            let received = socket.attempt(Interest::READABLE, &mut self.last, |socket| {
+            let received = socket.attempt(Interest::READABLE, &mut self.activity, |socket| {
                 receive(socket, &mut bytes)
             });
             self.note_received(received);
@@ -280,8 +284,10 @@ impl Sending {
     /// Sends what waits as far as the kernel takes it now.
     fn try_drain(&mut self, socket: &HostSocket) {
         while !self.waiting.is_empty() {
-            let Self { waiting, last, .. } = self;
-            let sent = socket.attempt(Interest::WRITABLE, last, |socket| {
+            let Self {
+                waiting, activity, ..
+            } = self;
+            let sent = socket.attempt(Interest::WRITABLE, activity, |socket| {
                 send(socket, waiting.front())
             });
             let stop = sent.is_err();
@@ -338,10 +344,10 @@ impl OutputStream for Writer {
             return Ok(());
         }
         while !bytes.is_empty() {
-            let last = &mut sending.last;
+            let activity = &mut sending.activity;
             match stream
                 .socket
-                .attempt(Interest::WRITABLE, last, |socket| send(socket, &bytes))
+                .attempt(Interest::WRITABLE, activity, |socket| send(socket, &bytes))
             {
                 Ok(count) => drop(bytes.split_to(count.min(bytes.len()))),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

@@ -5,7 +5,7 @@ use super::bindings::network::ErrorCode;
 use super::budget::Permit;
 use super::connection::Connection;
 use super::error::code_of;
-use super::host_socket::{HostSocket, LastRefusal, More};
+use super::host_socket::{Activity, HostSocket, More};
 use super::listener::{Arrival, Listener};
 use super::loopback;
 use super::network::Shared;
@@ -55,7 +55,7 @@ enum Attempt {
     /// The kernel is at it.
     Running {
         socket: HostSocket,
-        last: LastRefusal,
+        activity: Activity,
         permit: Permit,
         peer: SocketAddr,
     },
@@ -253,7 +253,7 @@ impl TcpSocket {
         match dial(target, &self.options) {
             Ok(socket) => Attempt::Running {
                 socket,
-                last: LastRefusal::default(),
+                activity: Activity::default(),
                 permit,
                 peer: self.family.present(target),
             },
@@ -376,10 +376,13 @@ impl State {
 
 impl Connecting {
     fn poll(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
-        let Attempt::Running { socket, last, .. } = &mut self.attempt else {
+        let Attempt::Running {
+            socket, activity, ..
+        } = &mut self.attempt
+        else {
             return Poll::Ready(());
         };
-        let Poll::Ready(result) = socket.poll(cx, Interest::WRITABLE, last, established) else {
+        let Poll::Ready(result) = socket.poll(cx, Interest::WRITABLE, activity, established) else {
             return Poll::Pending;
         };
         let failed = Attempt::Done(Err(ErrorCode::Unknown));

@@ -4,7 +4,7 @@ use super::address::{Family, is_private, private_target};
 use super::bindings::network::ErrorCode;
 use super::budget::{Held, Permit};
 use super::error::code_of;
-use super::host_socket::{HostSocket, LastRefusal, More};
+use super::host_socket::{Activity, HostSocket, More};
 use super::network::Shared;
 use super::options::{Effective, Options, Setting};
 use super::ports::Reservation;
@@ -47,8 +47,8 @@ struct Bound {
 
 struct HostSide {
     socket: HostSocket,
-    receiving: LastRefusal,
-    sending: LastRefusal,
+    receiving: Activity,
+    sending: Activity,
     /// The last datagram was refused for want of room.
     full: bool,
 }
@@ -327,8 +327,8 @@ impl HostSide {
         socket.bind(&any.into())?;
         Ok(Self {
             socket: HostSocket::register(socket, Interest::READABLE | Interest::WRITABLE)?,
-            receiving: LastRefusal::default(),
-            sending: LastRefusal::default(),
+            receiving: Activity::default(),
+            sending: Activity::default(),
             full: false,
         })
     }
