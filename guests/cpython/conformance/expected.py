@@ -19,10 +19,10 @@ class Expected:
     skips: dict  # module -> reason; run, and must skip itself
     fails: dict = field(default_factory=dict)  # module -> {case or Class.*: reason}; run, and must fail
     left_out: dict = field(default_factory=dict)  # module -> {case or Class.*: reason}; not run
-    stand_ins: dict = field(default_factory=dict)  # module -> names that inside/driver.py makes importable
+    assume: dict = field(default_factory=dict)  # module -> what inside/driver.py tells it that there is
 
     def modules(self) -> set:
-        return {*self.fast, *self.not_applicable, *self.skips, *self.fails, *self.left_out, *self.stand_ins}
+        return {*self.fast, *self.not_applicable, *self.skips, *self.fails, *self.left_out, *self.assume}
 
 
 def load(path: Path = FILE) -> Expected:
@@ -44,7 +44,7 @@ def load(path: Path = FILE) -> Expected:
         reasons, table["fast"], by_name(table["not_applicable"]), by_name(table["skips"]),
         {module: by_name(groups) for module, groups in table["fails"].items()},
         {module: by_name(groups) for module, groups in table["left_out"].items()},
-        table["stand_ins"],
+        table["assume"],
     )
 
 

@@ -46,13 +46,13 @@ def matches(pattern: str, name: str) -> bool:
     return name == pattern or pattern.endswith(".*") and name.startswith(pattern[:-1])
 
 
-def run_module(name: str, engine, tests: Path, limit: float, leave_out=(), stand_ins=(), only=None) -> Module:
+def run_module(name: str, engine, tests: Path, limit: float, leave_out=(), assume=(), only=None) -> Module:
     """Runs the cases of a module, in a further instance those after a case that ended the one before."""
     module, started = Module(name), time.monotonic()
     for _ in range(MOST_INSTANCES):
         done = [*leave_out, *module.cases]
         plan = {
-            "module": name, "leave_out": done, "only": only, "stand_ins": stand_ins, "limit": limit - HEADROOM,
+            "module": name, "leave_out": done, "only": only, "assume": assume, "limit": limit - HEADROOM,
         }
         ending, events = run_instance(engine, tests, plan, limit)
         module.output += ending.output

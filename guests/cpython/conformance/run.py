@@ -91,7 +91,7 @@ def find_pywasm(given: Path | None) -> Path:
 
 def run_twice(name: str, engine, tests: Path, limit: float, expected: expectations.Expected) -> Module:
     """Runs a module; what unexpectedly went wrong gets a second try alone, for a busy machine fails timing cases."""
-    known = {"leave_out": list(expected.left_out.get(name, {})), "stand_ins": expected.stand_ins.get(name, [])}
+    known = {"leave_out": list(expected.left_out.get(name, {})), "assume": expected.assume.get(name, [])}
     module = run_module(name, engine, tests, limit, **known)
     again = [case for case in expectations.unexpected_cases(module, expected) if not case.startswith("<")]
     if again:
