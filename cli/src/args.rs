@@ -2,7 +2,7 @@
 
 use crate::units::{ByteSize, Span};
 use clap::{Args, Parser, Subcommand};
-use pywasm::policy::{OutboundRule, PortMap};
+use pywasm::policy::{OutboundRule, PortMaps};
 use std::path::PathBuf;
 
 /// Run Python apps in a WebAssembly sandbox, the way people run containers.
@@ -97,9 +97,9 @@ pub struct EnvArg {
 #[derive(Debug, Args)]
 #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
 pub struct RunArgs {
-    /// Publish a port: [IP:]HOST:GUEST; without IP on 127.0.0.1 only
-    #[arg(short, long, value_name = "[IP:]HOST:GUEST")]
-    pub publish: Vec<PortMap>,
+    /// Publish a port, or a range of them; without IP on 127.0.0.1 only
+    #[arg(short, long, value_name = "[IP:]HOST:GUEST[/udp]")]
+    pub publish: Vec<PortMaps>,
     /// Show a host folder to the app
     #[arg(short, long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
     pub volume: Vec<VolumeArg>,
@@ -121,7 +121,7 @@ pub struct RunArgs {
     /// Program to start instead of the package's own
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Let the app connect to a host
+    /// Let the app connect to a host name, *.NAME, address, range or * (public addresses)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_net: Vec<OutboundRule>,
     /// `none`: no published ports and no outbound connections
@@ -151,9 +151,9 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct PythonArgs {
-    /// Publish a port: [IP:]HOST:GUEST
-    #[arg(long, value_name = "[IP:]HOST:GUEST")]
-    pub publish: Vec<PortMap>,
+    /// Publish a port, or a range of them; without IP on 127.0.0.1 only
+    #[arg(long, value_name = "[IP:]HOST:GUEST[/udp]")]
+    pub publish: Vec<PortMaps>,
     /// Show a host folder to Python
     #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
     pub volume: Vec<VolumeArg>,
@@ -172,7 +172,7 @@ pub struct PythonArgs {
     /// End Python after this long, such as 30s (exit code 124)
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<Span>,
-    /// Let Python connect to a host
+    /// Let Python connect to a host name, *.NAME, address, range or * (public addresses)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_net: Vec<OutboundRule>,
     /// Install a requirement first

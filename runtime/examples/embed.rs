@@ -4,9 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use pywasm::net::EventSink;
 use pywasm::policy::{Limits, Policy};
-use pywasm::{Cache, Command, Interruption, Package, ReadLimits, Runtime, Stdio};
+use pywasm::{Cache, Command, EventSink, Interruption, Package, ReadLimits, Runtime, Stdio};
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,8 +3,8 @@
 use crate::cache::CacheError;
 use crate::command::Command;
 use crate::engine::{Progress, Runtime};
+use crate::events::EventSink;
 use crate::instance::{Instance, StartError, Task};
-use crate::net::EventSink;
 use crate::policy::{Access, Policy};
 use crate::scratch::Preopen;
 use crate::stdio::Stdio;

@@ -2,7 +2,7 @@
 //! any other: `guests/cpython/{threads,libc}/tests`, built by the guest's recipe.
 
 use crate::app::Parts;
-use crate::net::EventSink;
+use crate::events::EventSink;
 use crate::policy::{Limits, Policy};
 use crate::{Cache, Command, Exit, Interruption, Runtime, Stdio};
 use pywasm_format::{AppConfig, Digest, GuestPath};

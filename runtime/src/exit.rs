@@ -15,14 +15,37 @@ pub enum Exit {
     Trap(String),
 }
 
-/// The limit that ended an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A limit of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Limit {
     /// [`Limits::memory`](crate::policy::Limits::memory), where Python could not turn it into a
     /// `MemoryError`.
     Memory,
     /// [`Limits::wall`](crate::policy::Limits::wall).
     Wall,
+    /// [`Limits::sockets`](crate::policy::Limits::sockets).
+    Sockets,
+}
+
+impl Limit {
+    /// The flag of the command that sets it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Memory => "--memory",
+            Self::Wall => "--timeout",
+            Self::Sockets => "--max-sockets",
+        }
+    }
+
+    /// What it limits.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Wall => "time",
+            Self::Sockets => "sockets",
+        }
+    }
 }
 
 impl Exit {
@@ -32,7 +55,7 @@ impl Exit {
         match self {
             Self::Code(code) => *code,
             Self::Limit(Limit::Wall) => 124,
-            Self::Limit(Limit::Memory) => 137,
+            Self::Limit(_) => 137,
             Self::Stopped => 143,
             Self::Trap(_) => 134,
         }
@@ -43,8 +66,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "ended with code {code}"),
-            Self::Limit(Limit::Memory) => f.write_str("ran out of memory"),
-            Self::Limit(Limit::Wall) => f.write_str("ran out of time"),
+            Self::Limit(limit) => write!(f, "ran out of {}", limit.what()),
             Self::Stopped => f.write_str("was stopped"),
             Self::Trap(why) => write!(f, "aborted: {why}"),
         }

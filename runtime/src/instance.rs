@@ -3,9 +3,10 @@
 use crate::app::Parts;
 use crate::command::Command;
 use crate::engine::{Interruption, Runtime};
+use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
 use crate::host::{Host, MemoryLimiter};
-use crate::net::{EventSink, NetError, Network, Published};
+use crate::net::{NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
 use crate::stdio::Stdio;

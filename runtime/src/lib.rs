@@ -16,6 +16,7 @@ mod command;
 #[cfg(test)]
 mod ctests;
 mod engine;
+mod events;
 mod exit;
 mod host;
 mod instance;
@@ -28,6 +29,7 @@ pub use app::{App, LoadError};
 pub use cache::{Cache, CacheError};
 pub use command::{Command, CommandError};
 pub use engine::{Interruption, Progress, Runtime};
+pub use events::{Denial, Destination, Event, EventSink};
 pub use exit::{Exit, Limit};
 pub use instance::{Instance, StartError, Stop};
 pub use pywasm_format::{AppConfig, Digest, GuestPath, Package, ReadError, ReadLimits};

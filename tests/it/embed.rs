@@ -1,9 +1,10 @@
 //! The library as a host uses it.
 
 use crate::support::cache;
-use pywasm::net::EventSink;
 use pywasm::policy::{Limits, Policy};
-use pywasm::{App, Cache, Command, Exit, GuestPath, Interruption, Limit, Runtime, Stdio};
+use pywasm::{
+    App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Runtime, Stdio,
+};
 use std::time::Duration;
 
 fn interpreter() -> App {

@@ -6,16 +6,17 @@ use crate::printer::{self, Steps};
 use crate::supervise::supervise;
 use crate::units::{ByteSize, Span};
 use anyhow::{Context, anyhow};
-use pywasm::net::{Event, EventSink};
-use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap};
-use pywasm::{App, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio};
+use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMaps};
+use pywasm::{
+    App, Command, Event, EventSink, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
+};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The rights a person gives on the command line.
 pub struct Grants {
-    pub publish: Vec<PortMap>,
+    pub publish: Vec<PortMaps>,
     pub volumes: Vec<VolumeArg>,
     pub env: Vec<EnvArg>,
     pub env_files: Vec<PathBuf>,
@@ -66,8 +67,8 @@ impl Grants {
             };
             policy = policy.mount(Mount::new(&volume.host, volume.guest.parse()?, access)?);
         }
-        for port in &self.publish {
-            policy = policy.publish(*port);
+        for port in self.publish.iter().flat_map(PortMaps::iter) {
+            policy = policy.publish(port);
         }
         for rule in &self.allow_net {
             policy = policy.allow_outbound(rule.clone());
@@ -166,12 +167,14 @@ fn tell(event: &Event) {
 fn explain(exit: &Exit, grants: &Grants) {
     match exit {
         Exit::Code(_) | Exit::Stopped => {}
-        Exit::Limit(Limit::Wall) => {
-            printer::note("the app was ended at its time limit (--timeout)")
-        }
         Exit::Limit(Limit::Memory) => printer::note(&format!(
             "the app ran out of memory ({} MiB); give it more with --memory",
             grants.limits().memory >> 20
+        )),
+        Exit::Limit(limit) => printer::note(&format!(
+            "the app was ended at its limit of {} ({})",
+            limit.what(),
+            limit.flag()
         )),
         Exit::Trap(why) => printer::note(&format!("the app crashed inside the sandbox: {why}")),
     }

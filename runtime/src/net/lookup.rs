@@ -132,7 +132,8 @@ fn without_repeats(addresses: Vec<IpAddr>) -> VecDeque<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{EventSink, Network};
+    use crate::events::EventSink;
+    use crate::net::Network;
     use crate::policy::Policy;
     use std::future::poll_fn;
 

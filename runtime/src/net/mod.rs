@@ -16,8 +16,8 @@
 //! | the standard's interfaces | `bindings`, `*_host`, `error`, `address` |
 //! | sockets | `tcp`, `listener`, `connection`, `udp`, `lookup`, `options` |
 //! | inside | `ports`, `loopback` |
-//! | outside | `host_socket`, `stream`, `drain`, `publish`, `names` |
-//! | shared | `network`, `events`, `budget`, `watch`, `sync` |
+//! | outside | `host_socket`, `stream`, `drain`, `publish`, `publish_udp`, `names` |
+//! | shared | `network`, `budget`, `watch`, `sync` |
 
 mod address;
 mod bindings;
@@ -25,7 +25,6 @@ mod budget;
 mod connection;
 mod drain;
 mod error;
-mod events;
 mod host_socket;
 mod listener;
 mod lookup;
@@ -37,6 +36,7 @@ mod network_host;
 mod options;
 mod ports;
 mod publish;
+mod publish_udp;
 mod stream;
 mod sync;
 mod tcp;
@@ -47,7 +47,6 @@ mod udp;
 mod udp_host;
 mod watch;
 
-pub use events::{Denial, Event, EventSink};
 pub(crate) use network::Network;
 pub use publish::{NetError, Published};
 

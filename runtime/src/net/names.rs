@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// Remembers lookups, so that a rule by name covers what the name resolved to and nothing else.
 ///
-/// Only allowed names get here, so the policy bounds their number.
+/// Only allowed names get here, which is any number of them under a rule such as `*.example.com`.
 #[derive(Debug, Default)]
 pub(crate) struct Names(BTreeMap<String, Vec<IpAddr>>);
 
@@ -13,10 +13,16 @@ pub(crate) struct Names(BTreeMap<String, Vec<IpAddr>>);
 /// are forgotten.
 const PER_NAME: usize = 256;
 
+/// Names kept; any other one is forgotten for a new one.
+const NAMES: usize = 4096;
+
 impl Names {
     pub(crate) fn remember(&mut self, name: &str, addresses: &[IpAddr]) {
         // One entry for all spellings, or a guest could make any number of them.
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if self.0.len() >= NAMES && !self.0.contains_key(&name) {
+            self.0.pop_first();
+        }
         let known = self.0.entry(name).or_default();
         for ip in addresses.iter().map(IpAddr::to_canonical) {
             known.retain(|other| *other != ip);
@@ -58,6 +64,15 @@ mod tests {
             ["one.example"]
         );
         assert!(of(ip(4)).is_empty());
+    }
+
+    #[test]
+    fn names_without_end_do_not_grow_for_ever() {
+        let mut names = Names::default();
+        for number in 0..2 * NAMES {
+            names.remember(&format!("n{number}.example"), &[ip(1)]);
+        }
+        assert_eq!(names.0.len(), NAMES);
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use super::budget::Budget;
 use super::drain::Draining;
-use super::events::{Denial, Event, EventSink};
 use super::listener::Listener;
 use super::names::Names;
 use super::ports::Ports;
 use super::publish::{NetError, Publication, Published};
+use super::publish_udp::UdpPublication;
 use super::sync::lock;
 use super::udp::Inbox;
-use crate::policy::{Outbound, Policy};
+use crate::events::{Denial, Destination, Event, EventSink};
+use crate::policy::{Outbound, Policy, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     /// Turns at the host's resolver, which keeps a thread busy for each.
     pub(crate) lookups: Arc<Semaphore>,
     publications: Vec<Arc<Publication>>,
+    udp_publications: Vec<UdpPublication>,
     outbound: Outbound,
     names: Mutex<Names>,
     events: EventSink,
@@ -44,15 +46,22 @@ impl Network {
     /// Sets up what `policy` grants. Every published address is bound from now on, and listens when the
     /// guest does.
     pub(crate) fn bind(policy: &Policy, events: EventSink) -> Result<Self, NetError> {
-        let publications = policy
-            .ports
-            .iter()
-            .map(|map| Publication::bind(*map))
-            .collect::<Result<Vec<_>, _>>()?;
-        let published = publications
-            .iter()
-            .map(|publication| publication.published())
-            .collect();
+        let (mut publications, mut udp_publications) = (Vec::new(), Vec::new());
+        let mut published = Vec::new();
+        for map in &policy.ports {
+            match map.protocol() {
+                Protocol::Tcp => {
+                    let publication = Publication::bind(*map)?;
+                    published.push(publication.published());
+                    publications.push(publication);
+                }
+                Protocol::Udp => {
+                    let publication = UdpPublication::bind(*map)?;
+                    published.push(publication.published());
+                    udp_publications.push(publication);
+                }
+            }
+        }
         let shared = Arc::new(Shared {
             tcp: Ports::new(),
             udp: Ports::new(),
@@ -60,6 +69,7 @@ impl Network {
             draining: Draining::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             publications,
+            udp_publications,
             outbound: policy.outbound.clone(),
             names: Mutex::default(),
             events,
@@ -86,6 +96,13 @@ impl Shared {
             .filter(move |publication| publication.published().guest() == guest)
     }
 
+    /// The same for UDP.
+    pub(crate) fn udp_publications_of(&self, guest: u16) -> impl Iterator<Item = &UdpPublication> {
+        self.udp_publications
+            .iter()
+            .filter(move |publication| publication.published().guest() == guest)
+    }
+
     pub(crate) fn tell_listening(&self, address: SocketAddr, published: Vec<Published>) {
         let expected = address.ip().is_unspecified() || address.port() < FIRST_EPHEMERAL;
         if published.is_empty() && expected {
@@ -100,19 +117,20 @@ impl Shared {
 
     /// May the guest connect to `address`? If not, the denial is told.
     pub(crate) fn may_connect(&self, address: SocketAddr) -> bool {
-        self.check(address, |address, name| Denial::Connect { address, name })
+        self.check(address, Denial::Connect)
     }
 
     /// May the guest send a datagram to `address`? If not, the denial is told.
     pub(crate) fn may_send(&self, address: SocketAddr) -> bool {
-        self.check(address, |address, name| Denial::Send { address, name })
+        self.check(address, Denial::Send)
     }
 
     /// May the guest get a datagram from `address`?
     pub(crate) fn may_receive(&self, address: SocketAddr) -> bool {
         let names = lock(&self.names);
         self.outbound
-            .allows_connect(address.ip(), address.port(), names.of(address.ip()))
+            .check_connect(address.ip(), address.port(), names.of(address.ip()))
+            .is_ok()
     }
 
     /// May the guest look up `name`? If not, the denial is told.
@@ -131,16 +149,19 @@ impl Shared {
         lock(&self.names).remember(name, addresses);
     }
 
-    fn check(&self, address: SocketAddr, denial: fn(SocketAddr, Option<String>) -> Denial) -> bool {
+    fn check(&self, address: SocketAddr, denial: fn(Destination) -> Denial) -> bool {
         let names = lock(&self.names);
         let (ip, port) = (address.ip().to_canonical(), address.port());
-        if self.outbound.allows_connect(ip, port, names.of(ip)) {
+        let Err(refusal) = self.outbound.check_connect(ip, port, names.of(ip)) else {
             return true;
-        }
+        };
         let name = names.of(ip).next().map(str::to_owned);
         drop(names);
-        self.events
-            .tell(Event::Denied(denial(SocketAddr::new(ip, port), name)));
+        self.events.tell(Event::Denied(denial(Destination {
+            address: SocketAddr::new(ip, port),
+            name,
+            refusal,
+        })));
         false
     }
 }

@@ -6,8 +6,8 @@
 
 use super::host_socket::HostSocket;
 use super::sync::lock;
-use crate::policy::PortMap;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::policy::{PortMap, Protocol};
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,15 @@ pub struct Published {
 }
 
 impl Published {
+    pub(super) fn new(map: PortMap, host: SocketAddr) -> Self {
+        Self { map, host }
+    }
+
+    /// TCP or UDP.
+    pub fn protocol(&self) -> Protocol {
+        self.map.protocol()
+    }
+
     /// The port inside the sandbox.
     pub fn guest(&self) -> u16 {
         self.map.guest()
@@ -112,7 +121,7 @@ impl Publication {
             guest: map.guest(),
             source,
         })?;
-        let published = Published { map, host };
+        let published = Published::new(map, host);
         Ok(Arc::new(Self {
             published,
             state: Mutex::new(State::Bound(socket)),
@@ -175,7 +184,7 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
-        Some(Protocol::TCP),
+        Some(socket2::Protocol::TCP),
     )?;
     if address.is_ipv6() {
         // So that `-p 0.0.0.0:80:80 -p [::]:80:80` is two addresses, on every system.

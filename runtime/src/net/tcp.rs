@@ -463,7 +463,8 @@ fn is_mapped(address: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{EventSink, Network};
+    use crate::events::EventSink;
+    use crate::net::Network;
     use crate::policy::Policy;
     use std::future::poll_fn;
     use std::net::TcpListener;

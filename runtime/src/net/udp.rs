@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 
 /// A UDP socket.
@@ -28,6 +28,10 @@ pub(crate) struct UdpSocket {
     remote: Option<SocketAddr>,
     /// For what goes beyond the private network; made when that first happens.
     host: Option<HostSide>,
+    /// Published addresses of the port that it is bound to.
+    doors: Vec<HostSide>,
+    /// Who wrote to which door, so that answers go out there.
+    callers: Callers,
     options: Options,
     _permit: Permit,
 }
@@ -59,9 +63,20 @@ pub(crate) struct Inbox(Mutex<Arrived>);
 
 #[derive(Default)]
 struct Arrived {
-    queue: VecDeque<(Datagram, Held)>,
+    queue: VecDeque<Queued>,
     guest: WakerSlot,
 }
+
+struct Queued {
+    datagram: Datagram,
+    /// The number of the published address it came in at.
+    door: Option<usize>,
+    _held: Held,
+}
+
+/// The latest of those who sent something to a published port.
+#[derive(Default)]
+struct Callers(VecDeque<(SocketAddr, usize)>);
 
 /// A received datagram.
 pub(crate) struct Datagram {
@@ -75,6 +90,9 @@ const MAX_DATAGRAM: usize = 65_507;
 /// Datagrams kept for a socket that does not read; more are dropped, as networks do.
 const INBOX: usize = 256;
 
+/// Callers of a published port who can be answered at one time.
+const CALLERS: usize = 1024;
+
 /// How many datagrams are dropped before others get their turn.
 const UNWANTED: u32 = 64;
 
@@ -87,6 +105,8 @@ impl UdpSocket {
             state: State::Unbound,
             remote: None,
             host: None,
+            doors: Vec::new(),
+            callers: Callers::default(),
             options: Options::default(),
         })
     }
@@ -104,8 +124,23 @@ impl UdpSocket {
             return Err(ErrorCode::AddressNotBindable);
         }
         let (port, inbox) = (self.shared.udp.reserve(address)?, Arc::<Inbox>::default());
+        self.open_doors(port.address())?;
         port.attach(&inbox);
         self.state = State::Binding(Bound { port, inbox });
+        Ok(())
+    }
+
+    /// Opens the host addresses that the port is published at.
+    fn open_doors(&mut self, address: SocketAddr) -> Result<(), ErrorCode> {
+        let publications = || self.shared.udp_publications_of(address.port());
+        self.doors = publications()
+            .map(|publication| publication.open().map(HostSide::new))
+            .collect::<io::Result<_>>()
+            .map_err(|e| code_of(&e))?;
+        let published: Vec<_> = publications().map(|p| p.published()).collect();
+        if !published.is_empty() {
+            self.shared.tell_listening(address, published);
+        }
         Ok(())
     }
 
@@ -141,10 +176,14 @@ impl UdpSocket {
             (_, Some(to)) => to,
             (None, None) => return Err(ErrorCode::InvalidArgument),
         };
-        self.check_remote(to)?;
         if data.len() > MAX_DATAGRAM {
             return Err(ErrorCode::DatagramTooLarge);
         }
+        let door = self.callers.door_of(canonical(to));
+        if let Some(door) = door.and_then(|door| self.doors.get_mut(door)) {
+            return door.send(data, canonical(to)).map_err(|e| code_of(&e));
+        }
+        self.check_remote(to)?;
         if is_private(to.ip()) {
             return self.send_inside(data, to);
         }
@@ -177,13 +216,14 @@ impl UdpSocket {
             self.shared.udp.find(target),
             self.shared.budget.hold(data.len()),
         ) {
-            inbox.put(
-                Datagram {
+            inbox.put(Queued {
+                datagram: Datagram {
                     data: data.to_vec(),
                     from,
                 },
-                held,
-            );
+                door: None,
+                _held: held,
+            });
         }
         Ok(())
     }
@@ -195,10 +235,11 @@ impl UdpSocket {
             return Ok(None);
         }
         let arrived = lock(&self.bound()?.inbox.0).queue.pop_front();
-        let datagram = arrived.map(|(datagram, _)| datagram);
-        Ok(datagram.map(|Datagram { data, from }| Datagram {
-            data,
-            from: self.family.present(from),
+        Ok(arrived.map(|Queued { datagram, door, .. }| {
+            let Datagram { data, from } = datagram;
+            self.callers.note(from, door);
+            let from = self.family.present(from);
+            Datagram { data, from }
         }))
     }
 
@@ -212,26 +253,28 @@ impl UdpSocket {
             let remote = SocketAddr::new(private_target(remote.ip()), remote.port());
             arrived
                 .queue
-                .retain(|(datagram, _)| datagram.from == remote);
+                .retain(|queued| queued.datagram.from == remote);
         }
         if !arrived.queue.is_empty() {
             return Poll::Ready(());
         }
-        if let Some(host) = &mut self.host {
-            for _ in 0..UNWANTED {
-                let Poll::Ready(received) = host.poll_receive(cx) else {
-                    arrived.guest.register(cx);
-                    return Poll::Pending;
-                };
-                // Failures are those of earlier sends, such as a port that nobody has.
-                let Ok(datagram) = received else { continue };
-                let from = canonical(datagram.from);
-                let wanted = self.shared.may_receive(from)
-                    && self.remote.is_none_or(|remote| from == canonical(remote));
-                if let (true, Some(held)) = (wanted, self.shared.budget.hold(datagram.data.len())) {
-                    arrived.queue.push_back((datagram, held));
-                    return Poll::Ready(());
-                }
+        let (shared, remote) = (&self.shared, self.remote.map(canonical));
+        let of_remote = |from| remote.is_none_or(|remote| from == remote);
+        let outside = self.host.iter_mut().map(|host| (host, None));
+        let doors = self.doors.iter_mut().zip((0..).map(Some));
+        for (host, door) in outside.chain(doors) {
+            // Everybody may write to a published port, and only allowed hosts to other sockets.
+            let wanted = |from| of_remote(from) && (door.is_some() || shared.may_receive(from));
+            let Poll::Ready(datagram) = host.poll_wanted(cx, wanted) else {
+                continue;
+            };
+            if let Some(held) = shared.budget.hold(datagram.data.len()) {
+                arrived.queue.push_back(Queued {
+                    datagram,
+                    door,
+                    _held: held,
+                });
+                return Poll::Ready(());
             }
             cx.waker().wake_by_ref();
         }
@@ -241,9 +284,10 @@ impl UdpSocket {
 
     /// Resolves when [`Self::send`] will not block.
     pub(crate) fn poll_sendable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.host {
-            Some(host) if host.full => host.socket.poll_writable(cx).map(|()| host.full = false),
-            _ => Poll::Ready(()),
+        let mut sides = self.doors.iter_mut().chain(&mut self.host);
+        match sides.find(|host| host.full) {
+            Some(host) => host.socket.poll_writable(cx).map(|()| host.full = false),
+            None => Poll::Ready(()),
         }
     }
 
@@ -284,6 +328,7 @@ impl UdpSocket {
     pub(crate) fn close(&mut self) {
         self.state = State::Closed;
         self.host = None;
+        self.doors.clear();
     }
 
     fn bound(&self) -> Result<&Bound, ErrorCode> {
@@ -309,12 +354,30 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Inbox {
-    fn put(&self, datagram: Datagram, held: Held) {
+    fn put(&self, queued: Queued) {
         let mut arrived = lock(&self.0);
         if arrived.queue.len() < INBOX {
-            arrived.queue.push_back((datagram, held));
+            arrived.queue.push_back(queued);
             arrived.guest.wake();
         }
+    }
+}
+
+impl Callers {
+    /// Somebody inside may have the address of somebody outside: the latest one is answered.
+    fn note(&mut self, from: SocketAddr, door: Option<usize>) {
+        self.0.retain(|(caller, _)| *caller != from);
+        if let Some(door) = door {
+            self.0.push_back((from, door));
+            if self.0.len() > CALLERS {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    fn door_of(&self, to: SocketAddr) -> Option<usize> {
+        let found = self.0.iter().find(|(caller, _)| *caller == to);
+        found.map(|(_, door)| *door)
     }
 }
 
@@ -325,12 +388,35 @@ impl HostSide {
         socket.set_nonblocking(true)?;
         options.apply(&socket);
         socket.bind(&any.into())?;
-        Ok(Self {
-            socket: HostSocket::register(socket, Interest::READABLE | Interest::WRITABLE)?,
+        HostSocket::register(socket, Interest::READABLE | Interest::WRITABLE).map(Self::new)
+    }
+
+    fn new(socket: HostSocket) -> Self {
+        Self {
+            socket,
             receiving: Activity::default(),
             sending: Activity::default(),
             full: false,
-        })
+        }
+    }
+
+    /// The next datagram from somebody wanted; others are dropped.
+    fn poll_wanted(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: impl Fn(SocketAddr) -> bool,
+    ) -> Poll<Datagram> {
+        for _ in 0..UNWANTED {
+            // Failures are those of earlier sends, such as a port that nobody has.
+            if let Ok(Datagram { data, from }) = ready!(self.poll_receive(cx)) {
+                let from = canonical(from);
+                if wanted(from) {
+                    return Poll::Ready(Datagram { data, from });
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn send(&mut self, data: &[u8], to: SocketAddr) -> io::Result<()> {

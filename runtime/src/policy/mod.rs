@@ -7,11 +7,14 @@ mod limits;
 mod mount;
 mod outbound;
 mod port;
+mod range;
 
 pub use limits::Limits;
 pub use mount::{Access, Mount, MountError};
-pub use outbound::{Outbound, OutboundRule, ParseOutboundError};
-pub use port::{ParsePortError, PortMap};
+pub use outbound::{Outbound, OutboundRule, ParseOutboundError, Refusal};
+pub use port::{ParsePortError, PortMap, PortMaps};
+pub use pywasm_format::Protocol;
+pub use range::PrivateRange;
 
 /// Everything one instance may reach. Created by [`Policy::none`], widened by the methods below.
 #[derive(Debug, Clone)]

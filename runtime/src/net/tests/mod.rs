@@ -7,10 +7,11 @@ mod outside;
 mod states;
 mod udp;
 
+use super::Network;
 use super::address::Family;
 use super::bindings::network::ErrorCode;
 use super::tcp::{Streams, TcpSocket};
-use super::{Event, EventSink, Network};
+use crate::events::{Event, EventSink};
 use crate::policy::{Limits, OutboundRule, Policy};
 use std::future::poll_fn;
 use std::net::SocketAddr;

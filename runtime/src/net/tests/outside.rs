@@ -1,7 +1,7 @@
 //! Connections through the host: published ports, exact readiness, and what is denied.
 
 use super::*;
-use crate::net::Denial;
+use crate::events::Denial;
 use crate::net::lookup::Lookup;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -286,6 +286,15 @@ async fn what_is_not_granted_is_denied_and_told() {
     };
     assert_eq!(denial.flag(), "--allow-net db.example:22");
     assert_eq!(denial.to_string(), "connect to 192.0.2.7:22 (db.example)");
+    // A name that leads inside opens nothing there.
+    for inner in ["169.254.169.254:5432", "10.0.0.1:5432", "[fd00::1]:5432"] {
+        shared.remember("db.example", &[at(inner).ip()]);
+        assert!(!shared.may_connect(at(inner)), "{inner}");
+        let [Event::Denied(denial)] = &guest.events()[..] else {
+            panic!("one denial")
+        };
+        assert_eq!(denial.flag(), format!("--allow-net {inner}"));
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Datagrams.
 
 use super::*;
-use crate::net::Denial;
+use crate::events::{Denial, Destination};
 use crate::net::udp::UdpSocket;
+use crate::policy::Refusal;
+use std::net::UdpSocket as HostUdp;
 
 impl Guest {
     fn udp(&self, address: &str) -> UdpSocket {
@@ -90,18 +92,20 @@ async fn a_socket_that_does_not_read_loses_datagrams() {
 async fn every_datagram_out_is_checked() {
     let guest = Guest::new(allowing(&["192.0.2.1:53"]));
     let mut socket = guest.udp("0.0.0.0:0");
-    let (address, name) = (at("192.0.2.2:53"), None);
+    let address = at("192.0.2.2:53");
+    let denied = |address| {
+        let (name, refusal) = (None, Refusal::NotAllowed);
+        Event::Denied(Denial::Send(Destination {
+            address,
+            name,
+            refusal,
+        }))
+    };
     assert_eq!(
         socket.send(b"x", Some(address)),
         Err(ErrorCode::AccessDenied)
     );
-    assert_eq!(
-        guest.events(),
-        [Event::Denied(Denial::Send {
-            address,
-            name: name.clone()
-        })]
-    );
+    assert_eq!(guest.events(), [denied(address)]);
     assert_eq!(socket.send(b"x", None), Err(ErrorCode::InvalidArgument));
     // Connecting sends nothing; what is sent afterwards is checked as before.
     assert_eq!(socket.connect(Some(address)), Ok(()));
@@ -113,10 +117,7 @@ async fn every_datagram_out_is_checked() {
     );
     assert!(guest.events().is_empty());
     assert_eq!(socket.send(b"x", None), Err(ErrorCode::AccessDenied));
-    assert_eq!(
-        guest.events(),
-        [Event::Denied(Denial::Send { address, name })]
-    );
+    assert_eq!(guest.events(), [denied(address)]);
     assert_eq!(socket.connect(None), Ok(()));
     assert_eq!(
         socket.send(b"x", Some(at("127.0.0.1:0"))),
@@ -126,5 +127,43 @@ async fn every_datagram_out_is_checked() {
     assert_eq!(
         socket.send(b"x", Some(at("127.0.0.1:53"))),
         Err(ErrorCode::InvalidState)
+    );
+}
+
+#[tokio::test]
+async fn a_published_port_hears_everybody_and_answers() {
+    let guest = Guest::new(publishing(&["0:53/udp"]));
+    let host = guest.network.published()[0].host();
+    let mut socket = guest.udp("0.0.0.0:53");
+    assert_eq!(
+        guest.events(),
+        [Event::Listening(guest.network.published()[0])]
+    );
+    let callers = [(); 2].map(|()| HostUdp::bind("127.0.0.1:0").expect("a port"));
+    for (number, caller) in callers.iter().enumerate() {
+        let text = format!("question {number}");
+        caller.send_to(text.as_bytes(), host).expect("sent");
+        soon(poll_fn(|cx| socket.poll_receivable(cx))).await;
+        let got = socket.receive().expect("bound").expect("a datagram");
+        assert_eq!(got.data, text.as_bytes());
+        assert_eq!(Ok(got.from), caller.local_addr().map_err(|_| ()));
+        socket.send(b"answer", Some(got.from)).expect("a caller");
+        let mut answer = [0; 9];
+        let (size, from) = caller.recv_from(&mut answer).expect("an answer");
+        assert_eq!((&answer[..size], from), (&b"answer"[..], host));
+    }
+    // Who did not call is somebody on the guest's own loopback, where nobody is.
+    let silent = HostUdp::bind("127.0.0.1:0").expect("a port");
+    silent.set_nonblocking(true).expect("a socket");
+    let address = silent.local_addr().expect("bound");
+    assert_eq!(socket.send(b"x", Some(address)), Ok(()));
+    tokio::time::sleep(A_WHILE).await;
+    assert!(
+        silent.recv_from(&mut [0; 9]).is_err(),
+        "nothing left the sandbox"
+    );
+    assert_eq!(
+        socket.send(b"x", Some(at("192.0.2.1:53"))),
+        Err(ErrorCode::AccessDenied)
     );
 }
