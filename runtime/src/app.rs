@@ -188,11 +188,11 @@ impl Loading {
         let folder = unpacked.join(source.mount.relative());
         match source.kind {
             LayerKind::Runtime => self.component = Some(self.compile(&source.digest, &folder)?),
-            LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen {
-                host: folder,
-                guest: source.mount.clone(),
-                access: Access::ReadOnly,
-            }),
+            LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen::layer(
+                folder,
+                source.mount.clone(),
+                Access::ReadOnly,
+            )),
             LayerKind::App => self.app = Some((folder, source.mount.clone())),
         }
         Ok(())
@@ -253,11 +253,11 @@ impl Loading {
                 .shared
                 .iter()
                 .cloned()
-                .chain([Preopen {
-                    host: folder.to_owned(),
-                    guest: at.clone(),
-                    access: Access::ReadWrite,
-                }])
+                .chain([Preopen::layer(
+                    folder.to_owned(),
+                    at.clone(),
+                    Access::ReadWrite,
+                )])
                 .collect(),
             app: None,
             config: AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root()),

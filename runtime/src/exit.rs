@@ -26,6 +26,10 @@ pub enum Limit {
     Wall,
     /// [`Limits::sockets`](crate::policy::Limits::sockets).
     Sockets,
+    /// [`Limits::files`](crate::policy::Limits::files).
+    Files,
+    /// [`Limits::disk`](crate::policy::Limits::disk).
+    Disk,
 }
 
 impl Limit {
@@ -35,6 +39,8 @@ impl Limit {
             Self::Memory => "--memory",
             Self::Wall => "--timeout",
             Self::Sockets => "--max-sockets",
+            Self::Files => "--max-files",
+            Self::Disk => "--disk",
         }
     }
 
@@ -44,6 +50,8 @@ impl Limit {
             Self::Memory => "memory",
             Self::Wall => "time",
             Self::Sockets => "sockets",
+            Self::Files => "open files",
+            Self::Disk => "disk space",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a store carries, and which host functions the guest can call.
 
+use crate::files::{self, FilesView, Guard};
 use crate::net::{self, NetView, Network};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Linker, ResourceTable};
@@ -10,6 +11,7 @@ pub(crate) struct Host {
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) network: Network,
+    pub(crate) files: Guard,
     pub(crate) memory: MemoryLimiter,
 }
 
@@ -22,13 +24,19 @@ impl WasiView for Host {
     }
 }
 
-/// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's.
+/// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's, and a guard
+/// before its files.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     net::add_to_linker(linker, |host: &mut Host| NetView {
         network: &mut host.network,
         table: &mut host.table,
+    })?;
+    files::add_to_linker(linker, |host: &mut Host| FilesView {
+        ctx: host.wasi.filesystem(),
+        table: &mut host.table,
+        guard: &mut host.files,
     })?;
     linker.allow_shadowing(false);
     Ok(())

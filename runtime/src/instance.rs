@@ -5,6 +5,7 @@ use crate::command::Command;
 use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
+use crate::files::{Guard, PlaceKind, Quota};
 use crate::host::{Host, MemoryLimiter};
 use crate::net::{NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
@@ -125,7 +126,7 @@ impl Task {
         stdio: Stdio,
         events: EventSink,
     ) -> Result<Self, StartError> {
-        let network = Network::bind(policy, events)?;
+        let network = Network::bind(policy, events.clone())?;
         let scratch = Scratch::create(&runtime.shared.scratch).map_err(StartError::Scratch)?;
         if let Some((files, at)) = &parts.app {
             scratch.copy_in(files, at).map_err(StartError::Scratch)?;
@@ -136,7 +137,16 @@ impl Task {
         for (from, at) in &command.files {
             scratch.copy_file(from, at).map_err(StartError::Scratch)?;
         }
-        let wasi = wasi_context(&parts, command, policy, stdio, &scratch)?;
+        let preopens = preopens(&parts, policy, &scratch)?;
+        let wasi = wasi_context(command, policy, stdio, &preopens)?;
+        let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
+        let folders = preopens.iter().filter(private).map(|p| p.host.clone());
+        let files = Guard::new(
+            preopens.iter().map(|p| p.place.clone()).collect(),
+            policy.limits.files,
+            Quota::new(policy.limits.disk, folders.collect()),
+            events,
+        );
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         Ok(Self {
@@ -147,6 +157,7 @@ impl Task {
                 wasi,
                 table,
                 network,
+                files,
                 memory: MemoryLimiter::new(policy.limits.memory),
             },
             limits: policy.limits,
@@ -259,12 +270,29 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) ->
     }
 }
 
+/// The folders that the guest sees, the outer ones before those in them.
+fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Preopen>, StartError> {
+    let root = Preopen::private(scratch.root(), GuestPath::root(), policy.root);
+    let mut all = vec![root];
+    all.extend(parts.shared.iter().cloned());
+    for at in &policy.private {
+        let folder = scratch.aside().map_err(StartError::Scratch)?;
+        all.push(Preopen::private(folder, at.clone(), Access::ReadWrite));
+    }
+    all.extend(policy.mounts.iter().map(Preopen::from));
+    for preopen in &all {
+        scratch
+            .mount_point(&preopen.place.guest)
+            .map_err(StartError::Scratch)?;
+    }
+    Ok(all)
+}
+
 fn wasi_context(
-    parts: &Parts,
     command: Command,
     policy: &Policy,
     stdio: Stdio,
-    scratch: &Scratch,
+    preopens: &[Preopen],
 ) -> Result<WasiCtx, StartError> {
     let mut wasi = WasiCtxBuilder::new();
     let Stdio {
@@ -278,28 +306,15 @@ fn wasi_context(
     wasi.args(&command.argv).initial_cwd(command.cwd.as_str());
     wasi.env("PYWASM_MAX_THREADS", policy.limits.threads.to_string());
     wasi.envs(&policy.env);
-
-    let root = Preopen {
-        host: scratch.path().to_owned(),
-        guest: GuestPath::root(),
-        access: Access::ReadWrite,
-    };
-    let mounts = policy.mounts.iter().map(Preopen::from);
-    for preopen in std::iter::once(root)
-        .chain(parts.shared.iter().cloned())
-        .chain(mounts)
-    {
-        scratch
-            .mount_point(&preopen.guest)
-            .map_err(StartError::Scratch)?;
-        let access = match preopen.access {
+    for Preopen { host, place } in preopens {
+        let access = match place.access {
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(&preopen.host, preopen.guest.as_str(), access)
+        wasi.preopened_dir(host, place.guest.as_str(), access)
             .map_err(|source| StartError::Mount {
-                path: preopen.host.clone(),
-                guest: preopen.guest.clone(),
+                path: host.clone(),
+                guest: place.guest.clone(),
                 source,
             })?;
     }

@@ -18,6 +18,7 @@ mod ctests;
 mod engine;
 mod events;
 mod exit;
+mod files;
 mod host;
 mod instance;
 pub mod net;

@@ -6,6 +6,7 @@
 //! A folder is locked as long as its instance lives, and the kernel lets go of the lock however the process
 //! ends. What a killed process left is so told apart from what is in use, and removed at the next start.
 
+use crate::files::{Place, PlaceKind};
 use crate::policy::{Access, Mount};
 use pywasm_format::GuestPath;
 use rustix::fs::{FlockOperation, flock};
@@ -15,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The folder behind `/`.
+/// The folder behind `/`, and those behind other private folders.
 pub(crate) struct Scratch {
-    root: TempDir,
+    all: TempDir,
     /// Locked; dropped after the folder is removed.
     _lock: File,
 }
@@ -35,20 +36,36 @@ impl Scratch {
     /// Makes a folder in `all`, the private folder of all instances' folders.
     pub(crate) fn create(all: &Path) -> io::Result<Self> {
         sweep(all)?;
-        let root = tempfile::Builder::new().prefix("app-").tempdir_in(all)?;
-        let lock = File::open(root.path())?;
+        let all = tempfile::Builder::new().prefix("app-").tempdir_in(all)?;
+        let lock = File::open(all.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let scratch = Self { all, _lock: lock };
+        let root = scratch.root();
         for folder in SKELETON {
-            fs::create_dir_all(root.path().join(folder))?;
+            fs::create_dir_all(root.join(folder))?;
         }
         for device in DEVICES {
-            File::create(root.path().join(device))?;
+            File::create(root.join(device))?;
         }
-        Ok(Self { root, _lock: lock })
+        Ok(scratch)
     }
 
+    /// The folder that holds all of it.
     pub(crate) fn path(&self) -> &Path {
-        self.root.path()
+        self.all.path()
+    }
+
+    /// The folder behind `/`.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.all.path().join("root")
+    }
+
+    /// Makes an empty folder beside `/`, for a place of its own.
+    pub(crate) fn aside(&self) -> io::Result<PathBuf> {
+        Ok(tempfile::Builder::new()
+            .prefix("aside-")
+            .tempdir_in(self.all.path())?
+            .keep())
     }
 
     /// Makes `at` exist, so that a mount over it shows in listings of its parent folder.
@@ -71,7 +88,7 @@ impl Scratch {
     }
 
     fn host(&self, at: &GuestPath) -> PathBuf {
-        self.root.path().join(at.relative())
+        self.root().join(at.relative())
     }
 }
 
@@ -111,17 +128,34 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 #[derive(Clone)]
 pub(crate) struct Preopen {
     pub(crate) host: PathBuf,
-    pub(crate) guest: GuestPath,
-    pub(crate) access: Access,
+    pub(crate) place: Place,
+}
+
+impl Preopen {
+    /// A folder of a layer.
+    pub(crate) fn layer(host: PathBuf, guest: GuestPath, access: Access) -> Self {
+        Self::new(host, guest, access, PlaceKind::Layer)
+    }
+
+    /// A folder of one instance.
+    pub(crate) fn private(host: PathBuf, guest: GuestPath, access: Access) -> Self {
+        Self::new(host, guest, access, PlaceKind::Private)
+    }
+
+    fn new(host: PathBuf, guest: GuestPath, access: Access, kind: PlaceKind) -> Self {
+        let place = Place {
+            guest,
+            access,
+            kind,
+        };
+        Self { host, place }
+    }
 }
 
 impl From<&Mount> for Preopen {
     fn from(mount: &Mount) -> Self {
-        Self {
-            host: mount.host().to_owned(),
-            guest: mount.guest().clone(),
-            access: mount.access(),
-        }
+        let (host, guest) = (mount.host().to_owned(), mount.guest().clone());
+        Self::new(host, guest, mount.access(), PlaceKind::Mount)
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Limits {
     pub threads: u32,
     /// Sockets open at once. Default 4096. Past it a socket call fails with EMFILE.
     pub sockets: u32,
+    /// Files and folders open at once. Default 4096. Past it opening one fails with ENOMEM.
+    pub files: u32,
+    /// What the private files may take on the host's disk, in bytes, 4 KiB for each name included.
+    /// Default 1 GiB. Past it writing fails with ENOSPC.
+    pub disk: u64,
 }
 
 impl Default for Limits {
@@ -24,6 +29,8 @@ impl Default for Limits {
             wall: None,
             threads: 1024,
             sockets: 4096,
+            files: 4096,
+            disk: 1 << 30,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Closed by default: [`Policy::none`] is the only constructor, and every right is added by name.
 //! A package can *ask* for rights; nothing in this crate turns what a package asks into a policy.
 
+use pywasm_format::GuestPath;
+
 mod limits;
 mod mount;
 mod outbound;
@@ -20,6 +22,8 @@ pub use range::PrivateRange;
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) root: Access,
+    pub(crate) private: Vec<GuestPath>,
     pub(crate) ports: Vec<PortMap>,
     pub(crate) outbound: Outbound,
     pub(crate) env: Vec<(String, String)>,
@@ -35,6 +39,8 @@ impl Policy {
     pub fn none() -> Self {
         Self {
             mounts: Vec::new(),
+            root: Access::ReadWrite,
+            private: Vec::new(),
             ports: Vec::new(),
             outbound: Outbound::none(),
             env: Vec::new(),
@@ -45,6 +51,18 @@ impl Policy {
     /// Lets the guest reach a host folder at a guest path.
     pub fn mount(mut self, mount: Mount) -> Self {
         self.mounts.push(mount);
+        self
+    }
+
+    /// Whether the guest may change its own, private root folder. It may unless this says otherwise.
+    pub fn root(mut self, access: Access) -> Self {
+        self.root = access;
+        self
+    }
+
+    /// Adds an empty, private, writable folder that is thrown away with the instance.
+    pub fn private_folder(mut self, at: GuestPath) -> Self {
+        self.private.push(at);
         self
     }
 

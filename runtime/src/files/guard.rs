@@ -1,0 +1,152 @@
+//! Which mount every open file belongs to, and what may be done there.
+
+use super::quota::Quota;
+use crate::events::{Denial, Event, EventSink};
+use crate::exit::Limit;
+use crate::policy::Access;
+use pywasm_format::GuestPath;
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+
+/// A preopened folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) guest: GuestPath,
+    pub(crate) access: Access,
+    pub(crate) kind: PlaceKind,
+}
+
+/// Whose folder it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlaceKind {
+    /// A layer of the package: never writable, and programs try in vain all the time (bytecode).
+    Layer,
+    /// Of this instance alone, and counted against the disk limit.
+    Private,
+    /// A folder of the host.
+    Mount,
+}
+
+/// Keeps the rules for one instance.
+pub(crate) struct Guard {
+    places: Vec<Place>,
+    /// The place of every open descriptor, by the number of its handle.
+    open: HashMap<u32, usize>,
+    /// Descriptors that the guest may have open.
+    files: usize,
+    quota: Arc<Mutex<Quota>>,
+    events: EventSink,
+}
+
+impl Guard {
+    /// `places` in the order in which they are preopened.
+    pub(crate) fn new(places: Vec<Place>, files: u32, quota: Quota, events: EventSink) -> Self {
+        Self {
+            files: usize::try_from(files).unwrap_or(usize::MAX),
+            places,
+            open: HashMap::new(),
+            quota: Arc::new(Mutex::new(quota)),
+            events,
+        }
+    }
+
+    /// The guest was given the preopened folder `number` as the handle `rep`.
+    pub(super) fn opened_place(&mut self, rep: u32, number: usize) {
+        self.open.insert(rep, number);
+    }
+
+    /// May one more descriptor be opened?
+    pub(super) fn check_files(&self) -> Result<(), ErrorCode> {
+        if self.open.len() < self.files + self.places.len() {
+            return Ok(());
+        }
+        self.tell(Denial::Limit(Limit::Files));
+        // The standard has no code for "too many open files".
+        Err(ErrorCode::InsufficientMemory)
+    }
+
+    /// `rep` was opened below `parent`.
+    pub(super) fn opened(&mut self, rep: u32, parent: u32, file: Option<&Arc<File>>) {
+        if let Some(number) = self.open.get(&parent).copied() {
+            self.open.insert(rep, number);
+            if let Some(file) = file.filter(|_| self.is_private(rep)) {
+                self.quota().watch(file);
+            }
+        }
+    }
+
+    pub(super) fn closed(&mut self, rep: u32) {
+        self.open.remove(&rep);
+    }
+
+    /// May files below `rep`, or the file itself, be changed?
+    pub(super) fn check_change(&self, rep: u32) -> Result<(), ErrorCode> {
+        let place = self.place(rep);
+        match place.map(|place| place.access) {
+            Some(Access::ReadWrite) => Ok(()),
+            Some(Access::ReadOnly) => {
+                self.tell_write(rep);
+                Err(ErrorCode::ReadOnly)
+            }
+            // A handle that was never opened here: wasmtime answers it.
+            None => Ok(()),
+        }
+    }
+
+    /// Tells that a change below a read-only place was refused.
+    pub(super) fn tell_write(&self, rep: u32) {
+        if let Some(place) = self.place(rep)
+            && place.access == Access::ReadOnly
+            && place.kind != PlaceKind::Layer
+        {
+            let mount = place.guest.clone();
+            self.tell(Denial::Write { mount });
+        }
+    }
+
+    /// Counts a new name below `rep` against the disk limit.
+    pub(super) fn charge_entry(&self, rep: u32) -> Result<(), ErrorCode> {
+        self.charge(rep, Quota::ENTRY)
+    }
+
+    /// Counts bytes about to be written to `rep`.
+    pub(super) fn charge(&self, rep: u32, bytes: u64) -> Result<(), ErrorCode> {
+        if !self.is_private(rep) || self.quota().charge(bytes).is_ok() {
+            return Ok(());
+        }
+        self.tell(Denial::Limit(Limit::Disk));
+        Err(ErrorCode::InsufficientSpace)
+    }
+
+    /// The counter for a stream that writes to `rep`, where it counts.
+    pub(super) fn meter(&self, rep: u32) -> Option<(Arc<Mutex<Quota>>, EventSink)> {
+        self.is_private(rep)
+            .then(|| (Arc::clone(&self.quota), self.events.clone()))
+    }
+
+    /// Something was removed or cut: there may be room again.
+    pub(super) fn freed(&self, rep: u32) {
+        if self.is_private(rep) {
+            self.quota().freed();
+        }
+    }
+
+    fn place(&self, rep: u32) -> Option<&Place> {
+        self.places.get(*self.open.get(&rep)?)
+    }
+
+    fn is_private(&self, rep: u32) -> bool {
+        self.place(rep)
+            .is_some_and(|place| place.kind == PlaceKind::Private)
+    }
+
+    fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, denial: Denial) {
+        self.events.tell(Event::Denied(denial));
+    }
+}

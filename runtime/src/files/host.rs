@@ -1,0 +1,290 @@
+//! `wasi:filesystem`: each call past the guard, then to wasmtime.
+
+use super::FilesView;
+use super::metered::Metered;
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream,
+    ErrorCode, Filesize, Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue,
+    NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::{FsError, FsResult};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
+
+type Fd = Resource<Descriptor>;
+
+impl preopens::Host for FilesView<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let folders = preopens::Host::get_directories(&mut self.stock())?;
+        for (number, (fd, _)) in folders.iter().enumerate() {
+            self.guard.opened_place(fd.rep(), number);
+        }
+        Ok(folders)
+    }
+}
+
+impl Host for FilesView<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        self.stock().convert_error_code(error)
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        self.stock().filesystem_error_code(error)
+    }
+}
+
+/// Past the guard: a stream that counts where it must.
+impl FilesView<'_> {
+    fn metered(
+        &mut self,
+        rep: u32,
+        stream: Resource<DynOutputStream>,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let Some(meter) = self.guard.meter(rep) else {
+            return Ok(stream);
+        };
+        let inner = self.table.delete(stream)?;
+        let metered: DynOutputStream = Box::new(Metered::new(inner, meter));
+        Ok(self.table.push(metered)?)
+    }
+}
+
+impl HostDescriptor for FilesView<'_> {
+    async fn advise(
+        &mut self,
+        fd: Fd,
+        offset: Filesize,
+        len: Filesize,
+        advice: Advice,
+    ) -> FsResult<()> {
+        self.stock().advise(fd, offset, len, advice).await
+    }
+
+    async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
+        self.stock().sync_data(fd).await
+    }
+
+    async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {
+        self.stock().get_flags(fd).await
+    }
+
+    async fn get_type(&mut self, fd: Fd) -> FsResult<DescriptorType> {
+        self.stock().get_type(fd).await
+    }
+
+    async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.freed(fd.rep());
+        self.stock().set_size(fd, size).await
+    }
+
+    async fn set_times(&mut self, fd: Fd, atim: NewTimestamp, mtim: NewTimestamp) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.stock().set_times(fd, atim, mtim).await
+    }
+
+    async fn read(&mut self, fd: Fd, len: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+        self.stock().read(fd, len, offset).await
+    }
+
+    async fn write(&mut self, fd: Fd, buf: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.charge(fd.rep(), buf.len() as u64)?;
+        self.stock().write(fd, buf, offset).await
+    }
+
+    async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
+        self.stock().read_directory(fd).await
+    }
+
+    async fn sync(&mut self, fd: Fd) -> FsResult<()> {
+        self.stock().sync(fd).await
+    }
+
+    async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.charge_entry(fd.rep())?;
+        self.stock().create_directory_at(fd, path).await
+    }
+
+    async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
+        self.stock().stat(fd).await
+    }
+
+    async fn stat_at(
+        &mut self,
+        fd: Fd,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
+        self.stock().stat_at(fd, flags, path).await
+    }
+
+    async fn set_times_at(
+        &mut self,
+        fd: Fd,
+        flags: PathFlags,
+        path: String,
+        atim: NewTimestamp,
+        mtim: NewTimestamp,
+    ) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.stock().set_times_at(fd, flags, path, atim, mtim).await
+    }
+
+    async fn link_at(
+        &mut self,
+        fd: Fd,
+        flags: PathFlags,
+        path: String,
+        new_fd: Fd,
+        new_path: String,
+    ) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(new_fd.rep())?;
+        self.guard.charge_entry(new_fd.rep())?;
+        self.stock()
+            .link_at(fd, flags, path, new_fd, new_path)
+            .await
+    }
+
+    async fn open_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Fd> {
+        let parent = fd.rep();
+        self.guard.check_files()?;
+        if open_flags.contains(OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE) {
+            self.guard.check_change(parent)?;
+        }
+        // Creating what is there already is opening it, and allowed where nothing may be changed.
+        let creates = open_flags.contains(OpenFlags::CREATE);
+        if creates {
+            self.guard.charge_entry(parent)?;
+        }
+        let opened = self
+            .stock()
+            .open_at(fd, path_flags, path, open_flags, flags)
+            .await;
+        let opened = match opened {
+            Err(error) if creates => {
+                self.guard.tell_write(parent);
+                Err(error)
+            }
+            other => other,
+        }?;
+        if open_flags.contains(OpenFlags::TRUNCATE) {
+            self.guard.freed(parent);
+        }
+        let file = match self.table.get(&opened)? {
+            Descriptor::File(file) => Some(&file.file),
+            Descriptor::Dir(_) => None,
+        };
+        self.guard.opened(opened.rep(), parent, file);
+        Ok(opened)
+    }
+
+    fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        let rep = fd.rep();
+        HostDescriptor::drop(&mut self.stock(), fd)?;
+        self.guard.freed(rep);
+        self.guard.closed(rep);
+        Ok(())
+    }
+
+    async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
+        self.stock().readlink_at(fd, path).await
+    }
+
+    async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.freed(fd.rep());
+        self.stock().remove_directory_at(fd, path).await
+    }
+
+    async fn rename_at(
+        &mut self,
+        fd: Fd,
+        path: String,
+        new_fd: Fd,
+        new_path: String,
+    ) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(new_fd.rep())?;
+        self.guard.freed(new_fd.rep());
+        self.stock().rename_at(fd, path, new_fd, new_path).await
+    }
+
+    async fn symlink_at(&mut self, fd: Fd, target: String, path: String) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.charge_entry(fd.rep())?;
+        self.stock().symlink_at(fd, target, path).await
+    }
+
+    async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.guard.check_change(fd.rep())?;
+        self.guard.freed(fd.rep());
+        self.stock().unlink_file_at(fd, path).await
+    }
+
+    fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
+        self.stock().read_via_stream(fd, offset)
+    }
+
+    fn write_via_stream(
+        &mut self,
+        fd: Fd,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let rep = fd.rep();
+        self.guard.check_change(rep)?;
+        let stream = self.stock().write_via_stream(fd, offset)?;
+        self.metered(rep, stream)
+    }
+
+    fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
+        let rep = fd.rep();
+        self.guard.check_change(rep)?;
+        let stream = self.stock().append_via_stream(fd)?;
+        self.metered(rep, stream)
+    }
+
+    async fn is_same_object(&mut self, a: Fd, b: Fd) -> wasmtime::Result<bool> {
+        self.stock().is_same_object(a, b).await
+    }
+
+    async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
+        self.stock().metadata_hash(fd).await
+    }
+
+    async fn metadata_hash_at(
+        &mut self,
+        fd: Fd,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
+        self.stock().metadata_hash_at(fd, flags, path).await
+    }
+}
+
+impl HostDirectoryEntryStream for FilesView<'_> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        self.stock().read_directory_entry(stream).await
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        HostDirectoryEntryStream::drop(&mut self.stock(), stream)
+    }
+}
