@@ -2,7 +2,7 @@
 
 use crate::units::{ByteSize, Span};
 use clap::{Args, Parser, Subcommand};
-use pywasm::policy::{OutboundRule, PortMaps};
+use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use std::path::PathBuf;
 
 /// Run Python apps in a WebAssembly sandbox, the way people run containers.
@@ -94,6 +94,39 @@ pub struct EnvArg {
     pub value: Option<String>,
 }
 
+/// How much of the machine the app may use, beside --memory and --timeout.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Share of one processor, such as 0.5 (Python runs about a quarter slower with it)
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<CpuShare>,
+    /// End the app after this much processor time, such as 10s (exit code 124)
+    #[arg(long, value_name = "TIME")]
+    pub cpu_time: Option<Span>,
+    /// End the app after this many WebAssembly instructions, always at the same one (exit code 124)
+    #[arg(long, value_name = "NUMBER")]
+    pub fuel: Option<u64>,
+    /// Most threads at once [default: 1024]
+    #[arg(long, value_name = "NUMBER")]
+    pub pids_limit: Option<u32>,
+    /// Most sockets open at once [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_sockets: Option<u32>,
+    /// Most files and folders open at once [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_files: Option<u32>,
+    /// Most that the app's private files may take on disk, such as 100m [default: 1g]
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Option<ByteSize>,
+    /// End the app when it has written this much to its output (exit code 137)
+    #[arg(long, value_name = "SIZE")]
+    pub output_limit: Option<ByteSize>,
+    /// Most output a second; the app waits when it writes more
+    #[arg(long, value_name = "SIZE")]
+    pub output_rate: Option<ByteSize>,
+}
+
 #[derive(Debug, Args)]
 #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
 pub struct RunArgs {
@@ -118,6 +151,12 @@ pub struct RunArgs {
     /// End the app after this long, such as 30s or 5m (exit code 124)
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<Span>,
+    /// Let the app change none of its files but those of --tmpfs and -v
+    #[arg(long)]
+    pub read_only: bool,
+    /// Empty folder that the app may change, thrown away with it
+    #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
+    pub tmpfs: Vec<String>,
     /// Program to start instead of the package's own
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
@@ -145,6 +184,8 @@ pub struct RunArgs {
         value_name = "PACKAGE|DIR|FILE.py"
     )]
     pub target_and_args: Vec<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     #[command(flatten)]
     pub index: IndexArgs,
 }
@@ -175,6 +216,12 @@ pub struct PythonArgs {
     /// Let Python connect to a host name, *.NAME, address, range or * (public addresses)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_net: Vec<OutboundRule>,
+    /// Let Python change none of its files but those of --tmpfs and --volume
+    #[arg(long)]
+    pub read_only: bool,
+    /// Empty folder that Python may change, thrown away with it
+    #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
+    pub tmpfs: Vec<String>,
     /// Install a requirement first
     #[arg(long, value_name = "REQUIREMENT")]
     pub with: Vec<String>,
@@ -188,6 +235,8 @@ pub struct PythonArgs {
         value_name = "ARGS"
     )]
     pub args: Vec<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     #[command(flatten)]
     pub index: IndexArgs,
 }
@@ -217,6 +266,19 @@ fn parse_volume(text: &str) -> Result<VolumeArg, String> {
         guest: guest.to_owned(),
         read_only,
     })
+}
+
+/// `FOLDER`; docker's options after a colon are for a kernel's file system.
+fn parse_tmpfs(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((folder, _)) => Err(format!(
+            "write only {folder}: the size of all private files together is set with --disk"
+        )),
+        None if text.starts_with('/') => Ok(text.to_owned()),
+        None => Err(format!(
+            "`{text}` is not an absolute path of the app, such as /cache"
+        )),
+    }
 }
 
 fn parse_env(text: &str) -> Result<EnvArg, String> {

@@ -34,14 +34,6 @@ const REFUSED: &[(&str, &str)] = &[
         "apps run in the foreground so far; use your shell's `&`",
     ),
     (
-        "--cpus",
-        "CPU shares are not limited yet; --timeout limits time",
-    ),
-    (
-        "--read-only",
-        "the app's own files are a private copy that is thrown away; -v …:ro protects mounts",
-    ),
-    (
         "--user",
         "an app has no host user; its files are private and mounts are yours",
     ),
@@ -51,7 +43,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("--name", "running apps have no names yet"),
     ("--restart", "apps are not restarted yet"),
-    ("--tmpfs", "/tmp is private and thrown away already"),
     ("--mount", "write it as -v HOST:GUEST[:ro]"),
 ];
 

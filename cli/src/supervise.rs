@@ -1,6 +1,8 @@
 //! Waits for an app to end, or ends it: signals, time limit, and guests that do not listen.
 
 use pywasm::{Exit, Instance, Limit};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -8,6 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long an instance may take to stop before the process ends over its head: a guest that computes
 /// without ever calling the host cannot be stopped from inside.
 const GRACE: Duration = Duration::from_millis(300);
+
+/// Host memory that an instance may use beside its own: buffers, file handles, stacks of threads.
+const OVERHEAD: u64 = 64 << 20;
 
 /// What ended the wait.
 pub enum Ending {
@@ -31,7 +36,12 @@ impl Ending {
 }
 
 /// Waits until `instance` has ended or must end. When this returns, nothing of the app is left on disk.
-pub fn supervise(mut instance: Instance, limit: Option<Duration>) -> anyhow::Result<Ending> {
+pub fn supervise(
+    mut instance: Instance,
+    limit: Option<Duration>,
+    memory: u64,
+) -> anyhow::Result<Ending> {
+    let host_memory = HostMemory::now(memory);
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -50,6 +60,7 @@ pub fn supervise(mut instance: Instance, limit: Option<Duration>) -> anyhow::Res
         let ending = tokio::select! {
             exit = instance.wait() => return Ok(Ending::App(exit)),
             () = out_of_time => Ending::App(Exit::Limit(Limit::Wall)),
+            () = host_memory.exhausted() => Ending::App(Exit::Limit(Limit::Memory)),
             _ = interrupt.recv() => Ending::Interrupted,
             _ = terminate.recv() => Ending::Terminated,
             _ = hangup.recv() => Ending::Terminated,
@@ -61,4 +72,56 @@ pub fn supervise(mut instance: Instance, limit: Option<Duration>) -> anyhow::Res
         }
         Ok(ending)
     })
+}
+
+/// The memory of this process, which is that of one instance.
+///
+/// What a guest makes the host keep is capped kind by kind; this is the cap over all kinds, and over
+/// those that nobody thought of.
+struct HostMemory {
+    statm: Option<File>,
+    most: u64,
+}
+
+impl HostMemory {
+    /// With `memory` for the instance over what is in use now.
+    fn now(memory: u64) -> Self {
+        let mut host = Self {
+            // Where there is no such file, the caps by kind are all there is.
+            statm: File::open("/proc/self/statm").ok(),
+            most: 0,
+        };
+        let used = host.used().unwrap_or_default();
+        host.most = used.saturating_add(memory).saturating_add(OVERHEAD);
+        host
+    }
+
+    /// Bytes that are this process's alone: pages of mapped files are not.
+    fn used(&self) -> Option<u64> {
+        let mut text = [0; 128];
+        let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
+        let mut pages = std::str::from_utf8(&text[..length])
+            .ok()?
+            .split(' ')
+            .skip(1)
+            .map_while(|number| number.parse::<u64>().ok());
+        let (resident, shared) = (pages.next()?, pages.next()?);
+        Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+    }
+
+    /// Resolves when more is in use than may be.
+    async fn exhausted(&self) {
+        loop {
+            let Some(used) = self.used() else {
+                return std::future::pending().await;
+            };
+            if used > self.most {
+                return;
+            }
+            // Nobody fills memory faster than about 2 GiB a second; and an idle app should not wake
+            // the machine for this.
+            let left = Duration::from_millis((self.most - used) >> 21);
+            sleep(left.clamp(Duration::from_millis(20), Duration::from_secs(1))).await;
+        }
+    }
 }

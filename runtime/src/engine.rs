@@ -2,7 +2,9 @@
 
 use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
+use crate::exit::Limit;
 use crate::host::{Host, link};
+use crate::policy::Limits;
 use pywasm_format::{AppConfig, GuestPath, Package};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,9 +19,47 @@ pub enum Interruption {
     /// CPU-bound code about a quarter of its speed (measured: 20 to 28 %). For hosts that run guests
     /// beside other work.
     Checked,
+    /// As `Checked`, and instructions are counted, so that [`Limits::fuel`](crate::policy::Limits::fuel)
+    /// works.
+    Metered,
     /// No checks: the host owns the process and ends it from outside when a guest does not stop. What
     /// the `pywasm` command does.
     ProcessExit,
+}
+
+impl Interruption {
+    pub(crate) fn has_epochs(self) -> bool {
+        matches!(self, Self::Checked | Self::Metered)
+    }
+
+    /// The cheapest kind that can keep these limits, in a process that the host may end.
+    pub fn for_limits(limits: &Limits) -> Self {
+        match limits {
+            Limits { fuel: Some(_), .. } => Self::Metered,
+            Limits {
+                cpus: Some(share), ..
+            } if share.get() < 1.0 => Self::Checked,
+            Limits {
+                cpu_time: Some(_), ..
+            } => Self::Checked,
+            _ => Self::ProcessExit,
+        }
+    }
+
+    /// The first of these limits that cannot be kept.
+    pub(crate) fn lacks(self, limits: &Limits) -> Option<Limit> {
+        let throttled = limits.cpus.is_some_and(|share| share.get() < 1.0);
+        [
+            (limits.fuel.is_some() && self != Self::Metered, Limit::Fuel),
+            (
+                limits.cpu_time.is_some() && !self.has_epochs(),
+                Limit::CpuTime,
+            ),
+            (throttled && !self.has_epochs(), Limit::Cpus),
+        ]
+        .into_iter()
+        .find_map(|(lacks, limit)| lacks.then_some(limit))
+    }
 }
 
 /// Compiles and runs packages. One per process is enough; it is cheap to clone.
@@ -76,11 +116,12 @@ impl Runtime {
             // Without dense images a large one silently loses copy-on-write.
             .memory_guaranteed_dense_image_size(1 << 30)
             .table_lazy_init(false)
-            .epoch_interruption(interruption == Interruption::Checked);
+            .epoch_interruption(interruption.has_epochs())
+            .consume_fuel(interruption == Interruption::Metered);
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         link(&mut linker)?;
-        if interruption == Interruption::Checked {
+        if interruption.has_epochs() {
             tick(engine.weak());
         }
         Ok(Self {

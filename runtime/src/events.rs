@@ -83,6 +83,7 @@ impl Denial {
                 _ => format!("--allow-net {}", to.address),
             },
             Self::Lookup { name } => format!("--allow-net {name}"),
+            Self::Write { mount } if mount.is_root() => "--tmpfs FOLDER".to_owned(),
             Self::Write { mount } => format!("-v HOST:{mount}"),
             Self::Limit(limit) => limit.flag().to_owned(),
         }
@@ -91,7 +92,10 @@ impl Denial {
     /// What to do about it, as one clause.
     pub fn hint(&self) -> String {
         match self {
-            Self::Write { .. } => format!("to allow it mount it with {}, without :ro", self.flag()),
+            Self::Write { mount } if mount.is_root() => {
+                format!("to allow it leave out --read-only, or add {}", self.flag())
+            }
+            Self::Write { .. } => format!("to allow it give {}, without :ro", self.flag()),
             Self::Limit(_) => format!("to allow more give a higher {}", self.flag()),
             _ => format!("to allow it add {}", self.flag()),
         }

@@ -24,6 +24,14 @@ pub enum Limit {
     Memory,
     /// [`Limits::wall`](crate::policy::Limits::wall).
     Wall,
+    /// [`Limits::cpu_time`](crate::policy::Limits::cpu_time).
+    CpuTime,
+    /// [`Limits::cpus`](crate::policy::Limits::cpus), which ends nothing.
+    Cpus,
+    /// [`Limits::fuel`](crate::policy::Limits::fuel).
+    Fuel,
+    /// [`Limits::output`](crate::policy::Limits::output).
+    Output,
     /// [`Limits::sockets`](crate::policy::Limits::sockets).
     Sockets,
     /// [`Limits::files`](crate::policy::Limits::files).
@@ -38,6 +46,10 @@ impl Limit {
         match self {
             Self::Memory => "--memory",
             Self::Wall => "--timeout",
+            Self::CpuTime => "--cpu-time",
+            Self::Cpus => "--cpus",
+            Self::Fuel => "--fuel",
+            Self::Output => "--output-limit",
             Self::Sockets => "--max-sockets",
             Self::Files => "--max-files",
             Self::Disk => "--disk",
@@ -49,6 +61,10 @@ impl Limit {
         match self {
             Self::Memory => "memory",
             Self::Wall => "time",
+            Self::CpuTime => "processor time",
+            Self::Cpus => "processors",
+            Self::Fuel => "fuel",
+            Self::Output => "output",
             Self::Sockets => "sockets",
             Self::Files => "open files",
             Self::Disk => "disk space",
@@ -57,12 +73,12 @@ impl Limit {
 }
 
 impl Exit {
-    /// The code a shell knows: the app's own, 124 for a time limit, 137 for memory, 143 when stopped,
+    /// The code a shell knows: the app's own, 124 for a limit of time, 137 for any other one, 143 when stopped,
     /// 134 for an abort.
     pub fn code(&self) -> u8 {
         match self {
             Self::Code(code) => *code,
-            Self::Limit(Limit::Wall) => 124,
+            Self::Limit(Limit::Wall | Limit::CpuTime | Limit::Fuel) => 124,
             Self::Limit(_) => 137,
             Self::Stopped => 143,
             Self::Trap(_) => 134,

@@ -6,11 +6,12 @@ use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
 use crate::files::{Guard, PlaceKind, Quota};
+use crate::governor::{Exceeded, Governor};
 use crate::host::{Host, MemoryLimiter};
 use crate::net::{NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
-use crate::stdio::Stdio;
+use crate::stdio::{OutputBudget, Stdio};
 use pywasm_format::GuestPath;
 use std::io;
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
-use wasmtime::Store;
 use wasmtime::component::ResourceTable;
+use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
 
 /// Entries a guest may hold in host tables (files, sockets, streams, pollables, threads). Every thread
@@ -61,6 +62,12 @@ pub enum StartError {
     /// The instance's private folder cannot be made.
     #[error("cannot prepare the app's private files in the cache folder")]
     Scratch(#[source] io::Error),
+    /// The engine was made without the checks that the limit needs.
+    #[error(
+        "this engine cannot keep the limit of {}; make it with another `Interruption`",
+        .0.what()
+    )]
+    Unenforceable(Limit),
     /// No thread or timer for the instance.
     #[error("cannot start a thread for the app")]
     Thread(#[source] io::Error),
@@ -126,6 +133,9 @@ impl Task {
         stdio: Stdio,
         events: EventSink,
     ) -> Result<Self, StartError> {
+        if let Some(limit) = runtime.shared.interruption.lacks(&policy.limits) {
+            return Err(StartError::Unenforceable(limit));
+        }
         let network = Network::bind(policy, events.clone())?;
         let scratch = Scratch::create(&runtime.shared.scratch).map_err(StartError::Scratch)?;
         if let Some((files, at)) = &parts.app {
@@ -230,7 +240,7 @@ impl Task {
             runtime,
             parts,
             host,
-            limits: _,
+            limits,
             scratch,
             published: _,
         } = self;
@@ -239,9 +249,9 @@ impl Task {
         let mut store = Store::new(&shared.engine, host);
         store.limiter(|host| &mut host.memory);
         store.set_max_component_handles(HANDLES);
-        if shared.interruption == Interruption::Checked {
-            store.set_epoch_deadline(1);
-            store.epoch_deadline_async_yield_and_update(1);
+        let prepared = restrain(&mut store, shared.interruption, &limits);
+        if let Err(error) = prepared {
+            return Exit::Trap(format!("{error:?}"));
         }
         let result = match parts.component.instantiate_async(&mut store).await {
             Ok(command) => command.wasi_cli_run().call_run(&mut store).await,
@@ -257,6 +267,29 @@ impl Task {
     }
 }
 
+/// Sets up the checks that are compiled into the guest.
+fn restrain(
+    store: &mut Store<Host>,
+    interruption: Interruption,
+    limits: &Limits,
+) -> wasmtime::Result<()> {
+    if interruption == Interruption::Metered {
+        store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
+    }
+    if interruption.has_epochs() {
+        let mut governor = Governor::new(limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| match governor.check()? {
+            None => Ok(UpdateDeadline::Yield(1)),
+            Some(pause) => {
+                let sleep = Box::pin(tokio::time::sleep(pause));
+                Ok(UpdateDeadline::YieldCustom(1, sleep))
+            }
+        });
+    }
+    Ok(())
+}
+
 fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) -> Exit {
     let error = match result {
         Ok(Ok(())) => return Exit::Code(0),
@@ -265,6 +298,8 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) ->
     };
     match error.downcast_ref::<I32Exit>() {
         Some(I32Exit(code)) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(1)),
+        None if let Some(Exceeded(limit)) = error.downcast_ref() => Exit::Limit(*limit),
+        None if error.downcast_ref() == Some(&Trap::OutOfFuel) => Exit::Limit(Limit::Fuel),
         None if memory.refused() => Exit::Limit(Limit::Memory),
         None => Exit::Trap(format!("{error:?}")),
     }
@@ -300,7 +335,10 @@ fn wasi_context(
         stdout,
         stderr,
     } = stdio;
-    wasi.stdin(stdin).stdout(stdout).stderr(stderr);
+    let budget = OutputBudget::new(&policy.limits);
+    wasi.stdin(stdin)
+        .stdout(stdout.within(&budget))
+        .stderr(stderr.within(&budget));
     // The instance has a thread of its own, so file access need not hop to another one.
     wasi.allow_blocking_current_thread(true);
     wasi.args(&command.argv).initial_cwd(command.cwd.as_str());

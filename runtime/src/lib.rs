@@ -19,6 +19,7 @@ mod engine;
 mod events;
 mod exit;
 mod files;
+mod governor;
 mod host;
 mod instance;
 pub mod net;

@@ -1,10 +1,15 @@
 //! The standard streams of an instance.
 
+use crate::exit::Limit;
+use crate::governor::Exceeded;
+use crate::policy::Limits;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream, stdin};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
@@ -20,8 +25,8 @@ impl Stdio {
     pub fn none() -> Self {
         Self::new(
             tokio::io::empty(),
-            Output(Sink::Discard),
-            Output(Sink::Discard),
+            Output::new(Sink::Discard),
+            Output::new(Sink::Discard),
         )
     }
 
@@ -31,8 +36,8 @@ impl Stdio {
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Ok(Self::new(
             stdin(),
-            Output(Sink::File(Arc::new(stdout))),
-            Output(Sink::File(Arc::new(stderr))),
+            Output::new(Sink::File(Arc::new(stdout))),
+            Output::new(Sink::File(Arc::new(stderr))),
         ))
     }
 
@@ -44,8 +49,8 @@ impl Stdio {
         };
         let stdio = Self::new(
             AsyncStdinStream::new(io::Cursor::new(input.into())),
-            Output(Sink::Keep(captured.stdout.clone())),
-            Output(Sink::Keep(captured.stderr.clone())),
+            Output::new(Sink::Keep(captured.stdout.clone())),
+            Output::new(Sink::Keep(captured.stderr.clone())),
         );
         (stdio, captured)
     }
@@ -106,9 +111,79 @@ impl Kept {
     }
 }
 
+/// What both output streams of an instance may still take.
+pub(crate) struct OutputBudget {
+    limit: Option<u64>,
+    rate: Option<NonZeroU64>,
+    state: Mutex<Spent>,
+}
+
+struct Spent {
+    bytes: u64,
+    /// When the rate allows the next write.
+    next: Instant,
+}
+
+impl OutputBudget {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let (bytes, next) = (0, Instant::now());
+        Arc::new(Self {
+            limit: limits.output,
+            rate: limits.output_rate,
+            state: Mutex::new(Spent { bytes, next }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Spent> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes `bytes`, or says that the guest must end.
+    fn spend(&self, bytes: usize) -> Result<(), Exceeded> {
+        let mut state = self.state();
+        state.bytes = state.bytes.saturating_add(bytes as u64);
+        if self.limit.is_some_and(|limit| state.bytes > limit) {
+            return Err(Exceeded(Limit::Output));
+        }
+        if let Some(rate) = self.rate {
+            let pause = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
+            // An idle second can be caught up with, not more.
+            let earliest = Instant::now().checked_sub(Duration::from_secs(1));
+            state.next = earliest.map_or(state.next, |at| state.next.max(at)) + pause;
+        }
+        Ok(())
+    }
+
+    /// When the next write may be, if that is not now.
+    fn wait(&self) -> Option<Instant> {
+        self.rate?;
+        let next = self.state().next;
+        (next > Instant::now()).then_some(next)
+    }
+}
+
 /// One output stream of the guest.
 #[derive(Clone)]
-pub(crate) struct Output(Sink);
+pub(crate) struct Output {
+    sink: Sink,
+    budget: Option<Arc<OutputBudget>>,
+}
+
+impl Output {
+    fn new(sink: Sink) -> Self {
+        Self { sink, budget: None }
+    }
+
+    /// Counted from now on.
+    pub(crate) fn within(self, budget: &Arc<OutputBudget>) -> Self {
+        let budget = Some(Arc::clone(budget));
+        Self { budget, ..self }
+    }
+
+    fn wait(&self) -> Option<Instant> {
+        self.budget.as_ref()?.wait()
+    }
+}
 
 #[derive(Clone)]
 enum Sink {
@@ -119,7 +194,7 @@ enum Sink {
 
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
-        matches!(&self.0, Sink::File(file) if file.is_terminal())
+        matches!(&self.sink, Sink::File(file) if file.is_terminal())
     }
 }
 
@@ -139,14 +214,23 @@ const PERMIT: usize = 64 * 1024;
 
 #[async_trait::async_trait]
 impl Pollable for Output {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        while let Some(next) = self.wait() {
+            tokio::time::sleep_until(next.into()).await;
+        }
+    }
 }
 
 impl OutputStream for Output {
     /// Writes at once: an instance has a thread of its own, and like any process it waits when the
     /// reader of its output is slow.
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        match &self.0 {
+        if let Some(budget) = &self.budget {
+            budget
+                .spend(bytes.len())
+                .map_err(|exceeded| StreamError::Trap(exceeded.into()))?;
+        }
+        match &self.sink {
             Sink::Discard => {}
             Sink::Keep(kept) => kept.keep(&bytes),
             Sink::File(file) => match (&**file).write_all(&bytes) {
@@ -163,7 +247,7 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        Ok(self.wait().map_or(PERMIT, |_| 0))
     }
 }
 

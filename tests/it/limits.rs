@@ -100,3 +100,101 @@ thread = threading.Thread(target=print, args=('again',)); thread.start(); thread
         ended.stderr
     );
 }
+
+/// Each limit of the kind that ends the app: the exit code, and the flag that is named.
+#[test]
+fn a_limit_that_ends_the_app_is_named() {
+    for (flags, code, exit) in [
+        (["--cpu-time", "300ms"], "while True: pass", 124),
+        (["--fuel", "3000000000"], "while True: pass", 124),
+        (
+            ["--output-limit", "10k"],
+            "while True: print('x' * 100)",
+            137,
+        ),
+    ] {
+        let [flag, _] = flags;
+        let ended = python([flags[0], flags[1], "-c", code]);
+        assert_eq!(ended.code, Some(exit), "{flag}: {}", ended.stderr);
+        assert!(ended.stderr.contains(flag), "{flag}: {}", ended.stderr);
+        let control = python([flag, "100000000000", "-c", "print('done')"]);
+        assert_eq!(control.stdout, "done\n", "{flag}: {}", control.stderr);
+    }
+}
+
+/// Each limit of the kind that the app sees as an error: it goes on, and the flag is named.
+#[test]
+fn a_limit_that_the_app_sees_is_an_error_and_is_named() {
+    for (flags, code) in [
+        (
+            ["--disk", "4m"],
+            "
+try:
+    with open('/tmp/x', 'wb') as file:
+        for _ in range(100): file.write(bytes(1 << 20)); file.flush()
+except OSError: print('refused')
+import os; os.remove('/tmp/x')
+open('/tmp/y', 'wb').write(bytes(1 << 20)); print('room again')",
+        ),
+        (
+            ["--disk", "4m"],
+            "
+import os
+try:
+    for number in range(10000): open(f'/tmp/{number}', 'w').close()
+except OSError: print('refused')
+for name in os.listdir('/tmp'): os.remove('/tmp/' + name)
+open('/tmp/y', 'w').write('x'); print('room again')",
+        ),
+        (
+            ["--max-files", "100"],
+            "
+files = []
+try:
+    while True: files.append(open('/tmp/x', 'a'))
+except OSError: print('refused')
+del files
+open('/tmp/x').close(); print('room again')",
+        ),
+        (
+            ["--max-sockets", "20"],
+            "
+import socket
+sockets = []
+try:
+    while True: sockets.append(socket.socket())
+except OSError: print('refused')
+del sockets
+socket.socket().close(); print('room again')",
+        ),
+    ] {
+        let ended = python([flags[0], flags[1], "-c", code]);
+        assert_eq!(
+            ended.stdout, "refused\nroom again\n",
+            "{flags:?}: {}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains(flags[0]),
+            "{flags:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+/// A timer that cannot be slowed against work that is: as a ratio, so that a busy machine does not matter.
+#[test]
+fn a_share_of_a_processor_is_kept() {
+    let code = "
+import time
+done, end = 0, time.monotonic() + 2
+while time.monotonic() < end: sum(range(10000)); done += 1
+print(done)";
+    let done = |share: &str| -> u32 {
+        let ended = python(["--cpus", share, "-c", code]);
+        ended.stdout.trim().parse().expect("a number")
+    };
+    // Less than one, so that both run on the engine with checks.
+    let (most, fifth) = (done("0.99"), done("0.15"));
+    assert!(fifth > 0 && fifth * 3 < most, "{fifth} of {most}");
+}

@@ -1,6 +1,6 @@
 //! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
 
-use crate::args::{EnvArg, VolumeArg};
+use crate::args::{EnvArg, LimitArgs, VolumeArg};
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use crate::supervise::supervise;
@@ -11,6 +11,7 @@ use pywasm::{
     App, Command, Event, EventSink, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
 };
 use std::io::IsTerminal;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,8 +21,11 @@ pub struct Grants {
     pub volumes: Vec<VolumeArg>,
     pub env: Vec<EnvArg>,
     pub env_files: Vec<PathBuf>,
+    pub read_only: bool,
+    pub tmpfs: Vec<String>,
     pub memory: Option<ByteSize>,
     pub timeout: Option<Span>,
+    pub limits: LimitArgs,
     pub allow_net: Vec<OutboundRule>,
 }
 
@@ -34,7 +38,7 @@ const BASE_ENV: [(&str, &str); 4] = [
 ];
 
 /// The engine over the person's cache, telling of long work on the terminal.
-pub fn runtime(environment: &Environment) -> anyhow::Result<Runtime> {
+pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow::Result<Runtime> {
     let cache = environment.cache()?;
     let steps = Steps::new();
     let progress = move |progress| match progress {
@@ -43,7 +47,7 @@ pub fn runtime(environment: &Environment) -> anyhow::Result<Runtime> {
         Progress::CompilingBytecode => steps.step("compiling the requirements to bytecode (once)"),
         Progress::Ready => steps.done(),
     };
-    Runtime::new(cache, Interruption::ProcessExit, progress)
+    Runtime::new(cache, interruption, progress)
         .map_err(|e| anyhow!("cannot start the WebAssembly engine: {e:#}"))
 }
 
@@ -67,6 +71,12 @@ impl Grants {
             };
             policy = policy.mount(Mount::new(&volume.host, volume.guest.parse()?, access)?);
         }
+        if self.read_only {
+            policy = policy.root(Access::ReadOnly);
+        }
+        for folder in &self.tmpfs {
+            policy = policy.private_folder(folder.parse()?);
+        }
         for port in self.publish.iter().flat_map(PortMaps::iter) {
             policy = policy.publish(port);
         }
@@ -76,12 +86,31 @@ impl Grants {
         Ok(policy)
     }
 
-    fn limits(&self) -> Limits {
+    pub fn limits(&self) -> Limits {
         let defaults = Limits::default();
+        let LimitArgs {
+            cpus,
+            cpu_time,
+            fuel,
+            pids_limit,
+            max_sockets,
+            max_files,
+            disk,
+            output_limit,
+            output_rate,
+        } = &self.limits;
         Limits {
             memory: self.memory.map_or(defaults.memory, |size| size.0),
             wall: self.timeout.map(|span| span.0),
-            ..defaults
+            cpu_time: cpu_time.map(|span| span.0),
+            cpus: *cpus,
+            fuel: *fuel,
+            threads: pids_limit.unwrap_or(defaults.threads),
+            sockets: max_sockets.unwrap_or(defaults.sockets),
+            files: max_files.unwrap_or(defaults.files),
+            disk: disk.map_or(defaults.disk, |size| size.0),
+            output: output_limit.map(|size| size.0),
+            output_rate: output_rate.and_then(|size| NonZeroU64::new(size.0)),
         }
     }
 
@@ -127,7 +156,11 @@ impl Grants {
         let policy = self.policy(app, environment)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let instance = app.start(command, &policy, stdio, EventSink::new(tell))?;
-        let ending = supervise(instance, self.timeout.map(|span| span.0))?;
+        let ending = supervise(
+            instance,
+            self.timeout.map(|span| span.0),
+            self.limits().memory,
+        )?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);
         }

@@ -4,7 +4,7 @@ use super::launch::{Grants, runtime, workdir};
 use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
-use pywasm::{Command, GuestPath};
+use pywasm::{Command, GuestPath, Interruption};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,29 +15,35 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         env,
         env_file,
         workdir: folder,
+        read_only,
+        tmpfs,
         memory,
         timeout,
+        limits,
         allow_net,
         with,
         requirements,
         index,
         args,
     } = args;
-    let runtime = runtime(environment)?;
-    let app = if with.is_empty() && requirements.is_empty() {
-        runtime.interpreter()?
-    } else {
-        let package = pack::requirements_only(&with, &requirements, &index, environment)?;
-        runtime.load(&package)?
-    };
     let grants = Grants {
         publish,
         volumes: volume,
         env,
         env_files: env_file,
+        read_only,
+        tmpfs,
         memory,
         timeout,
+        limits,
         allow_net,
+    };
+    let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;
+    let app = if with.is_empty() && requirements.is_empty() {
+        runtime.interpreter()?
+    } else {
+        let package = pack::requirements_only(&with, &requirements, &index, environment)?;
+        runtime.load(&package)?
     };
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     grants.run(&app, with_script(args, &cwd)?, environment)

@@ -6,7 +6,7 @@ use crate::args::RunArgs;
 use crate::environment::Environment;
 use crate::refused;
 use anyhow::{Context, bail};
-use pywasm::{Command, Package, ReadLimits};
+use pywasm::{Command, Interruption, Package, ReadLimits};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,8 +17,11 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
         env,
         env_file,
         workdir: folder,
+        read_only,
+        tmpfs,
         memory,
         timeout,
+        limits,
         entrypoint,
         mut allow_net,
         network,
@@ -50,7 +53,20 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
             )
         })?,
     };
-    let app = runtime(environment)?.load(&package)?;
+    let grants = Grants {
+        publish,
+        volumes: volume,
+        env,
+        env_files: env_file,
+        read_only,
+        tmpfs,
+        memory,
+        timeout,
+        limits,
+        allow_net,
+    };
+    let interruption = Interruption::for_limits(&grants.limits());
+    let app = runtime(environment, interruption)?.load(&package)?;
     let config = app.config();
     let line: Vec<String> = match entrypoint {
         Some(program) => std::iter::once(program)
@@ -66,15 +82,6 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
     };
     let command = Command::program(&line, config)?
         .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
-    let grants = Grants {
-        publish,
-        volumes: volume,
-        env,
-        env_files: env_file,
-        memory,
-        timeout,
-        allow_net,
-    };
     grants.run(&app, command, environment)
 }
 

@@ -28,6 +28,11 @@ impl GuestPath {
         Self("/".to_owned())
     }
 
+    /// Is it `/`?
+    pub fn is_root(&self) -> bool {
+        *self == Self::root()
+    }
+
     /// The text, always starting with `/`.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,6 +1,8 @@
 //! What the sockets of one instance may take of the host: their number, and the memory of their buffers.
 
 use super::bindings::network::ErrorCode;
+use crate::events::{Denial, Event, EventSink};
+use crate::exit::Limit;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -9,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     sockets_left: AtomicU32,
+    events: EventSink,
     buffered: AtomicUsize,
 }
 
@@ -40,8 +43,9 @@ const SMALL: usize = 4 << 10;
 const KEEP: usize = 8 << 10;
 
 impl Budget {
-    pub(crate) fn new(sockets: u32) -> Arc<Self> {
+    pub(crate) fn new(sockets: u32, events: EventSink) -> Arc<Self> {
         Arc::new(Self {
+            events,
             sockets_left: AtomicU32::new(sockets),
             buffered: AtomicUsize::new(0),
         })
@@ -53,7 +57,11 @@ impl Budget {
                 left.checked_sub(1)
             })
             .map(|_| Permit(Arc::clone(self)))
-            .map_err(|_| ErrorCode::NewSocketLimit)
+            .map_err(|_| {
+                let denial = Denial::Limit(Limit::Sockets);
+                self.events.tell(Event::Denied(denial));
+                ErrorCode::NewSocketLimit
+            })
     }
 
     /// The right to `bytes` of buffer, unless there is plenty in use already; returned when dropped.
@@ -175,7 +183,7 @@ mod tests {
 
     #[test]
     fn sockets_are_counted() {
-        let budget = Budget::new(2);
+        let budget = Budget::new(2, EventSink::silent());
         let first = budget.socket().expect("one of two");
         let _second = budget.socket().expect("two of two");
         assert_eq!(budget.socket().err(), Some(ErrorCode::NewSocketLimit));
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn bytes_leave_in_the_order_they_came() {
-        let mut buffer = Budget::new(0).buffer(100);
+        let mut buffer = Budget::new(0, EventSink::silent()).buffer(100);
         let mut expected = VecDeque::<u8>::new();
         for round in 0..50u8 {
             let some: Vec<u8> = (0..round % 7 + 1)
@@ -206,7 +214,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_over_all_buffers() {
-        let budget = Budget::new(0);
+        let budget = Budget::new(0, EventSink::silent());
         let mut many: Vec<Buffer> = (0..2000).map(|_| budget.buffer(64 << 10)).collect();
         for buffer in &mut many {
             while buffer.room() > 0 {

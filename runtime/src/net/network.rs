@@ -65,7 +65,7 @@ impl Network {
         let shared = Arc::new(Shared {
             tcp: Ports::new(),
             udp: Ports::new(),
-            budget: Budget::new(policy.limits.sockets),
+            budget: Budget::new(policy.limits.sockets, events.clone()),
             draining: Draining::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             publications,

@@ -1,15 +1,26 @@
 //! How much of the machine one instance may use.
 
+use std::num::NonZeroU64;
+use std::str::FromStr;
 use std::time::Duration;
+use thiserror::Error;
 
 /// Limits of one instance. Every field is required; [`Limits::default`] documents the defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Linear memory of the guest, in bytes. Default 1 GiB; WebAssembly's own ceiling is 4 GiB.
     /// Past it Python raises `MemoryError`.
     pub memory: u64,
     /// Wall-clock time from start to end. Default: none.
     pub wall: Option<Duration>,
+    /// Processor time. Default: none. Needs [`Interruption::Checked`](crate::Interruption::Checked).
+    pub cpu_time: Option<Duration>,
+    /// Share of one processor. Default: all of one, which is the most that an instance can use. Needs
+    /// [`Interruption::Checked`](crate::Interruption::Checked).
+    pub cpus: Option<CpuShare>,
+    /// WebAssembly instructions, about: the same program with the same input ends at the same one.
+    /// Default: none. Needs [`Interruption::Metered`](crate::Interruption::Metered).
+    pub fuel: Option<u64>,
     /// Threads alive at once, the main one included. Default 1024. Past it `threading` raises
     /// "can't start new thread".
     pub threads: u32,
@@ -20,6 +31,12 @@ pub struct Limits {
     /// What the private files may take on the host's disk, in bytes, 4 KiB for each name included.
     /// Default 1 GiB. Past it writing fails with ENOSPC.
     pub disk: u64,
+    /// Bytes written to standard output and standard error together. Default: none, as nothing of them
+    /// is kept here.
+    pub output: Option<u64>,
+    /// Bytes a second written to standard output and standard error together. Default: none. Past it
+    /// the guest waits, as it does for a slow reader.
+    pub output_rate: Option<NonZeroU64>,
 }
 
 impl Default for Limits {
@@ -27,10 +44,57 @@ impl Default for Limits {
         Self {
             memory: 1 << 30,
             wall: None,
+            cpu_time: None,
+            cpus: None,
+            fuel: None,
             threads: 1024,
             sockets: 4096,
             files: 4096,
             disk: 1 << 30,
+            output: None,
+            output_rate: None,
+        }
+    }
+}
+
+/// A share of one processor, more than 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CpuShare(f64);
+
+/// The text is no share.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is not a number of processors; write for example 0.5 (0.01 is the least)")]
+pub struct ParseCpuShareError(String);
+
+impl CpuShare {
+    /// The share, from 0.01. One and more is no limit: an instance uses one processor at most.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for CpuShare {
+    type Err = ParseCpuShareError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let share = text.parse::<f64>().ok();
+        // Less would have it sleep for seconds at a time, deaf to everything.
+        let share = share.filter(|share| (0.01..=1024.0).contains(share));
+        share
+            .map(Self)
+            .ok_or_else(|| ParseCpuShareError(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares() {
+        assert_eq!("0.5".parse(), Ok(CpuShare(0.5)));
+        for wrong in ["", "0", "-1", "nan", "inf", "1e9", "half"] {
+            assert!(wrong.parse::<CpuShare>().is_err(), "{wrong}");
         }
     }
 }

@@ -11,7 +11,7 @@ mod outbound;
 mod port;
 mod range;
 
-pub use limits::Limits;
+pub use limits::{CpuShare, Limits, ParseCpuShareError};
 pub use mount::{Access, Mount, MountError};
 pub use outbound::{Outbound, OutboundRule, ParseOutboundError, Refusal};
 pub use port::{ParsePortError, PortMap, PortMaps};
