@@ -1,7 +1,7 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
 use crate::units::{ByteSize, Span};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use std::path::PathBuf;
 
@@ -24,6 +24,8 @@ pub enum Verb {
     Pack(PackArgs),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
     Python(PythonArgs),
+    /// Show what of this machine's own protection is active
+    Doctor,
     /// Show the versions of pywasm and of the Python inside
     Version,
 }
@@ -92,6 +94,18 @@ pub struct VolumeArg {
 pub struct EnvArg {
     pub name: String,
     pub value: Option<String>,
+}
+
+/// Whether the kernel confines the process of an app, beside the sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum WallArg {
+    /// As far as this kernel can.
+    #[default]
+    Auto,
+    /// Not starting where it cannot fully.
+    Require,
+    /// Not at all.
+    Off,
 }
 
 /// How much of the machine the app may use, beside --memory and --timeout.
@@ -186,6 +200,15 @@ pub struct RunArgs {
     pub target_and_args: Vec<String>,
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Let the kernel confine the process too (Landlock, seccomp): as far as it can, fully, or not
+    #[arg(
+        long,
+        value_name = "auto|require|off",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub wall: WallArg,
     #[command(flatten)]
     pub index: IndexArgs,
 }
@@ -237,6 +260,15 @@ pub struct PythonArgs {
     pub args: Vec<String>,
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Let the kernel confine the process too (Landlock, seccomp): as far as it can, fully, or not
+    #[arg(
+        long,
+        value_name = "auto|require|off",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub wall: WallArg,
     #[command(flatten)]
     pub index: IndexArgs,
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         args::Verb::Run(args) => commands::run::run(args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Doctor => commands::doctor::doctor(&environment),
         args::Verb::Version => commands::version::version(),
     };
     outcome.unwrap_or_else(|error| report::failure(&error))

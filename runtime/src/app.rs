@@ -4,7 +4,7 @@ use crate::cache::CacheError;
 use crate::command::Command;
 use crate::engine::{Progress, Runtime};
 use crate::events::EventSink;
-use crate::instance::{Instance, StartError, Task};
+use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::policy::{Access, Policy};
 use crate::scratch::Preopen;
 use crate::stdio::Stdio;
@@ -161,15 +161,19 @@ impl App {
         stdio: Stdio,
         events: EventSink,
     ) -> Result<Instance, StartError> {
-        Task::prepare(
-            &self.runtime,
-            Arc::clone(&self.parts),
-            command,
-            policy,
-            stdio,
-            events,
-        )?
-        .spawn()
+        self.prepare(command, policy, stdio, events)?.start()
+    }
+
+    /// Acquires all that an instance needs, and runs none of it yet.
+    pub fn prepare(
+        &self,
+        command: Command,
+        policy: &Policy,
+        stdio: Stdio,
+        events: EventSink,
+    ) -> Result<Prepared, StartError> {
+        let parts = Arc::clone(&self.parts);
+        Task::prepare(&self.runtime, parts, command, policy, stdio, events).map(Prepared)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::net::{NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
 use crate::stdio::{OutputBudget, Stdio};
+use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
 use std::io;
 use std::path::PathBuf;
@@ -37,6 +38,21 @@ pub struct Instance {
     stop: Stop,
     files: PathBuf,
     ended: oneshot::Receiver<Exit>,
+}
+
+/// An instance whose ports are bound and whose folders are open, before any guest code runs.
+pub struct Prepared(pub(crate) Task);
+
+impl Prepared {
+    /// Takes from this process, for ever, what the instance does not need. See [`Wall`].
+    pub fn confine_process(&self) -> Wall {
+        Wall::around(&self.0.reach)
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Result<Instance, StartError> {
+        self.0.spawn()
+    }
 }
 
 /// Stops an instance from anywhere; cheap to clone.
@@ -122,6 +138,7 @@ pub(crate) struct Task {
     limits: Limits,
     scratch: Scratch,
     published: Vec<Published>,
+    reach: Reach,
 }
 
 impl Task {
@@ -151,6 +168,14 @@ impl Task {
         let wasi = wasi_context(command, policy, stdio, &preopens)?;
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
+        let folders_of = |p: &Preopen| (p.host.clone(), p.place.access);
+        let own = (scratch.path().to_owned(), Access::ReadWrite);
+        let reach = Reach {
+            folders: preopens.iter().map(folders_of).chain([own]).collect(),
+            parent: Some(runtime.shared.scratch.clone()),
+            published: network.published().iter().map(Published::host).collect(),
+            outbound: policy.outbound.clone(),
+        };
         let files = Guard::new(
             preopens.iter().map(|p| p.place.clone()).collect(),
             policy.limits.files,
@@ -172,6 +197,7 @@ impl Task {
             },
             limits: policy.limits,
             scratch,
+            reach,
         })
     }
 
@@ -243,6 +269,7 @@ impl Task {
             limits,
             scratch,
             published: _,
+            reach: _,
         } = self;
         let shared = &runtime.shared;
         let draining = host.network.draining();

@@ -26,6 +26,7 @@ pub mod net;
 pub mod policy;
 mod scratch;
 mod stdio;
+mod wall;
 
 pub use app::{App, LoadError};
 pub use cache::{Cache, CacheError};
@@ -33,6 +34,7 @@ pub use command::{Command, CommandError};
 pub use engine::{Interruption, Progress, Runtime};
 pub use events::{Denial, Destination, Event, EventSink};
 pub use exit::{Exit, Limit};
-pub use instance::{Instance, StartError, Stop};
+pub use instance::{Instance, Prepared, StartError, Stop};
 pub use pywasm_format::{AppConfig, Digest, GuestPath, Package, ReadError, ReadLimits};
 pub use stdio::{Captured, Stdio};
+pub use wall::{Part, Wall};

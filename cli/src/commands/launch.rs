@@ -1,6 +1,6 @@
 //! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
 
-use crate::args::{EnvArg, LimitArgs, VolumeArg};
+use crate::args::{EnvArg, LimitArgs, VolumeArg, WallArg};
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use crate::supervise::supervise;
@@ -26,6 +26,7 @@ pub struct Grants {
     pub memory: Option<ByteSize>,
     pub timeout: Option<Span>,
     pub limits: LimitArgs,
+    pub wall: WallArg,
     pub allow_net: Vec<OutboundRule>,
 }
 
@@ -155,7 +156,17 @@ impl Grants {
     ) -> anyhow::Result<ExitCode> {
         let policy = self.policy(app, environment)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
-        let instance = app.start(command, &policy, stdio, EventSink::new(tell))?;
+        let prepared = app.prepare(command, &policy, stdio, EventSink::new(tell))?;
+        if self.wall != WallArg::Off {
+            let wall = prepared.confine_process();
+            anyhow::ensure!(
+                self.wall != WallArg::Require || wall.is_complete(),
+                "--wall require: Landlock is {}, seccomp is {}",
+                wall.landlock,
+                wall.seccomp
+            );
+        }
+        let instance = prepared.start()?;
         let ending = supervise(
             instance,
             self.timeout.map(|span| span.0),

@@ -20,6 +20,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         memory,
         timeout,
         limits,
+        wall,
         allow_net,
         with,
         requirements,
@@ -36,6 +37,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         memory,
         timeout,
         limits,
+        wall,
         allow_net,
     };
     let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;

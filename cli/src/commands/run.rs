@@ -22,6 +22,7 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
         memory,
         timeout,
         limits,
+        wall,
         entrypoint,
         mut allow_net,
         network,
@@ -63,6 +64,7 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
         memory,
         timeout,
         limits,
+        wall,
         allow_net,
     };
     let interruption = Interruption::for_limits(&grants.limits());

@@ -95,6 +95,16 @@ impl Outbound {
         self.rules.is_empty()
     }
 
+    /// The TCP ports that may be connected to; `None` where that is any, or too many to list.
+    pub(crate) fn ports(&self) -> Option<Vec<u16>> {
+        let mut ports = Vec::new();
+        for rule in &self.rules {
+            let (first, last) = rule.ports?;
+            ports.extend(first..=last);
+        }
+        (ports.len() <= 1024).then_some(ports)
+    }
+
     /// May names be looked up at all?
     pub fn has_names(&self) -> bool {
         self.rules
