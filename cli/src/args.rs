@@ -3,6 +3,8 @@
 use crate::units::{ByteSize, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
+use pywasm_format::ImageName;
+use pywasm_packager::AsOf;
 use std::path::PathBuf;
 
 /// Run Python apps in a WebAssembly sandbox, the way people run containers.
@@ -31,8 +33,8 @@ pub enum Verb {
 }
 
 /// How requirements are found.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Package index")]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Requirements")]
 pub struct IndexArgs {
     /// Package index to use (else pip's environment variables and configuration)
     #[arg(long, value_name = "URL")]
@@ -52,6 +54,18 @@ pub struct IndexArgs {
     /// Use only what is in the cache already
     #[arg(long)]
     pub offline: bool,
+    /// Choose versions as of a day, such as 2021-08-01; `auto` does so where an old pin needs it
+    #[arg(long, value_name = "DATE|auto|none", default_value = "auto")]
+    pub as_of: AsOf,
+    /// Where the newest version cannot run here, take an older one that can
+    #[arg(long)]
+    pub allow_older: bool,
+    /// Versions of a package, whatever else demands of it, such as `werkzeug<3`
+    #[arg(long = "override", value_name = "REQUIREMENT")]
+    pub overrides: Vec<String>,
+    /// Leave a package out, whoever requires it
+    #[arg(long, value_name = "NAME")]
+    pub exclude: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +78,7 @@ pub struct PackArgs {
     pub output: Option<PathBuf>,
     /// Name (and tag) to record in the package
     #[arg(short, long, value_name = "NAME[:TAG]")]
-    pub tag: Option<String>,
+    pub tag: Option<ImageName>,
     /// Program to start, instead of the one found
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<String>,

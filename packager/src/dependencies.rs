@@ -1,11 +1,12 @@
 //! The dependencies layer: wheels, fetched and verified, written entry by entry into site-packages.
 
+use crate::compat::{self, Compat};
 use crate::index::{Client, FetchedWheel, IndexError};
 use crate::plan::Note;
 use crate::resolve::ResolvedWheel;
-use crate::wheel::{Wheel, WheelError, WheelFile};
+use crate::wheel::{Wheel, WheelContent, WheelError, WheelFile};
 use crate::{BaseLayers, Event, Progress};
-use pywasm_format::write::{BuiltLayer, LayerError, LayerWriter};
+use pywasm_format::write::{BuiltLayer, FileMode, LayerError, LayerWriter};
 use pywasm_format::{EntryPoint, GuestPathError, LayerKind, ResolvedPackage};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -78,7 +79,9 @@ pub(crate) fn build(
         scripts.extend(wheel.scripts.iter().cloned());
         wheels.push(wheel);
     }
-    let layer = write(resolved, &mut wheels, base, &mut notes)?;
+    let compat = Compat::for_wheels(resolved, &mut wheels)?;
+    notes.extend(compat.notes());
+    let layer = write(resolved, &mut wheels, &compat, base, &mut notes)?;
     Ok(DependenciesLayer {
         layer,
         packages,
@@ -137,6 +140,7 @@ fn fetch(
 fn write(
     resolved: &[ResolvedWheel],
     wheels: &mut [Wheel],
+    compat: &Compat,
     base: &BaseLayers,
     notes: &mut Vec<Note>,
 ) -> Result<BuiltLayer, DependenciesError> {
@@ -158,6 +162,15 @@ fn write(
             }
         }
     }
+    if let Some(bytes) = compat.file() {
+        let file = WheelFile {
+            size: bytes.len() as u64,
+            mode: FileMode::Plain,
+            content: WheelContent::Bytes(bytes),
+        };
+        // A package that brings a file of that name keeps it. The number is of no matter.
+        files.entry(compat::FILE.to_owned()).or_insert((0, file));
+    }
     let mut files: Vec<_> = files.into_iter().collect();
     files.sort_by(|(one, _), (other, _)| LayerWriter::compare(one, other));
     let mut writer = LayerWriter::new(LayerKind::Dependencies, base.site_packages()?)?;
@@ -171,7 +184,7 @@ fn write(
 }
 
 impl ResolvedWheel {
-    fn refuse(&self, reason: WheelError) -> DependenciesError {
+    pub(crate) fn refuse(&self, reason: WheelError) -> DependenciesError {
         DependenciesError::Wheel {
             file: self.file.filename.clone(),
             reason,

@@ -7,6 +7,8 @@
 //! about the machine ([`Machine`]) and listens to [`Progress`].
 
 mod base;
+mod compat;
+mod day;
 mod dependencies;
 mod index;
 mod pack;
@@ -19,6 +21,7 @@ mod settings;
 mod wheel;
 
 pub use base::BaseLayers;
+pub use day::{Day, ParseDayError};
 pub use dependencies::DependenciesError;
 pub use index::IndexError;
 pub use pack::{LayerReport, PackError, PackReport};
@@ -27,5 +30,8 @@ pub use progress::{Event, Progress, Silent};
 pub use project::{DockerfileError, Project, ProjectError};
 pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
-pub use settings::{DockerfileUse, IndexFlags, Machine, PackSettings, SettingsError};
+pub use settings::{
+    AsOf, DockerfileUse, IndexFlags, Machine, OlderVersions, PackSettings, ParseAsOfError,
+    SettingsError, VersionChoice,
+};
 pub use wheel::WheelError;

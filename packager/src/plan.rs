@@ -3,7 +3,7 @@
 use crate::index::{Client, IndexError};
 use crate::project::{Content, ProjectError};
 use crate::requirements::{RequirementSet, RequirementsError};
-use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Target, resolve};
+use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Target, Wishes, resolve};
 use crate::settings::{Access, SettingsError};
 use crate::wheel::Native;
 use crate::{BaseLayers, PackSettings, Progress, Project};
@@ -80,6 +80,11 @@ impl Project {
         } = self.inputs(settings, base)?;
         let target =
             Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
+        let wishes = Wishes {
+            pre: access.pre,
+            as_of: settings.versions.as_of,
+            older: settings.versions.older,
+        };
         let resolution = match set.requirements.is_empty() {
             true => Resolution::default(),
             false => {
@@ -89,7 +94,7 @@ impl Project {
                     &settings.machine.cache_dir,
                     progress,
                 )?;
-                resolve(&set, &target, &client, access.pre, progress)?
+                resolve(&set, &target, &client, &wishes, progress)?
             }
         };
         content.notes.extend(set.notes);
@@ -127,6 +132,7 @@ impl Project {
         add(&(base.runtime.digest, base.stdlib.digest));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
+        add(&settings.versions);
         add(&(&access.places.indexes, &access.places.links, access.pre));
         for (path, file) in &content.files {
             let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
@@ -141,7 +147,8 @@ impl Project {
     fn inputs(&self, settings: &PackSettings, base: &BaseLayers) -> Result<Inputs, PlanError> {
         let mut content = self.content(settings)?;
         content.config.python.clone_from(&base.python);
-        let set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
+        let mut set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
+        set.decide(&settings.versions.overrides, &settings.versions.excludes)?;
         let access = Access::resolve(&settings.index, &set.options, &settings.machine)?;
         Ok(Inputs {
             content,

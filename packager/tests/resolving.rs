@@ -2,91 +2,10 @@
 
 mod support;
 
-use pywasm_packager::{IndexFlags, PackSettings, Plan, PlanError, Project, ResolveError, Silent};
-use support::base;
+use pywasm_packager::{PlanError, ResolveError};
 use support::index::{Form, Index, Metadata, Offer};
+use support::person::{Person, index, notes, packages};
 use support::wheel::{TestWheel, tagged, wheel};
-use tempfile::TempDir;
-
-/// A person with an index and an empty cache.
-struct Person {
-    home: TempDir,
-    flags: IndexFlags,
-}
-
-impl Person {
-    fn new(index: &Index) -> Self {
-        Self::with_url(index.url())
-    }
-
-    fn with_url(url: String) -> Self {
-        Self {
-            home: TempDir::new().expect("a folder"),
-            flags: IndexFlags {
-                index_url: Some(url),
-                ..IndexFlags::default()
-            },
-        }
-    }
-
-    fn settings(&self) -> PackSettings {
-        PackSettings {
-            index: self.flags.clone(),
-            machine: support::bare_machine(self.home.path()),
-            ..PackSettings::default()
-        }
-    }
-
-    fn plan_file(&self, text: &str) -> Result<Plan, PlanError> {
-        let path = self.home.path().join("requirements.txt");
-        std::fs::write(&path, text).expect("written");
-        Project::requirements_only(&[], &[path]).plan(&self.settings(), &base(), &Silent)
-    }
-
-    /// `name version` of everything chosen.
-    fn chosen(&self, requirements: &str) -> Vec<String> {
-        packages(
-            &self
-                .plan_file(requirements)
-                .unwrap_or_else(|error| panic!("{error}")),
-        )
-    }
-
-    fn error(&self, requirements: &str) -> String {
-        let prefix = format!("{}/", self.home.path().display());
-        match self.plan_file(requirements) {
-            Ok(plan) => panic!("resolved to {:?}", packages(&plan)),
-            Err(error) => error.to_string().replace(&prefix, ""),
-        }
-    }
-}
-
-fn packages(plan: &Plan) -> Vec<String> {
-    plan.to_string()
-        .lines()
-        .filter_map(|line| line.strip_prefix("package   "))
-        .map(|line| {
-            line.split_whitespace()
-                .take(2)
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
-        .collect()
-}
-
-fn notes(plan: &Plan) -> String {
-    plan.notes()
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn index(wheels: &[TestWheel]) -> Index {
-    let index = Index::start();
-    index.publish_wheels(wheels);
-    index
-}
 
 #[test]
 fn dependencies_from_json_and_html_without_fetching_wheels() {

@@ -14,3 +14,4 @@ mod layering;
 mod limits;
 mod network;
 mod python;
+mod seeds;

@@ -8,8 +8,8 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::LayerKind;
 use pywasm_format::write::BuiltLayer;
 use pywasm_packager::{
-    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, Note, PackReport, PackSettings,
-    Progress, Project,
+    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, Note, OlderVersions, PackReport,
+    PackSettings, Progress, Project, VersionChoice,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let project = Project::open(&project)?;
     let output = output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name())));
     let settings = PackSettings {
-        name: tag,
+        name: tag.map(|name| name.to_string()),
         command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
         output: Some(output.clone()),
         dockerfile: match no_dockerfile {
@@ -114,6 +114,10 @@ fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<Pack
         no_index,
         pre,
         offline,
+        as_of,
+        allow_older,
+        overrides,
+        exclude,
     } = index;
     Ok(PackSettings {
         index: IndexFlags {
@@ -123,6 +127,15 @@ fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<Pack
             no_index: *no_index,
             pre: *pre,
             offline: *offline,
+        },
+        versions: VersionChoice {
+            as_of: *as_of,
+            older: match allow_older {
+                true => OlderVersions::Allow,
+                false => OlderVersions::Refuse,
+            },
+            overrides: overrides.clone(),
+            excludes: exclude.clone(),
         },
         machine: Machine {
             env: environment.variables.clone(),

@@ -9,6 +9,7 @@ mod config;
 mod digest;
 mod entry_point;
 mod guest_path;
+mod image_name;
 mod layer;
 mod read;
 mod unpack;
@@ -21,6 +22,7 @@ pub use config::{AppConfig, ExposedPort, ParseExposedPortError, Protocol, Resolv
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use entry_point::{EntryPoint, ParseEntryPointError};
 pub use guest_path::{GuestPath, GuestPathError};
+pub use image_name::{ImageName, ParseImageNameError};
 pub use layer::{Layer, LayerKind};
 pub use read::{LayerReader, Package, ReadError, ReadLimits};
 pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};

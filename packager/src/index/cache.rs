@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 /// Changes when the stored form does; older entries are then simply not found.
-const LAYOUT: &str = "index-v1";
+const LAYOUT: &str = "index-v2";
 
 #[derive(Debug)]
 pub(super) struct Cache {

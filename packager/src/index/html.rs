@@ -56,6 +56,7 @@ fn file(mut url: Url, attributes: &BTreeMap<String, String>) -> Option<RemoteFil
                 .map_or(MetadataFile::Unhashed, MetadataFile::Hashed),
         },
         size: None,
+        uploaded: None,
         url,
     })
 }

@@ -1,6 +1,7 @@
 //! Index pages in JSON (PEP 691).
 
 use super::{MetadataFile, RemoteFile};
+use crate::Day;
 use pywasm_format::Digest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ struct File {
     dist_info_metadata: Option<Metadata>,
     data_dist_info_metadata: Option<Metadata>,
     size: Option<u64>,
+    upload_time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +98,7 @@ impl File {
                 }
             },
             size: self.size,
+            uploaded: self.upload_time.as_deref().and_then(Day::of_time),
             filename: self.filename,
         })
     }

@@ -62,6 +62,7 @@ pub(super) fn local(path: &Path) -> Result<Vec<RemoteFile>, IndexError> {
                 yanked: None,
                 metadata: MetadataFile::Absent,
                 size: None,
+                uploaded: None,
             });
         }
     }

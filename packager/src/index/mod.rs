@@ -15,6 +15,7 @@ pub(crate) use client::{Client, FetchedWheel, Places};
 pub(crate) use http::{Connection, Proxies};
 pub(crate) use links::LinkPlace;
 
+use crate::Day;
 use pywasm_format::Digest;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -33,6 +34,8 @@ pub(crate) struct RemoteFile {
     pub(crate) yanked: Option<String>,
     pub(crate) metadata: MetadataFile,
     pub(crate) size: Option<u64>,
+    /// When it was uploaded, where the index tells.
+    pub(crate) uploaded: Option<Day>,
 }
 
 /// Is the wheel's metadata offered as a file of its own (PEP 658)?

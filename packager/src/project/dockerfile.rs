@@ -191,6 +191,11 @@ impl Parser {
         let repository = image.split(['@', ':']).next().unwrap_or_default();
         match repository.rsplit('/').next() {
             Some("python") => {}
+            _ if image.contains('<') => {
+                return Err(format!(
+                    "`FROM {image}`: put the name of an image in place of what stands in <…>, such as FROM python:3"
+                ));
+            }
             _ => {
                 return Err(format!(
                     "`FROM {image}`: only python images can be followed, because a package brings its own Python and no other programs; write FROM python:3, or pack without the Dockerfile (--no-dockerfile)"
@@ -257,7 +262,16 @@ impl Parser {
         }
         let dest = match words.pop() {
             Some(dest) if !words.is_empty() => dest,
-            _ => {
+            Some(only) => {
+                return Err(format!(
+                    "{name} needs a source and a destination{}",
+                    match only.strip_suffix('.') {
+                        Some(source) => format!("; did you mean `{name} {source} .`?"),
+                        None => format!(", as in `{name} {only} .`"),
+                    }
+                ));
+            }
+            None => {
                 return Err(format!(
                     "{name} needs a source and a destination, as in `{name} . /app`"
                 ));

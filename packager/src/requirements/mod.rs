@@ -12,10 +12,12 @@ use crate::project::RequirementInput;
 use pep440_rs::{Operator, VersionSpecifiers};
 use pep508_rs::{PackageName, Requirement as Pep508, VersionOrUrl};
 use pywasm_format::Digest;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
 use thiserror::Error;
 use url::Url;
 
@@ -28,6 +30,10 @@ pub(crate) struct RequirementSet {
     pub(crate) requirements: Vec<Asked>,
     /// Limits on packages that something else requires.
     pub(crate) constraints: Vec<Asked>,
+    /// What replaces the versions that anybody demands of a package.
+    pub(crate) overrides: Vec<Asked>,
+    /// Packages that are left out, whoever requires them.
+    pub(crate) excludes: BTreeSet<PackageName>,
     /// Index settings that stand in the files.
     pub(crate) options: IndexOptions,
     pub(crate) notes: Vec<Note>,
@@ -89,6 +95,59 @@ impl RequirementSet {
         env: &BTreeMap<String, String>,
     ) -> Result<Self, RequirementsError> {
         parser::read(inputs, env)
+    }
+
+    /// Takes in the person's own word on packages: `--override` and `--exclude`.
+    pub(crate) fn decide(
+        &mut self,
+        overrides: &[String],
+        excludes: &[String],
+    ) -> Result<(), RequirementsError> {
+        for text in overrides {
+            let origin = Origin {
+                name: "--override".to_owned(),
+                line: None,
+            };
+            let (requirement, hashes) =
+                line::parse(text).map_err(|reason| RequirementsError::Line {
+                    origin: origin.to_string(),
+                    reason,
+                })?;
+            self.overrides.push(Asked {
+                requirement,
+                origin,
+                hashes,
+            });
+        }
+        for text in excludes {
+            let name = PackageName::from_str(text).map_err(|_| RequirementsError::Line {
+                origin: "--exclude".to_owned(),
+                reason: format!("`{text}` is no name of a package"),
+            })?;
+            self.excludes.insert(name);
+        }
+        Ok(())
+    }
+
+    /// What is left of a requirement after overrides and excludes.
+    pub(crate) fn in_force<'r>(
+        &self,
+        requirement: &'r Requirement,
+    ) -> Option<Cow<'r, Requirement>> {
+        if self.excludes.contains(&requirement.name) {
+            return None;
+        }
+        let replaced = self.overrides.iter().rev();
+        let replaced = replaced
+            .map(|asked| &asked.requirement)
+            .find(|other| other.name == requirement.name);
+        Some(match replaced {
+            None => Cow::Borrowed(requirement),
+            Some(other) => Cow::Owned(Requirement {
+                version_or_url: other.version_or_url.clone(),
+                ..requirement.clone()
+            }),
+        })
     }
 
     /// Must every file have a known hash? As with pip, one hash or `--require-hashes` asks for all.

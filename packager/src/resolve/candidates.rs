@@ -2,6 +2,7 @@
 
 use super::Target;
 use super::memo::Memo;
+use crate::Day;
 use crate::index::{Client, IndexError, RemoteFile};
 use crate::requirements::{Requirement, RequirementSet, fix_legacy, specifiers};
 use crate::wheel::{self, Metadata, Native, NativeTags, Pure, WheelName};
@@ -18,8 +19,20 @@ pub(super) struct Facts<'a> {
     client: &'a Client<'a>,
     set: &'a RequirementSet,
     target: &'a Target,
+    choice: Choice,
     packages: Memo<PackageName, Result<Option<Candidates>, Arc<IndexError>>>,
     requirements: Memo<(PackageName, Version), Result<Requirements, Arc<IndexError>>>,
+}
+
+/// Which of the versions on offer may be chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Choice {
+    /// Pre-releases too.
+    pub(super) pre: bool,
+    /// Only what was there by the end of this day.
+    pub(super) as_of: Option<Day>,
+    /// Only what can run here, even if that means old versions.
+    pub(super) runnable_only: bool,
 }
 
 /// The versions of one package.
@@ -28,6 +41,7 @@ pub(super) struct Candidates {
     pub(super) releases: BTreeMap<Version, Release>,
     /// Can the package do without its native code?
     optional_native: bool,
+    runnable_only: bool,
 }
 
 /// What one version offers.
@@ -46,6 +60,10 @@ pub(super) struct Release {
     pub(super) other_python: Option<String>,
     /// Are there files, but none with an allowed hash?
     pub(super) other_hash: bool,
+    /// When its first file was uploaded, whether that file can be used or not.
+    pub(super) uploaded: Option<Day>,
+    /// Are there files, but of later days or of days that nobody tells?
+    pub(super) other_day: bool,
 }
 
 /// What one version requires.
@@ -58,11 +76,17 @@ pub(super) struct Requirements {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(client: &'a Client<'a>, set: &'a RequirementSet, target: &'a Target) -> Self {
+    pub(super) fn new(
+        client: &'a Client<'a>,
+        set: &'a RequirementSet,
+        target: &'a Target,
+        choice: Choice,
+    ) -> Self {
         Self {
             client,
             set,
             target,
+            choice,
             packages: Memo::new(),
             requirements: Memo::new(),
         }
@@ -76,7 +100,7 @@ impl<'a> Facts<'a> {
         self.packages.get(name, || {
             let files = self.client.files(name).map_err(Arc::new)?;
             let hashes = self.set.hashes(name);
-            Ok(files.map(|files| Candidates::new(name, files, self.target, &hashes)))
+            Ok(files.map(|files| Candidates::new(name, files, self.target, &hashes, self.choice)))
         })
     }
 
@@ -125,9 +149,11 @@ impl<'a> Facts<'a> {
         pre_releases: bool,
     ) -> Option<Version> {
         let limits = self.constraint(name);
+        let pre_releases = pre_releases || self.choice.pre;
         let usable = |(version, release): &(&Version, &Release)| {
             range.contains(version)
                 && limits.contains(version)
+                && (range.as_singleton().is_some() || !candidates.is_placeholder(version))
                 && candidates.is_usable(release, range)
         };
         let releases = || candidates.releases.iter().rev().filter(usable);
@@ -135,6 +161,11 @@ impl<'a> Facts<'a> {
         stable()
             .or_else(|| releases().next())
             .map(|(version, _)| version.clone())
+    }
+
+    /// The day as of which is chosen, if not today.
+    pub(super) fn as_of(&self) -> Option<Day> {
+        self.choice.as_of
     }
 
     /// What the constraints leave of a package's versions.
@@ -158,9 +189,16 @@ pub(super) fn range_of(requirement: &Requirement) -> Ranges<Version> {
 }
 
 impl Candidates {
-    fn new(name: &PackageName, files: Vec<RemoteFile>, target: &Target, hashes: &[Digest]) -> Self {
+    fn new(
+        name: &PackageName,
+        files: Vec<RemoteFile>,
+        target: &Target,
+        hashes: &[Digest],
+        choice: Choice,
+    ) -> Self {
         let mut candidates = Self {
             optional_native: wheel::is_optional(name),
+            runnable_only: choice.runnable_only,
             ..Self::default()
         };
         for file in files {
@@ -171,7 +209,7 @@ impl Candidates {
             };
             if let Some(version) = version.filter(is_sane) {
                 let release = candidates.releases.entry(version).or_default();
-                release.add(file, wheel, target, hashes);
+                release.add(file, wheel, target, hashes, choice.as_of);
             }
         }
         candidates
@@ -184,7 +222,20 @@ impl Candidates {
         wanted && self.offers_something(release)
     }
 
+    /// Is the version an empty one that only holds the name of a native package (`0.0.1`)? Whoever
+    /// chooses among what can run would find it and get a package that does nothing.
+    pub(super) fn is_placeholder(&self, version: &Version) -> bool {
+        version.release().starts_with(&[0, 0])
+            && self
+                .releases
+                .range(version.clone()..)
+                .any(|(_, later)| later.native.is_some())
+    }
+
     pub(super) fn offers_something(&self, release: &Release) -> bool {
+        if self.runnable_only {
+            return self.runnable(release).is_some();
+        }
         let native =
             release.mainstream_native || (self.optional_native && release.native.is_some());
         release.pure.is_some() || native || release.sdist.is_some()
@@ -213,7 +264,19 @@ impl Release {
         wheel: Option<WheelName>,
         target: &Target,
         hashes: &[Digest],
+        as_of: Option<Day>,
     ) {
+        self.uploaded = match (self.uploaded, file.uploaded) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+        // A file of the person's own needs no date: it is there because they want it.
+        let in_time =
+            |day| file.url.scheme() == "file" || file.uploaded.is_some_and(|own| own <= day);
+        if !as_of.is_none_or(in_time) {
+            self.other_day = true;
+            return;
+        }
         if let Some(requires) = file
             .requires_python
             .as_ref()

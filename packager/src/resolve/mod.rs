@@ -4,6 +4,7 @@
 //! only then is looked at what of it can run here. A package that cannot is an error with its reason.
 //! Choosing only among what can run would silently fall back to versions of years ago.
 
+mod aging;
 mod candidates;
 mod memo;
 mod provider;
@@ -19,6 +20,9 @@ use crate::Progress;
 use crate::index::{Client, IndexError};
 use crate::plan::Note;
 use crate::requirements::RequirementSet;
+use crate::settings::{AsOf, OlderVersions};
+use aging::LeftBehind;
+use candidates::Choice;
 use memo::Pool;
 use provider::{Package, Provider, ProviderError};
 use pubgrub::PubGrubError;
@@ -53,29 +57,158 @@ pub enum ResolveError {
     NoHashes(String),
 }
 
-/// Resolves `set` for `target`; `pre_releases` allows them for every package.
+/// What the person wants of the choice of versions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wishes {
+    /// Pre-releases of every package.
+    pub(crate) pre: bool,
+    pub(crate) as_of: AsOf,
+    pub(crate) older: OlderVersions,
+}
+
+/// Resolves `set` for `target`.
 pub(crate) fn resolve(
     set: &RequirementSet,
     target: &Target,
     client: &Client<'_>,
-    pre_releases: bool,
+    wishes: &Wishes,
     progress: &dyn Progress,
 ) -> Result<Resolution, ResolveError> {
-    let facts = candidates::Facts::new(client, set, target);
-    std::thread::scope(|scope| {
-        let pool = Pool::start(scope, REQUESTS);
-        let provider = Provider::new(&facts, set, target, pool, pre_releases, progress);
-        let solved = pubgrub::resolve(&provider, Package::Root, provider::root_version());
-        let selected = solved.map_err(|error| match error {
-            PubGrubError::NoSolution(tree) => {
-                ResolveError::NoSolution(report::explain(&tree, set, &facts))
+    let search = Search {
+        set,
+        target,
+        client,
+        progress,
+    };
+    let choice = Choice {
+        pre: wishes.pre,
+        as_of: match wishes.as_of {
+            AsOf::Day(day) => Some(day),
+            AsOf::Auto | AsOf::Today => None,
+        },
+        runnable_only: false,
+    };
+    let Found {
+        resolution,
+        left_behind,
+    } = search.run(choice)?;
+    let left_behind = left_behind.filter(|_| wishes.as_of == AsOf::Auto);
+    let Some(left_behind) = left_behind else {
+        return search.or_older(resolution, choice, wishes.older);
+    };
+    let (day, at) = (left_behind.as_of, Some(left_behind.origin()));
+    let then = search
+        .run(choice.on(day))
+        .and_then(|found| search.or_older(found.resolution, choice.on(day), wishes.older));
+    match then {
+        Ok(mut resolution) => {
+            let text = format!(
+                "{}: everything is chosen as of {day} (for the newest instead add --as-of none)",
+                left_behind.tell()
+            );
+            resolution.notes.insert(0, Note { at, text });
+            Ok(resolution)
+        }
+        // On that day they have no solution either: then the newest, and the person is told.
+        Err(_) => {
+            let mut resolution = search.or_older(resolution, choice, wishes.older)?;
+            let text = format!(
+                "{}: if the app fails at import, choose versions as of a day with --as-of DATE, or replace the pin",
+                left_behind.tell()
+            );
+            resolution.notes.insert(0, Note { at, text });
+            Ok(resolution)
+        }
+    }
+}
+
+/// What stays the same from one attempt to the next.
+struct Search<'s, 'c> {
+    set: &'s RequirementSet,
+    target: &'s Target,
+    client: &'s Client<'c>,
+    progress: &'s dyn Progress,
+}
+
+/// A set of versions that meets the requirements.
+struct Found {
+    /// Its files, unless some of it cannot run here.
+    resolution: Result<Resolution, ResolveError>,
+    left_behind: Option<LeftBehind>,
+}
+
+impl Search<'_, '_> {
+    fn run(&self, choice: Choice) -> Result<Found, ResolveError> {
+        let Self {
+            set,
+            target,
+            client,
+            progress,
+        } = *self;
+        let facts = candidates::Facts::new(client, set, target, choice);
+        std::thread::scope(|scope| {
+            let pool = Pool::start(scope, REQUESTS);
+            let provider = Provider::new(&facts, set, target, pool, progress);
+            let solved = pubgrub::resolve(&provider, Package::Root, provider::root_version());
+            let selected = solved.map_err(|error| match error {
+                PubGrubError::NoSolution(tree) => {
+                    ResolveError::NoSolution(report::explain(&tree, set, &facts))
+                }
+                PubGrubError::ErrorRetrievingDependencies { source, .. }
+                | PubGrubError::ErrorChoosingVersion { source, .. }
+                | PubGrubError::ErrorInShouldCancel(source) => source.into(),
+            })?;
+            let left_behind = match choice.as_of {
+                None => LeftBehind::find(&selected, &provider, &facts, set),
+                Some(_) => None,
+            };
+            let mut resolution = solution::complete(&selected, &provider, &facts, set, target);
+            if let Ok(resolution) = &mut resolution {
+                resolution.as_of = choice.as_of;
             }
-            PubGrubError::ErrorRetrievingDependencies { source, .. }
-            | PubGrubError::ErrorChoosingVersion { source, .. }
-            | PubGrubError::ErrorInShouldCancel(source) => source.into(),
-        })?;
-        solution::complete(&selected, &provider, &facts, set, target)
-    })
+            Ok(Found {
+                resolution,
+                left_behind,
+            })
+        })
+    }
+
+    /// Tries with what can run alone, where that is allowed and needed.
+    fn or_older(
+        &self,
+        resolution: Result<Resolution, ResolveError>,
+        choice: Choice,
+        older: OlderVersions,
+    ) -> Result<Resolution, ResolveError> {
+        let (Err(ResolveError::CannotRun(packages)), OlderVersions::Allow) = (&resolution, older)
+        else {
+            return resolution;
+        };
+        let runnable_only = Choice {
+            runnable_only: true,
+            ..choice
+        };
+        // Why there is no solution among them is less than what cannot run in the first place.
+        let Ok(Found {
+            resolution: Ok(mut found),
+            ..
+        }) = self.run(runnable_only)
+        else {
+            return resolution;
+        };
+        let names: Vec<String> = packages
+            .iter()
+            .map(|package| format!("{} {}", package.name, package.version))
+            .collect();
+        found.notes.insert(
+            0,
+            note(format!(
+                "versions are chosen among those that can run here (--allow-older), because {} cannot: they may be old",
+                names.join(", ")
+            )),
+        );
+        Ok(found)
+    }
 }
 
 impl From<ProviderError> for ResolveError {

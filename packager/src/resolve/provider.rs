@@ -64,7 +64,6 @@ pub(super) struct Provider<'a, 'scope> {
     set: &'a RequirementSet,
     target: &'a Target,
     pool: Pool<'scope>,
-    pre_releases: bool,
     progress: &'a dyn Progress,
     notebook: RefCell<Notebook>,
 }
@@ -87,7 +86,6 @@ impl<'a, 'scope> Provider<'a, 'scope> {
         set: &'a RequirementSet,
         target: &'a Target,
         pool: Pool<'scope>,
-        pre_releases: bool,
         progress: &'a dyn Progress,
     ) -> Self {
         Self {
@@ -95,7 +93,6 @@ impl<'a, 'scope> Provider<'a, 'scope> {
             set,
             target,
             pool,
-            pre_releases,
             progress,
             notebook: RefCell::default(),
         }
@@ -125,7 +122,7 @@ impl<'a, 'scope> Provider<'a, 'scope> {
     }
 
     fn allows_pre_releases(&self, name: &PackageName) -> bool {
-        self.pre_releases || self.notebook.borrow().pre_releases.contains(name)
+        self.notebook.borrow().pre_releases.contains(name)
     }
 
     /// Notes what is asked for and lets the pool fetch it early.
@@ -172,9 +169,12 @@ impl<'a, 'scope> Provider<'a, 'scope> {
     ) -> BTreeMap<Package, Ranges<Version>> {
         let mut constraints = BTreeMap::new();
         for requirement in requirements {
-            self.met(parent, requirement);
-            let range = range_of(requirement);
-            for package in packages(requirement) {
+            let Some(requirement) = self.set.in_force(requirement) else {
+                continue;
+            };
+            self.met(parent, &requirement);
+            let range = range_of(&requirement);
+            for package in packages(&requirement) {
                 let known = constraints.entry(package).or_insert_with(Ranges::full);
                 *known = known.intersection(&range);
             }

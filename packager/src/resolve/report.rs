@@ -254,6 +254,7 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
     let limits = facts.constraint(name);
     let mut reasons = Vec::new();
     let mut excluded = false;
+    let mut late = 0;
     for (version, release) in candidates
         .releases
         .iter()
@@ -266,6 +267,8 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
             (&release.other_python, candidates.offers_something(release))
         {
             reasons.push(format!("{version} needs Python {requires}"));
+        } else if release.other_day && !candidates.offers_something(release) {
+            late += 1;
         } else if release.other_hash && !candidates.offers_something(release) {
             reasons.push(format!(
                 "{version} has no file with one of the --hash values"
@@ -279,6 +282,9 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
         } else if !candidates.offers_something(release) {
             reasons.push(format!("{version} has no file for this Python"));
         }
+    }
+    if let (Some(day), 1..) = (facts.as_of(), late) {
+        reasons.push(format!("{late} came after {day} or tell no day (--as-of)"));
     }
     if excluded {
         reasons.push("constraints (-c) exclude the rest".to_owned());

@@ -3,6 +3,7 @@
 use super::candidates::{Candidates, Facts, Release};
 use super::provider::{Package, Provider};
 use super::{ResolveError, Target, arrows, note};
+use crate::Day;
 use crate::index::RemoteFile;
 use crate::plan::Note;
 use crate::requirements::RequirementSet;
@@ -19,6 +20,8 @@ use std::fmt;
 pub(crate) struct Resolution {
     pub(crate) wheels: Vec<ResolvedWheel>,
     pub(crate) notes: Vec<Note>,
+    /// The day as of which it was chosen, if not today.
+    pub(crate) as_of: Option<Day>,
 }
 
 /// One package of a solution and the file to take for it.
@@ -149,7 +152,7 @@ fn passed_over(
     let (other, release) = newer
         .filter(|(other, release)| !other.any_prerelease() && release.yanked.is_none())
         .filter(|(other, _)| graph.allows(name, other))
-        .find(|(_, release)| !candidates.offers_something(release))?;
+        .find(|(_, release)| !candidates.offers_something(release) && !release.other_day)?;
     let why = match &release.other_python {
         Some(requires) => format!("needs Python {requires}"),
         None => "has no file for this Python".to_owned(),
@@ -268,8 +271,7 @@ impl Unrunnable {
             .iter()
             .rev()
             .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
-            // 0.0.x of a native package is a placeholder that holds its name.
-            .filter(|(version, _)| !version.release().starts_with(&[0, 0]))
+            .filter(|(version, _)| !candidates.is_placeholder(version))
             .filter(|(version, _)| graph.allows(name, version))
             .find(|(_, release)| candidates.runnable(release).is_some());
         Self {

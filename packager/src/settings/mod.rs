@@ -6,8 +6,11 @@ mod pip_conf;
 pub(crate) use indexes::Access;
 pub use indexes::SettingsError;
 
+use crate::{Day, ParseDayError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
+use thiserror::Error;
 
 /// What is known about the machine, gathered by the caller.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +51,59 @@ pub enum DockerfileUse {
     Ignore,
 }
 
+/// As of which day packages are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AsOf {
+    /// The newest; but where an old pin drags in dependencies that have moved on to another major
+    /// version since, as of the last day on which the pins were current.
+    #[default]
+    Auto,
+    /// Always the newest.
+    Today,
+    /// What was there by the end of this day.
+    Day(Day),
+}
+
+impl FromStr for AsOf {
+    type Err = ParseAsOfError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAsOfError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::Today),
+            _ => Ok(Self::Day(text.parse()?)),
+        }
+    }
+}
+
+/// A text that is neither a day nor `auto` nor `none`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}, or auto, or none")]
+pub struct ParseAsOfError(#[from] ParseDayError);
+
+/// May an old version be taken where the newest cannot run here?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OlderVersions {
+    /// No: it is an error that names the package.
+    #[default]
+    Refuse,
+    /// `--allow-older`: yes, and it is said.
+    Allow,
+}
+
+/// How versions are chosen.
+#[derive(Debug, Clone, Default)]
+pub struct VersionChoice {
+    /// `--as-of`
+    pub as_of: AsOf,
+    /// `--allow-older`
+    pub older: OlderVersions,
+    /// `--override`: requirements that replace what anybody demands of these packages.
+    pub overrides: Vec<String>,
+    /// `--exclude`: packages left out, whoever requires them.
+    pub excludes: Vec<String>,
+}
+
 /// How to pack.
 #[derive(Debug, Clone, Default)]
 pub struct PackSettings {
@@ -61,6 +117,8 @@ pub struct PackSettings {
     pub output: Option<PathBuf>,
     /// Index settings from flags.
     pub index: IndexFlags,
+    /// How versions are chosen.
+    pub versions: VersionChoice,
     /// The machine.
     pub machine: Machine,
 }

@@ -6,7 +6,7 @@ mod name;
 mod native;
 
 pub use content::WheelError;
-pub(crate) use content::{Native, Wheel, WheelFile};
+pub(crate) use content::{Native, Wheel, WheelContent, WheelFile};
 pub(crate) use metadata::{Metadata, read_metadata};
 pub(crate) use name::{NativeTags, Pure, WheelName, version_of_sdist};
 pub(crate) use native::is_optional;

@@ -49,6 +49,7 @@ pub struct Offer {
     pub metadata: Metadata,
     pub requires_python: Option<&'static str>,
     pub yanked: Option<&'static str>,
+    pub uploaded: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -68,6 +69,7 @@ impl Offer {
             bytes,
             requires_python: None,
             yanked: None,
+            uploaded: wheel.uploaded,
         }
     }
 
@@ -80,6 +82,7 @@ impl Offer {
             metadata: Metadata::None,
             requires_python: None,
             yanked: None,
+            uploaded: None,
         }
     }
 }
@@ -235,6 +238,9 @@ fn json_page(base: &str, offers: &[Offer]) -> String {
                 "filename": offer.file, "url": format!("{base}{}", offer.file), "hashes": hashes,
                 "size": offer.bytes.len(), "requires-python": offer.requires_python,
             });
+            if let Some(day) = offer.uploaded {
+                file["upload-time"] = serde_json::json!(format!("{day}T12:00:00.000000Z"));
+            }
             if let Some(reason) = offer.yanked {
                 file["yanked"] = serde_json::json!(reason);
             }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub mod index;
+pub mod person;
 pub mod wheel;
 
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};

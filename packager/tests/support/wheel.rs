@@ -14,6 +14,7 @@ pub struct TestWheel {
     pub requires: Vec<String>,
     pub extras: Vec<String>,
     pub requires_python: Option<String>,
+    pub uploaded: Option<&'static str>,
     pub files: Vec<(String, Vec<u8>)>,
 }
 
@@ -32,6 +33,7 @@ pub fn tagged(name: &str, version: &str, tags: &str) -> TestWheel {
         requires: Vec::new(),
         extras: Vec::new(),
         requires_python: None,
+        uploaded: None,
         files: vec![(
             format!("{module}/__init__.py"),
             format!("version = '{version}'\n").into_bytes(),
@@ -42,6 +44,12 @@ pub fn tagged(name: &str, version: &str, tags: &str) -> TestWheel {
 impl TestWheel {
     pub fn requires(mut self, requirement: &str) -> Self {
         self.requires.push(requirement.to_owned());
+        self
+    }
+
+    /// The day it came to the index.
+    pub fn on(mut self, day: &'static str) -> Self {
+        self.uploaded = Some(day);
         self
     }
 

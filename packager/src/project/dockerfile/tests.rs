@@ -84,7 +84,7 @@ fn refusals_name_the_line_and_the_way_out() {
         ),
         (
             "FROM python\nCOPY requirements.txt.",
-            "needs a source and a destination",
+            "did you mean `COPY requirements.txt .`?",
         ),
         ("FROM python\nCOPY a ../b", "not allowed"),
         ("FROM python\nEXPOSE http", "is not a port"),
