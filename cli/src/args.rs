@@ -26,10 +26,19 @@ pub enum Verb {
     Pack(PackArgs),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
     Python(PythonArgs),
+    /// Show what apps may do and what they were denied
+    #[command(subcommand)]
+    Policy(PolicyVerb),
     /// Show what of this machine's own protection is active
     Doctor,
     /// Show the versions of pywasm and of the Python inside
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Print the flags that would have granted what the last run was denied
+    Suggest,
 }
 
 /// How requirements are found.

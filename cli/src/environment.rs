@@ -3,6 +3,8 @@
 use anyhow::Context;
 use pywasm::Cache;
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 /// A snapshot of the process's environment.
@@ -48,8 +50,29 @@ impl Environment {
             )
     }
 
+    /// The folder of what runs were denied, made private where it is new:
+    /// `$XDG_STATE_HOME/pywasm/runs`, else `~/.local/state/pywasm/runs`, else beside the cache.
+    pub fn runs(&self) -> anyhow::Result<PathBuf> {
+        let state = self.get("XDG_STATE_HOME").map(PathBuf::from);
+        let home = || self.home().map(|dir| dir.join(".local/state"));
+        let folder = match state.or_else(home) {
+            Some(state) => state.join("pywasm/runs"),
+            None => self.cache_dir()?.join("runs"),
+        };
+        private_folder(folder)
+    }
+
     /// The cache folder, made private where it is new.
     pub fn cache(&self) -> anyhow::Result<Cache> {
         Ok(Cache::open(&self.cache_dir()?)?)
     }
+}
+
+fn private_folder(path: PathBuf) -> anyhow::Result<PathBuf> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .with_context(|| format!("cannot make the folder `{}`", path.display()))?;
+    Ok(path)
 }

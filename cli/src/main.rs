@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod denials;
 mod environment;
 mod printer;
 mod refused;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         args::Verb::Run(args) => commands::run::run(args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Policy(args::PolicyVerb::Suggest) => commands::policy::suggest(&environment),
         args::Verb::Doctor => commands::doctor::doctor(&environment),
         args::Verb::Version => commands::version::version(),
     };

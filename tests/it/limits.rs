@@ -44,10 +44,7 @@ fn signals_stop_the_app() {
                 command
             });
             app.line("up");
-            let kill = std::process::Command::new("kill")
-                .args([format!("-{signal}"), app.pid().to_string()])
-                .status();
-            assert!(kill.expect("kill runs").success());
+            app.signal(signal);
             assert_eq!(app.wait(), Some(code), "{signal} {body}");
         }
     }

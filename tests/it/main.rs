@@ -6,6 +6,7 @@
 mod support;
 
 mod apps;
+mod attacks;
 mod cli;
 mod docs;
 mod embed;

@@ -1,6 +1,6 @@
 //! What the network reaches and what it does not. Each denial has a positive control.
 
-use crate::support::{Running, get, project, python, pywasm};
+use crate::support::{Running, get, project, python, pywasm, run};
 use std::net::{TcpListener, TcpStream};
 
 const SERVER: &str = "
@@ -124,7 +124,7 @@ fn a_granted_address_is_reached() {
 }
 
 /// The machine's own address on a network interface: traffic to it never leaves the machine.
-fn listener_beyond_loopback() -> Option<(TcpListener, std::net::SocketAddr)> {
+pub fn listener_beyond_loopback() -> Option<(TcpListener, std::net::SocketAddr)> {
     let probe = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     probe.connect("192.0.2.1:9").ok()?; // chooses an interface, sends nothing
     let ip = probe.local_addr().ok()?.ip();
@@ -191,4 +191,55 @@ asyncio.run(main())
         });
         assert!(received == sent);
     }
+}
+
+#[test]
+fn what_was_denied_is_told_once_and_suggested_afterwards() {
+    let state = project(&[]);
+    let with_state = |args: &[&str]| {
+        let mut command = pywasm(args);
+        command.env("XDG_STATE_HOME", state.path());
+        run(command)
+    };
+    assert!(
+        with_state(&["policy", "suggest"])
+            .stderr
+            .contains("nothing was run")
+    );
+    let code = "import socket
+def attempt(what, *args):
+    try: what(*args)
+    except OSError: pass
+for _ in range(50):
+    attempt(socket.create_connection, ('192.0.2.1', 9), 5)
+    attempt(socket.getaddrinfo, 'example.com', 443)
+for last in range(60): attempt(socket.create_connection, ('192.0.2.9', 1000 + last), 5)";
+    let ended = with_state(&["python", "-c", code]);
+    let told = |text: &str| ended.stderr.matches(text).count();
+    assert_eq!(
+        (
+            told("connect to 192.0.2.1:9;"),
+            told("the name example.com;")
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        (told("denied: "), told("more was denied")),
+        (20, 1),
+        "{}",
+        ended.stderr
+    );
+    let suggested = with_state(&["policy", "suggest"]);
+    let flags: Vec<_> = suggested.stdout.lines().collect();
+    assert_eq!(flags.len(), 62, "{}", suggested.stdout);
+    assert_eq!(
+        flags[..2],
+        ["--allow-net 192.0.2.1:9", "--allow-net example.com"]
+    );
+    with_state(&["python", "-c", "print()"]);
+    assert!(
+        with_state(&["policy", "suggest"])
+            .stderr
+            .contains("nothing was denied")
+    );
 }

@@ -1,16 +1,14 @@
 //! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
 
 use crate::args::{EnvArg, LimitArgs, VolumeArg, WallArg};
+use crate::denials::Log;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use crate::supervise::supervise;
 use crate::units::{ByteSize, Span};
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMaps};
-use pywasm::{
-    App, Command, Event, EventSink, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
-};
-use std::io::IsTerminal;
+use pywasm::{App, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -155,8 +153,9 @@ impl Grants {
         environment: &Environment,
     ) -> anyhow::Result<ExitCode> {
         let policy = self.policy(app, environment)?;
+        let log = Log::begin(&environment.runs()?)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
-        let prepared = app.prepare(command, &policy, stdio, EventSink::new(tell))?;
+        let prepared = app.prepare(command, &policy, stdio, log.into_sink())?;
         if self.wall != WallArg::Off {
             let wall = prepared.confine_process();
             anyhow::ensure!(
@@ -185,27 +184,6 @@ pub fn workdir(asked: Option<&str>, own: &GuestPath) -> anyhow::Result<GuestPath
         Some(folder) => own.join(folder)?,
         None => own.clone(),
     })
-}
-
-fn tell(event: &Event) {
-    match event {
-        // On a terminal the app's own "running on" line may name a port inside the sandbox.
-        Event::Listening(published)
-            if published.chosen_by_system() || std::io::stderr().is_terminal() =>
-        {
-            printer::note(&format!(
-                "port {} of the app is at {}",
-                published.guest(),
-                published.host()
-            ));
-        }
-        Event::Listening(_) => {}
-        Event::Denied(denial) => printer::note(&format!("denied: {denial}; {}", denial.hint())),
-        Event::Unpublished { port } => printer::note(&format!(
-            "the app listens on port {port}, which is not published; to reach it add -p {port}:{port}"
-        )),
-        _ => {}
-    }
 }
 
 fn explain(exit: &Exit, grants: &Grants) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub fn pywasm<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> C
     command
         .args(args)
         .env("PYWASM_CACHE", cache())
+        .env("XDG_STATE_HOME", cache().join("state"))
         .stdin(Stdio::null());
     command
 }
@@ -57,6 +58,8 @@ fn ended(output: Output) -> Ended {
 /// A command that runs beside the test and is killed with it.
 pub struct Running {
     child: Child,
+    /// Held open, where the command was given a pipe: waiting for a child closes its own.
+    _stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Running {
             });
         }
         Self {
+            _stdin: child.stdin.take(),
             child,
             lines,
             seen: Vec::new(),
@@ -118,6 +122,14 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let kill = Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status();
+        assert!(kill.expect("kill runs").success());
     }
 
     /// Waits for the end.
