@@ -24,6 +24,8 @@ pub enum Verb {
     /// Bundle a project and its requirements into one package file
     #[command(visible_alias = "build")]
     Pack(PackArgs),
+    /// Say what of a project runs here, without packing it
+    Check(CheckArgs),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
     Python(PythonArgs),
     /// Show what apps may do and what they were denied
@@ -102,6 +104,31 @@ pub struct PackArgs {
     pub quiet: bool,
     #[command(flatten)]
     pub index: IndexArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Project folder or Python file
+    #[arg(default_value = ".", value_name = "DIR|FILE.py")]
+    pub project: PathBuf,
+    /// Look at a requirements file instead of a project
+    #[arg(short, long, value_name = "FILE")]
+    pub requirements: Vec<PathBuf>,
+    /// How to say it
+    #[arg(long, value_name = "text|json", default_value = "text")]
+    pub format: ReportFormat,
+    /// Do not look at the project's Dockerfile
+    #[arg(long)]
+    pub no_dockerfile: bool,
+    #[command(flatten)]
+    pub index: IndexArgs,
+}
+
+/// A report for people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
 }
 
 /// `-v HOST:GUEST[:ro|rw]`, not yet checked against the disk.

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         args::Verb::Run(args) => commands::run::run(args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
+        args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
         args::Verb::Policy(args::PolicyVerb::Suggest) => commands::policy::suggest(&environment),
         args::Verb::Doctor => commands::doctor::doctor(&environment),

@@ -7,6 +7,7 @@
 //! about the machine ([`Machine`]) and listens to [`Progress`].
 
 mod base;
+mod check;
 mod compat;
 mod day;
 mod dependencies;
@@ -21,6 +22,7 @@ mod settings;
 mod wheel;
 
 pub use base::BaseLayers;
+pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};
 pub use dependencies::DependenciesError;
 pub use index::IndexError;

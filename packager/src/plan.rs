@@ -78,25 +78,7 @@ impl Project {
             set,
             access,
         } = self.inputs(settings, base)?;
-        let target =
-            Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
-        let wishes = Wishes {
-            pre: access.pre,
-            as_of: settings.versions.as_of,
-            older: settings.versions.older,
-        };
-        let resolution = match set.requirements.is_empty() {
-            true => Resolution::default(),
-            false => {
-                let client = Client::new(
-                    &access.places,
-                    &access.connection,
-                    &settings.machine.cache_dir,
-                    progress,
-                )?;
-                resolve(&set, &target, &client, &wishes, progress)?
-            }
-        };
+        let resolution = resolution(&set, &access, settings, base, progress)?.runnable()?;
         content.notes.extend(set.notes);
         content.notes.extend(resolution.notes.iter().cloned());
         Ok(Plan {
@@ -144,7 +126,11 @@ impl Project {
         Ok(hasher.finish())
     }
 
-    fn inputs(&self, settings: &PackSettings, base: &BaseLayers) -> Result<Inputs, PlanError> {
+    pub(crate) fn inputs(
+        &self,
+        settings: &PackSettings,
+        base: &BaseLayers,
+    ) -> Result<Inputs, PlanError> {
         let mut content = self.content(settings)?;
         content.config.python.clone_from(&base.python);
         let mut set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
@@ -158,11 +144,37 @@ impl Project {
     }
 }
 
+/// What the requirements lead to, whether all of it can run or not.
+pub(crate) fn resolution(
+    set: &RequirementSet,
+    access: &Access,
+    settings: &PackSettings,
+    base: &BaseLayers,
+    progress: &dyn Progress,
+) -> Result<Resolution, PlanError> {
+    let target = Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
+    if set.requirements.is_empty() {
+        return Ok(Resolution::default());
+    }
+    let client = Client::new(
+        &access.places,
+        &access.connection,
+        &settings.machine.cache_dir,
+        progress,
+    )?;
+    let wishes = Wishes {
+        pre: access.pre,
+        as_of: settings.versions.as_of,
+        older: settings.versions.older,
+    };
+    Ok(resolve(set, &target, &client, &wishes, progress)?)
+}
+
 /// What is known without asking anybody.
-struct Inputs {
-    content: Content,
-    set: RequirementSet,
-    access: Access,
+pub(crate) struct Inputs {
+    pub(crate) content: Content,
+    pub(crate) set: RequirementSet,
+    pub(crate) access: Access,
 }
 
 impl Plan {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use pywasm_packager::{AsOf, OlderVersions};
+use pywasm_packager::{AsOf, OlderVersions, Status};
 use support::index::{Form, Index, Offer};
 use support::person::{Person, index, notes, packages};
 use support::wheel::{TestWheel, tagged, wheel};
@@ -152,4 +152,48 @@ fn overrides_and_excludes_are_the_last_word() {
     assert_eq!(person.chosen("app"), ["app 1.0", "lib 1.0"]);
     person.versions.excludes = vec!["no name".to_owned()];
     assert!(person.error("app").contains("is no name of a package"));
+}
+
+#[test]
+fn a_check_tells_of_everything_what_becomes_of_it() {
+    let index = Index::start();
+    index.publish_wheels(&[
+        wheel("web", "2.0").requires("fast").requires("markupsafe"),
+        tagged("fast", "1.0", "cp314-cp314-manylinux_2_17_x86_64"),
+        wheel("fast", "0.9"),
+        tagged("markupsafe", "3.0", "cp314-cp314-manylinux_2_17_x86_64"),
+        tagged("uvloop", "1.0", "cp314-cp314-manylinux_2_17_x86_64"),
+    ]);
+    index.publish("old", Form::Json, &[Offer::opaque("old-1.0.tar.gz")]);
+    let person = Person::new(&index);
+    let report = person.check("web\nold\nuvloop\n").expect("a report");
+    let told: Vec<_> = report
+        .packages
+        .iter()
+        .map(|package| (package.name.as_str(), package.status))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("fast", Status::CannotRun),
+            ("markupsafe", Status::RunsWithoutNativeParts),
+            ("old", Status::SourceOnly),
+            ("uvloop", Status::CannotRun),
+            ("web", Status::Runs),
+        ]
+    );
+    assert!(!report.packable);
+    assert_eq!(report.packages[0].path, ["web", "fast"]);
+    assert_eq!(report.packages[0].runnable_version.as_deref(), Some("0.9"));
+    assert!(
+        report.packages[3]
+            .instead
+            .as_ref()
+            .is_some_and(|text| text.contains("--exclude uvloop"))
+    );
+    assert!(
+        !index.paths().iter().any(|path| path.ends_with(".whl")),
+        "{:?}",
+        index.paths()
+    );
 }

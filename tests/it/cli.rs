@@ -39,7 +39,7 @@ fn a_file_that_is_no_package_is_refused() {
 
 #[test]
 fn help() {
-    for verb in ["run", "pack", "python"] {
+    for verb in ["run", "pack", "check", "python"] {
         insta::assert_snapshot!(format!("help-{verb}"), shown(run(pywasm([verb, "--help"]))));
     }
 }

@@ -178,3 +178,44 @@ fn a_name_that_swallowed_the_folder_is_explained() {
         assert!(stderr.contains(said), "{stderr}");
     }
 }
+
+#[test]
+fn a_check_answers_people_and_programs() {
+    let app = project(&[
+        ("Dockerfile", DOCKERFILE),
+        ("requirements.txt", ""),
+        ("app.py", ""),
+    ]);
+    let mut command = pywasm(["check"]);
+    command.arg(app.path());
+    let Ended { code, stdout, .. } = run(command);
+    assert_eq!(
+        (code, stdout.trim()),
+        (Some(0), "nothing is required: it can be packed")
+    );
+    let mut command = pywasm(["check", "--format", "json"]);
+    command.arg(app.path());
+    let report: serde_json::Value = serde_json::from_str(&run(command).stdout).expect("JSON");
+    assert_eq!(report["packable"], true);
+    let notes = report["notes"].as_array().expect("a list");
+    assert!(notes.iter().any(|note| {
+        note.as_str()
+            .is_some_and(|note| note.contains("it asks for 3.8"))
+    }));
+}
+
+#[test]
+fn registry_a_check_names_what_cannot_run() {
+    let app = project(&[("requirements.txt", "uvloop\nrequests\n"), ("app.py", "")]);
+    let mut command = pywasm(["check"]);
+    command.arg(app.path());
+    let Ended { code, stdout, .. } = run(command);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.starts_with("cannot run:\n  uvloop ")
+            && stdout.contains("--exclude uvloop")
+            && stdout.contains("\nruns:\n  certifi ")
+            && stdout.ends_with("it cannot be packed as it is\n"),
+        "{stdout}"
+    );
+}

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod check;
 pub mod doctor;
 pub mod launch;
 pub mod pack;

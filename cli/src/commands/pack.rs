@@ -41,7 +41,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let base = base()?;
     let progress = Shown::new(quiet);
     let plan = project.plan(&settings, &base, &progress)?;
-    progress.steps.done();
+    progress.done();
     if !quiet {
         tell(plan.notes());
     }
@@ -50,7 +50,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let report = plan.pack(&base, &output, &progress)?;
-    progress.steps.done();
+    progress.done();
     if !quiet {
         tell(&report.notes);
         printer::result(&summary(&report));
@@ -98,15 +98,15 @@ fn in_cache(
     }
     let progress = Shown::new(false);
     let plan = project.plan(&settings, &base, &progress)?;
-    progress.steps.done();
+    progress.done();
     tell(plan.notes());
     let report = plan.pack(&base, &path, &progress)?;
-    progress.steps.done();
+    progress.done();
     tell(&report.notes);
     Ok(Package::open(&path, &ReadLimits::default())?)
 }
 
-fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {
+pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {
     let IndexArgs {
         index_url,
         extra_index_url,
@@ -147,7 +147,7 @@ fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<Pack
 }
 
 /// The interpreter and standard library that this build of pywasm brings along.
-fn base() -> anyhow::Result<BaseLayers> {
+pub fn base() -> anyhow::Result<BaseLayers> {
     let built = |layer: pywasm_guest::GuestLayer| {
         Ok::<_, anyhow::Error>(BuiltLayer {
             kind: match layer.part {
@@ -168,6 +168,13 @@ fn base() -> anyhow::Result<BaseLayers> {
         runtime: built(runtime).with_context(damaged)?,
         stdlib: built(stdlib).with_context(damaged)?,
     })
+}
+
+/// Tells notes that are text already.
+pub fn tell_lines(notes: &[String]) {
+    for note in notes {
+        printer::note(note);
+    }
 }
 
 fn tell(notes: &[Note]) {
@@ -208,17 +215,24 @@ fn bytes(size: u64) -> String {
 }
 
 /// The packager's progress on the terminal.
-struct Shown {
+pub struct Shown {
     steps: Steps,
     quiet: bool,
 }
 
 impl Shown {
-    fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool) -> Self {
         Self {
             steps: Steps::new(),
             quiet,
         }
+    }
+}
+
+impl Shown {
+    /// Ends the line of the last step.
+    pub fn done(&self) {
+        self.steps.done();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod aging;
 mod candidates;
+mod known;
 mod memo;
 mod provider;
 mod report;
@@ -66,7 +67,7 @@ pub(crate) struct Wishes {
     pub(crate) older: OlderVersions,
 }
 
-/// Resolves `set` for `target`.
+/// Resolves `set` for `target`. What cannot run is listed in the resolution, not an error.
 pub(crate) fn resolve(
     set: &RequirementSet,
     target: &Target,
@@ -94,12 +95,12 @@ pub(crate) fn resolve(
     } = search.run(choice)?;
     let left_behind = left_behind.filter(|_| wishes.as_of == AsOf::Auto);
     let Some(left_behind) = left_behind else {
-        return search.or_older(resolution, choice, wishes.older);
+        return Ok(search.or_older(resolution, choice, wishes.older));
     };
     let (day, at) = (left_behind.as_of, Some(left_behind.origin()));
     let then = search
         .run(choice.on(day))
-        .and_then(|found| search.or_older(found.resolution, choice.on(day), wishes.older));
+        .map(|found| search.or_older(found.resolution, choice.on(day), wishes.older));
     match then {
         Ok(mut resolution) => {
             let text = format!(
@@ -111,7 +112,7 @@ pub(crate) fn resolve(
         }
         // On that day they have no solution either: then the newest, and the person is told.
         Err(_) => {
-            let mut resolution = search.or_older(resolution, choice, wishes.older)?;
+            let mut resolution = search.or_older(resolution, choice, wishes.older);
             let text = format!(
                 "{}: if the app fails at import, choose versions as of a day with --as-of DATE, or replace the pin",
                 left_behind.tell()
@@ -132,8 +133,7 @@ struct Search<'s, 'c> {
 
 /// A set of versions that meets the requirements.
 struct Found {
-    /// Its files, unless some of it cannot run here.
-    resolution: Result<Resolution, ResolveError>,
+    resolution: Resolution,
     left_behind: Option<LeftBehind>,
 }
 
@@ -162,10 +162,8 @@ impl Search<'_, '_> {
                 None => LeftBehind::find(&selected, &provider, &facts, set),
                 Some(_) => None,
             };
-            let mut resolution = solution::complete(&selected, &provider, &facts, set, target);
-            if let Ok(resolution) = &mut resolution {
-                resolution.as_of = choice.as_of;
-            }
+            let mut resolution = solution::complete(&selected, &provider, &facts, set, target)?;
+            resolution.as_of = choice.as_of;
             Ok(Found {
                 resolution,
                 left_behind,
@@ -174,29 +172,24 @@ impl Search<'_, '_> {
     }
 
     /// Tries with what can run alone, where that is allowed and needed.
-    fn or_older(
-        &self,
-        resolution: Result<Resolution, ResolveError>,
-        choice: Choice,
-        older: OlderVersions,
-    ) -> Result<Resolution, ResolveError> {
-        let (Err(ResolveError::CannotRun(packages)), OlderVersions::Allow) = (&resolution, older)
-        else {
+    fn or_older(&self, resolution: Resolution, choice: Choice, older: OlderVersions) -> Resolution {
+        if resolution.unrunnable.is_empty() || older == OlderVersions::Refuse {
             return resolution;
-        };
+        }
         let runnable_only = Choice {
             runnable_only: true,
             ..choice
         };
         // Why there is no solution among them is less than what cannot run in the first place.
         let Ok(Found {
-            resolution: Ok(mut found),
+            resolution: mut found,
             ..
         }) = self.run(runnable_only)
         else {
             return resolution;
         };
-        let names: Vec<String> = packages
+        let names: Vec<String> = resolution
+            .unrunnable
             .iter()
             .map(|package| format!("{} {}", package.name, package.version))
             .collect();
@@ -207,7 +200,7 @@ impl Search<'_, '_> {
                 names.join(", ")
             )),
         );
-        Ok(found)
+        found
     }
 }
 

@@ -1,6 +1,7 @@
 //! From chosen versions to files, or to the list of what cannot run.
 
 use super::candidates::{Candidates, Facts, Release};
+use super::known::{Known, known};
 use super::provider::{Package, Provider};
 use super::{ResolveError, Target, arrows, note};
 use crate::Day;
@@ -19,6 +20,8 @@ use std::fmt;
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
     pub(crate) wheels: Vec<ResolvedWheel>,
+    /// What was chosen and cannot run here.
+    pub(crate) unrunnable: Vec<Unrunnable>,
     pub(crate) notes: Vec<Note>,
     /// The day as of which it was chosen, if not today.
     pub(crate) as_of: Option<Day>,
@@ -77,7 +80,6 @@ pub(super) fn complete(
         .collect();
     let graph = Graph::of(selected, provider);
     let mut resolution = Resolution::default();
-    let mut unrunnable = Vec::new();
     let mut without_hash = Vec::new();
     for (name, version) in versions {
         let known = facts.package(name);
@@ -95,7 +97,9 @@ pub(super) fn complete(
             .runnable(release)
             .and_then(|(file, native)| Some((WheelName::parse(&file.filename)?, file, native)));
         let Some((wheel, file, native)) = wheel else {
-            unrunnable.push(Unrunnable::new(name, version, &graph, candidates));
+            resolution
+                .unrunnable
+                .push(Unrunnable::new(name, version, &graph, candidates));
             continue;
         };
         resolution.notes.extend(notes(name, version, release, file));
@@ -112,10 +116,19 @@ pub(super) fn complete(
     }
     resolution.notes.extend(unknown_extras(selected, facts));
     resolution.notes.extend(skipped(set, target));
-    match (unrunnable.is_empty(), without_hash.is_empty()) {
-        (false, _) => Err(ResolveError::CannotRun(unrunnable)),
-        (true, false) => Err(ResolveError::NoHashes(without_hash.join(", "))),
-        (true, true) => Ok(resolution),
+    match without_hash.is_empty() {
+        false => Err(ResolveError::NoHashes(without_hash.join(", "))),
+        true => Ok(resolution),
+    }
+}
+
+impl Resolution {
+    /// The same, if all of it can run.
+    pub(crate) fn runnable(self) -> Result<Self, ResolveError> {
+        match self.unrunnable.is_empty() {
+            true => Ok(self),
+            false => Err(ResolveError::CannotRun(self.unrunnable)),
+        }
     }
 }
 
@@ -262,6 +275,18 @@ impl Graph {
 }
 
 impl Unrunnable {
+    /// Why it cannot run, where more is known than its files tell.
+    pub fn why(&self) -> Option<&'static str> {
+        known(&self.name).map(|known| known.why)
+    }
+
+    /// What does its work here, where that is known.
+    pub fn instead(&self) -> Option<&'static str> {
+        known(&self.name)
+            .map(|known| known.instead)
+            .filter(|text| !text.is_empty())
+    }
+
     fn new(name: &PackageName, version: &Version, graph: &Graph, candidates: &Candidates) -> Self {
         let release = candidates.releases.get(version);
         let native =
@@ -300,15 +325,17 @@ impl fmt::Display for Unrunnable {
         if path.len() > 1 {
             write!(f, " ({})", arrows(path))?;
         }
-        match reason {
-            UnrunnableReason::Native => f.write_str(
+        let known = known(name);
+        match (reason, known) {
+            (_, Some(Known { why, .. })) => write!(f, ": {why}")?,
+            (UnrunnableReason::Native, None) => f.write_str(
                 ": it is native code, and its wheels are for other machines only",
             )?,
-            UnrunnableReason::SourceOnly => f.write_str(
+            (UnrunnableReason::SourceOnly, None) => f.write_str(
                 ": it has no wheel, only its source, and builds from source come in a later version; if it is pure Python, build it once (`pip wheel --no-deps --wheel-dir wheels ",
             )?,
         }
-        if *reason == UnrunnableReason::SourceOnly {
+        if *reason == UnrunnableReason::SourceOnly && known.is_none() {
             write!(f, "{name}=={version}`) and pack with --find-links wheels")?;
         }
         match runnable_version {
@@ -316,10 +343,14 @@ impl fmt::Display for Unrunnable {
                 f,
                 "; version {other} has a wheel that could run: to use it write {name}=={other}"
             ),
-            None if *reason == UnrunnableReason::Native => {
+            None => Ok(()),
+        }?;
+        match (known, runnable_version) {
+            (Some(Known { instead, .. }), _) if !instead.is_empty() => write!(f, "; {instead}"),
+            (_, None) if *reason == UnrunnableReason::Native => {
                 f.write_str("; remove it, or replace it by a package that is pure Python")
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

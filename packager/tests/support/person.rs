@@ -3,7 +3,9 @@
 use super::index::Index;
 use super::wheel::TestWheel;
 use super::{bare_machine, base};
-use pywasm_packager::{IndexFlags, PackSettings, Plan, PlanError, Project, Silent, VersionChoice};
+use pywasm_packager::{
+    CheckReport, IndexFlags, PackSettings, Plan, PlanError, Project, Silent, VersionChoice,
+};
 use tempfile::TempDir;
 
 /// A person with an index and an empty cache.
@@ -42,6 +44,12 @@ impl Person {
         let path = self.home.path().join("requirements.txt");
         std::fs::write(&path, text).expect("written");
         Project::requirements_only(&[], &[path]).plan(&self.settings(), &base(), &Silent)
+    }
+
+    pub fn check(&self, text: &str) -> Result<CheckReport, PlanError> {
+        let path = self.home.path().join("requirements.txt");
+        std::fs::write(&path, text).expect("written");
+        Project::requirements_only(&[], &[path]).check(&self.settings(), &base(), &Silent)
     }
 
     /// `name version` of everything chosen.

@@ -1,0 +1,119 @@
+//! What would become of a project, without packing it.
+
+use crate::plan::{Inputs, Note, PlanError, resolution};
+use crate::resolve::{Unrunnable, UnrunnableReason};
+use crate::wheel::Native;
+use crate::{BaseLayers, Day, PackSettings, Progress, Project};
+use serde::Serialize;
+
+/// What of a project runs here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// The version of Python inside.
+    pub python: String,
+    /// Can the project be packed as it is?
+    pub packable: bool,
+    /// Everything its requirements lead to, by name.
+    pub packages: Vec<CheckedPackage>,
+    /// The day as of which versions were chosen, if not today.
+    pub as_of: Option<Day>,
+    /// What the person should know.
+    pub notes: Vec<String>,
+}
+
+/// A package that the requirements lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedPackage {
+    /// Its name.
+    pub name: String,
+    /// The version that was chosen.
+    pub version: String,
+    /// Does it run?
+    pub status: Status,
+    /// The way from the requirements to it.
+    pub path: Vec<String>,
+    /// Why it cannot run or what becomes of it; nothing where it simply runs.
+    pub reason: Option<String>,
+    /// What does its work here, where that is known.
+    pub instead: Option<String>,
+    /// The newest version that could run, where there is one that all who need it allow.
+    pub runnable_version: Option<String>,
+}
+
+/// Does a package run?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Status {
+    /// Yes.
+    Runs,
+    /// Yes, in pure Python: its optional native parts are left out.
+    RunsWithoutNativeParts,
+    /// Only its source is offered.
+    SourceOnly,
+    /// No.
+    CannotRun,
+}
+
+impl Project {
+    /// Reads the project and looks at what its requirements lead to. Fetches metadata alone.
+    pub fn check(
+        &self,
+        settings: &PackSettings,
+        base: &BaseLayers,
+        progress: &dyn Progress,
+    ) -> Result<CheckReport, PlanError> {
+        let Inputs {
+            content,
+            set,
+            access,
+        } = self.inputs(settings, base)?;
+        let resolution = resolution(&set, &access, settings, base, progress)?;
+        let notes = content.notes.iter().chain(&set.notes);
+        let notes = notes.chain(&resolution.notes).map(Note::to_string);
+        let runs = resolution.wheels.iter().map(|resolved| CheckedPackage {
+            name: resolved.wheel.name.to_string(),
+            version: resolved.wheel.version.to_string(),
+            status: match resolved.native {
+                Native::None => Status::Runs,
+                Native::LeaveOut => Status::RunsWithoutNativeParts,
+            },
+            path: resolved.path.clone(),
+            reason: None,
+            instead: None,
+            runnable_version: None,
+        });
+        let mut packages: Vec<_> = runs
+            .chain(resolution.unrunnable.iter().map(CheckedPackage::unrunnable))
+            .collect();
+        packages.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(CheckReport {
+            python: base.python.clone(),
+            packable: resolution.unrunnable.is_empty(),
+            packages,
+            as_of: resolution.as_of,
+            notes: notes.collect(),
+        })
+    }
+}
+
+impl CheckedPackage {
+    fn unrunnable(package: &Unrunnable) -> Self {
+        let (status, reason) = match package.reason {
+            UnrunnableReason::Native => (
+                Status::CannotRun,
+                "its wheels hold native code for other machines",
+            ),
+            UnrunnableReason::SourceOnly => (Status::SourceOnly, "only its source is offered"),
+        };
+        Self {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            status,
+            path: package.path.clone(),
+            reason: Some(package.why().unwrap_or(reason).to_owned()),
+            instead: package.instead().map(str::to_owned),
+            runnable_version: package.runnable_version.clone(),
+        }
+    }
+}

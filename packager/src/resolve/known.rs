@@ -1,0 +1,169 @@
+//! What is known about packages that cannot run here: why, and what does their work instead.
+
+/// A package whose native code is its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Why it cannot run.
+    pub(crate) why: &'static str,
+    /// What to do; empty where there is nothing.
+    pub(crate) instead: &'static str,
+}
+
+/// Names, why, what instead.
+const KNOWN: &[(&[&str], &str, &str)] = &[
+    (
+        &[
+            "torch",
+            "torchvision",
+            "torchaudio",
+            "tensorflow",
+            "tensorflow-cpu",
+            "keras",
+            "jax",
+            "jaxlib",
+            "onnxruntime",
+        ],
+        "it drives processors and GPUs with hundreds of megabytes of machine code",
+        "call a model server over HTTP (--allow-net HOST:PORT)",
+    ),
+    (
+        &["numba", "llvmlite"],
+        "it makes machine code at run time, which a sandbox does not allow",
+        "leave it out: code with @jit runs in plain Python too",
+    ),
+    (
+        &["uvloop"],
+        "it replaces asyncio's event loop by a native one",
+        "leave it out (--exclude uvloop): asyncio's own loop is used",
+    ),
+    (
+        &["httptools"],
+        "it is a parser in C",
+        "leave it out (--exclude httptools): uvicorn uses h11 then; require uvicorn without [standard]",
+    ),
+    (
+        &["watchfiles", "watchdog"],
+        "it asks the host's kernel for changes of files, which do not change in a package",
+        "leave it out (--exclude): it serves development only",
+    ),
+    (
+        &[
+            "psycopg2",
+            "psycopg2-binary",
+            "psycopg-c",
+            "psycopg-binary",
+            "asyncpg",
+        ],
+        "it is built on PostgreSQL's library in C",
+        "pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
+    ),
+    (
+        &["mysqlclient"],
+        "it is built on MySQL's library in C",
+        "PyMySQL is a driver in pure Python with the same interface",
+    ),
+    (
+        &["pymssql", "pyodbc", "cx-oracle"],
+        "it is built on a database vendor's library",
+        "python-oracledb and pytds have drivers in pure Python",
+    ),
+    (
+        &["orjson", "ujson", "python-rapidjson"],
+        "it is native code for speed",
+        "the standard library's json does the same; simplejson too",
+    ),
+    (
+        &["gevent", "greenlet", "eventlet"],
+        "it switches machine stacks, which WebAssembly does not have",
+        "asyncio and threads work; SQLAlchemy needs greenlet for its asyncio part only",
+    ),
+    (
+        &["grpcio", "grpcio-tools"],
+        "it is built on a network library in C++",
+        "grpclib is pure Python",
+    ),
+    (
+        &["bcrypt", "argon2-cffi-bindings", "argon2-cffi"],
+        "it is native code so that guessing is slow for everybody",
+        "hashlib.scrypt of the standard library",
+    ),
+    (
+        &["cryptography", "pynacl", "pycryptodome", "pycryptodomex"],
+        "it is built on a library of cryptography in C or Rust",
+        "rsa, ecdsa and pyaes are pure Python; hashlib, hmac and secrets are in the standard library",
+    ),
+    (
+        &["pydantic-core"],
+        "it is written in Rust",
+        "pydantic 1.10 is pure Python (pydantic<2)",
+    ),
+    (
+        &[
+            "numpy",
+            "scipy",
+            "pandas",
+            "scikit-learn",
+            "polars",
+            "pyarrow",
+            "matplotlib",
+        ],
+        "it is built on native numerics",
+        "",
+    ),
+    (
+        &["lxml"],
+        "it is built on libxml2 in C",
+        "xml.etree of the standard library, or html5lib for HTML",
+    ),
+    (
+        &["pillow", "opencv-python", "opencv-python-headless"],
+        "it is built on image libraries in C",
+        "pypng reads and writes PNG in pure Python",
+    ),
+    (
+        &["psutil"],
+        "it asks the host about its processes, of which an app sees none",
+        "leave it out: os and resource tell of the app itself",
+    ),
+    (
+        &[
+            "ruff",
+            "uv",
+            "rpds-py",
+            "tiktoken",
+            "tokenizers",
+            "safetensors",
+        ],
+        "it is written in Rust",
+        "",
+    ),
+    (
+        &["confluent-kafka"],
+        "it is built on librdkafka in C",
+        "kafka-python is pure Python",
+    ),
+    (&["pyzmq"], "it is built on libzmq in C++", ""),
+];
+
+/// What is known about a package by its normalised name.
+pub(crate) fn known(name: &str) -> Option<Known> {
+    let found = KNOWN.iter().find(|(names, ..)| names.contains(&name));
+    found.map(|(_, why, instead)| Known { why, instead })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pep508_rs::PackageName;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_normalised_and_stand_once() {
+        let mut seen = BTreeSet::new();
+        for name in KNOWN.iter().flat_map(|(names, ..)| names.iter()) {
+            let normal: PackageName = name.parse().expect("a name");
+            assert_eq!(normal.as_ref(), *name);
+            assert!(seen.insert(name), "{name} stands twice");
+        }
+    }
+}
