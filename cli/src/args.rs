@@ -39,8 +39,21 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
+    /// Show what a package needs and what these flags of `run` grant
+    Show(Box<RunArgs>),
     /// Print the flags that would have granted what the last run was denied
     Suggest,
+}
+
+impl Verb {
+    /// The files named by `--policy`.
+    pub fn policy_files(&self) -> &[PathBuf] {
+        match self {
+            Self::Run(args) => &args.policy,
+            Self::Python(args) => &args.policy,
+            _ => &[],
+        }
+    }
 }
 
 /// How requirements are found.
@@ -134,9 +147,18 @@ pub enum ReportFormat {
 /// `-v HOST:GUEST[:ro|rw]`, not yet checked against the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeArg {
-    pub host: PathBuf,
+    pub source: VolumeSource,
     pub guest: String,
     pub read_only: bool,
+}
+
+/// Where a volume's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// On the host, as given.
+    Path(PathBuf),
+    /// In a folder that pywasm keeps under this name.
+    Named(String),
 }
 
 /// `-e NAME=VALUE`, or `-e NAME` for the value of this process.
@@ -192,13 +214,16 @@ pub struct LimitArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
+#[command(
+    override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...",
+    args_override_self = true
+)]
 pub struct RunArgs {
     /// Publish a port, or a range of them; without IP on 127.0.0.1 only
     #[arg(short, long, value_name = "[IP:]HOST:GUEST[/udp]")]
     pub publish: Vec<PortMaps>,
-    /// Show a host folder to the app
-    #[arg(short, long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
+    /// Show a host folder or a named volume to the app; a file as a copy, with :ro
+    #[arg(short, long, value_name = "HOST|NAME:GUEST[:ro]", value_parser = parse_volume)]
     pub volume: Vec<VolumeArg>,
     /// Set an environment variable, or pass on this shell's
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
@@ -215,6 +240,15 @@ pub struct RunArgs {
     /// End the app after this long, such as 30s or 5m (exit code 124)
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<Span>,
+    /// Read grants from the table [policy] of a file; flags given here win
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+    /// Start although the package needs what is not granted
+    #[arg(long)]
+    pub ignore_needs: bool,
+    /// Publish all ports that the package exposes, at ports that the system chooses
+    #[arg(short = 'P', long)]
+    pub publish_all: bool,
     /// Let the app change none of its files but those of --tmpfs and -v
     #[arg(long)]
     pub read_only: bool,
@@ -264,12 +298,13 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct PythonArgs {
     /// Publish a port, or a range of them; without IP on 127.0.0.1 only
     #[arg(long, value_name = "[IP:]HOST:GUEST[/udp]")]
     pub publish: Vec<PortMaps>,
-    /// Show a host folder to Python
-    #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = parse_volume)]
+    /// Show a host folder or a named volume to Python; a file as a copy, with :ro
+    #[arg(long, value_name = "HOST|NAME:GUEST[:ro]", value_parser = parse_volume)]
     pub volume: Vec<VolumeArg>,
     /// Set an environment variable, or pass on this shell's
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
@@ -289,6 +324,9 @@ pub struct PythonArgs {
     /// Let Python connect to a host name, *.NAME, address, range or * (public addresses)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_net: Vec<OutboundRule>,
+    /// Read grants from the table [policy] of a file; flags given here win
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
     /// Let Python change none of its files but those of --tmpfs and --volume
     #[arg(long)]
     pub read_only: bool,
@@ -338,16 +376,26 @@ fn parse_volume(text: &str) -> Result<VolumeArg, String> {
             "`{guest}` is not an absolute path of the app, such as /data"
         ));
     }
-    if !host.contains('/') && host != "." && host != ".." {
-        return Err(format!(
-            "`{host}` would be a named volume, which pywasm does not have yet; write ./{host} for a folder"
-        ));
-    }
+    let source = match host.contains('/') || host == "." || host == ".." {
+        true => VolumeSource::Path(host.into()),
+        false if is_volume_name(host) => VolumeSource::Named(host.to_owned()),
+        false => {
+            return Err(format!(
+                "`{host}` is no name for a volume (letters, digits, _ . -); write ./{host} for a folder"
+            ));
+        }
+    };
     Ok(VolumeArg {
-        host: host.into(),
+        source,
         guest: guest.to_owned(),
         read_only,
     })
+}
+
+/// As docker has it.
+fn is_volume_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
 }
 
 /// `FOLDER`; docker's options after a colon are for a kernel's file system.
@@ -389,10 +437,15 @@ mod tests {
 
     #[test]
     fn volumes() {
-        let volume = |text: &str| parse_volume(text).map(|v| (v.host, v.guest, v.read_only));
-        assert_eq!(volume("./a:/b"), Ok(("./a".into(), "/b".into(), false)));
-        assert_eq!(volume("/a:/b:ro"), Ok(("/a".into(), "/b".into(), true)));
-        for wrong in ["/a", "/a:b", "/a:/b:x", "data:/b", ":/b", "a:b:c:d"] {
+        let volume = |text: &str| parse_volume(text).map(|v| (v.source, v.guest, v.read_only));
+        let path = |path: &str| VolumeSource::Path(path.into());
+        assert_eq!(volume("./a:/b"), Ok((path("./a"), "/b".into(), false)));
+        assert_eq!(volume("/a:/b:ro"), Ok((path("/a"), "/b".into(), true)));
+        let named = VolumeSource::Named("data".to_owned());
+        assert_eq!(volume("data:/b"), Ok((named, "/b".into(), false)));
+        for wrong in [
+            "/a", "/a:b", "/a:/b:x", "da ta:/b", ".x:/b", "-x:/b", ":/b", "a:b:c:d",
+        ] {
             assert!(volume(wrong).is_err(), "{wrong}");
         }
     }

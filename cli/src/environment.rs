@@ -62,6 +62,17 @@ impl Environment {
         private_folder(folder)
     }
 
+    /// A named volume's folder, made where it is new: `$XDG_DATA_HOME/pywasm/volumes/NAME`, else below
+    /// `~/.local/share`. Its name has been checked to be one.
+    pub fn volume(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let data = self.get("XDG_DATA_HOME").map(PathBuf::from);
+        let home = || self.home().map(|dir| dir.join(".local/share"));
+        let data = data
+            .or_else(home)
+            .context("no place for named volumes: neither XDG_DATA_HOME nor HOME is set")?;
+        private_folder(data.join("pywasm/volumes").join(name))
+    }
+
     /// The cache folder, made private where it is new.
     pub fn cache(&self) -> anyhow::Result<Cache> {
         Ok(Cache::open(&self.cache_dir()?)?)

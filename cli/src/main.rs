@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod denials;
 mod environment;
+mod policy_file;
 mod printer;
 mod refused;
 mod report;
@@ -14,9 +15,10 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = match args::Cli::try_parse() {
+    let args = match args() {
         Ok(args) => args,
-        Err(error) => return report::usage(&error),
+        Err(Refused::Usage(error)) => return report::usage(&error),
+        Err(Refused::Policy(error)) => return report::failure(&error),
     };
     let environment = environment::Environment::of_process();
     let outcome = match args.command {
@@ -24,9 +26,31 @@ fn main() -> ExitCode {
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Policy(args::PolicyVerb::Show(args)) => {
+            commands::run::show(*args, &environment)
+        }
         args::Verb::Policy(args::PolicyVerb::Suggest) => commands::policy::suggest(&environment),
         args::Verb::Doctor => commands::doctor::doctor(&environment),
         args::Verb::Version => commands::version::version(),
     };
     outcome.unwrap_or_else(|error| report::failure(&error))
+}
+
+/// Why a command line is not understood.
+enum Refused {
+    Usage(clap::Error),
+    Policy(anyhow::Error),
+}
+
+/// The command line, with what its `--policy` files say.
+fn args() -> Result<args::Cli, Refused> {
+    let given: Vec<_> = std::env::args_os().collect();
+    let cli = args::Cli::try_parse_from(&given).map_err(Refused::Usage)?;
+    match cli.command.policy_files() {
+        [] => Ok(cli),
+        files => {
+            let all = policy_file::expanded(&given, files).map_err(Refused::Policy)?;
+            args::Cli::try_parse_from(all).map_err(Refused::Usage)
+        }
+    }
 }

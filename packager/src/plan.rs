@@ -206,6 +206,15 @@ impl fmt::Display for Plan {
         for port in &config.exposed_ports {
             writeln!(f, "exposes   {port}")?;
         }
+        let needs = &config.needs;
+        let ports = needs.ports().iter().map(|port| format!("port {port}"));
+        let folders = needs.folders().iter().map(|at| format!("folder {at}"));
+        let hosts = needs.hosts().iter().map(|host| format!("host {host}"));
+        let env = needs.env().iter().map(|name| format!("variable {name}"));
+        let memory = needs.memory_mib().map(|mib| format!("memory {mib} MiB"));
+        for need in ports.chain(folders).chain(hosts).chain(env).chain(memory) {
+            writeln!(f, "needs     {need}")?;
+        }
         for wheel in &self.resolution.wheels {
             package(f, wheel)?;
         }

@@ -20,7 +20,7 @@ fn mistakes_are_named() {
     insta::assert_snapshot!("memory", shown(run(pywasm(["run", "-m", "64x", "x.pkg"]))));
     insta::assert_snapshot!(
         "volume",
-        shown(run(pywasm(["run", "-v", "data:/data", "x.pkg"])))
+        shown(run(pywasm(["run", "-v", "da ta:/data", "x.pkg"])))
     );
     insta::assert_snapshot!("missing", shown(run(pywasm(["run", "no-such.pkg"]))));
     insta::assert_snapshot!(

@@ -14,5 +14,6 @@ mod files;
 mod layering;
 mod limits;
 mod network;
+mod policy;
 mod python;
 mod seeds;

@@ -1,14 +1,17 @@
 //! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
 
-use crate::args::{EnvArg, LimitArgs, VolumeArg, WallArg};
+use crate::args::{EnvArg, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use crate::supervise::supervise;
 use crate::units::{ByteSize, Span};
 use anyhow::{Context, anyhow};
-use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMaps};
-use pywasm::{App, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio};
+use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
+use pywasm::{
+    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
+};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +19,7 @@ use std::process::ExitCode;
 /// The rights a person gives on the command line.
 pub struct Grants {
     pub publish: Vec<PortMaps>,
+    pub publish_all: bool,
     pub volumes: Vec<VolumeArg>,
     pub env: Vec<EnvArg>,
     pub env_files: Vec<PathBuf>,
@@ -51,24 +55,27 @@ pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow:
 }
 
 impl Grants {
-    fn policy(&self, app: &App, environment: &Environment) -> anyhow::Result<Policy> {
+    /// What these grants allow an app.
+    pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
         let mut policy = Policy::none().limits(self.limits());
         for (name, value) in BASE_ENV {
             policy = policy.env(name, value);
         }
-        for (name, value) in &app.config().env {
+        for (name, value) in &config.env {
             policy = policy.env(name, value);
         }
         for (name, value) in self.environment(environment)? {
             policy = policy.env(name, value);
         }
         for volume in &self.volumes {
-            let access = if volume.read_only {
-                Access::ReadOnly
-            } else {
-                Access::ReadWrite
-            };
-            policy = policy.mount(Mount::new(&volume.host, volume.guest.parse()?, access)?);
+            let host = volume.host(environment)?;
+            if !host.is_file() {
+                let access = match volume.read_only {
+                    true => Access::ReadOnly,
+                    false => Access::ReadWrite,
+                };
+                policy = policy.mount(Mount::new(&host, volume.guest.parse()?, access)?);
+            }
         }
         if self.read_only {
             policy = policy.root(Access::ReadOnly);
@@ -78,6 +85,11 @@ impl Grants {
         }
         for port in self.publish.iter().flat_map(PortMaps::iter) {
             policy = policy.publish(port);
+        }
+        let exposed = config.exposed_ports.iter().filter(|_| self.publish_all);
+        for port in exposed {
+            let map = PortMap::new((Ipv4Addr::LOCALHOST, 0).into(), port.port);
+            policy = policy.publish(map.with_protocol(port.protocol));
         }
         for rule in &self.allow_net {
             policy = policy.allow_outbound(rule.clone());
@@ -145,17 +157,38 @@ impl Grants {
         Ok(found)
     }
 
+    /// Mounted files are given as copies: a sandbox opens files below folders, and a file alone is none.
+    fn with_files(
+        &self,
+        mut command: Command,
+        environment: &Environment,
+    ) -> anyhow::Result<Command> {
+        for volume in &self.volumes {
+            let host = volume.host(environment)?;
+            if host.is_file() {
+                anyhow::ensure!(
+                    volume.read_only,
+                    "`{}` is a file: mount the folder that holds it, or give the app a copy with :ro",
+                    host.display()
+                );
+                command = command.file(host, volume.guest.parse()?);
+            }
+        }
+        Ok(command)
+    }
+
     /// Starts the app under these grants and stays with it to its end.
     pub fn run(
         &self,
         app: &App,
         command: Command,
+        policy: &Policy,
         environment: &Environment,
     ) -> anyhow::Result<ExitCode> {
-        let policy = self.policy(app, environment)?;
+        let command = self.with_files(command, environment)?;
         let log = Log::begin(&environment.runs()?)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
-        let prepared = app.prepare(command, &policy, stdio, log.into_sink())?;
+        let prepared = app.prepare(command, policy, stdio, log.into_sink())?;
         if self.wall != WallArg::Off {
             let wall = prepared.confine_process();
             anyhow::ensure!(
@@ -175,6 +208,16 @@ impl Grants {
             explain(exit, self);
         }
         Ok(ExitCode::from(ending.code()))
+    }
+}
+
+impl VolumeArg {
+    /// The folder or file of the host; a named volume is made where it is new.
+    fn host(&self, environment: &Environment) -> anyhow::Result<PathBuf> {
+        match &self.source {
+            VolumeSource::Path(path) => Ok(path.clone()),
+            VolumeSource::Named(name) => environment.volume(name),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         tmpfs,
         memory,
         timeout,
+        policy: _,
         limits,
         wall,
         allow_net,
@@ -29,6 +30,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     } = args;
     let grants = Grants {
         publish,
+        publish_all: false,
         volumes: volume,
         env,
         env_files: env_file,
@@ -48,7 +50,8 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         runtime.load(&package)?
     };
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
-    grants.run(&app, with_script(args, &cwd)?, environment)
+    let policy = grants.policy(app.config(), environment)?;
+    grants.run(&app, with_script(args, &cwd)?, &policy, environment)
 }
 
 /// python3's arguments. A script of the host is given to the sandbox as a copy: one file, not the

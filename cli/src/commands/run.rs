@@ -4,87 +4,171 @@ use super::launch::{Grants, runtime, workdir};
 use super::pack;
 use crate::args::RunArgs;
 use crate::environment::Environment;
-use crate::refused;
+use crate::{printer, refused};
 use anyhow::{Context, bail};
-use pywasm::{Command, Interruption, Package, ReadLimits};
+use pywasm::policy::{Policy, Unmet};
+use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let RunArgs {
-        mut publish,
-        volume,
-        env,
-        env_file,
-        workdir: folder,
-        read_only,
-        tmpfs,
-        memory,
-        timeout,
-        limits,
-        wall,
+    let Asked {
+        package,
+        grants,
+        needs,
         entrypoint,
-        mut allow_net,
-        network,
-        rm: _,
-        interactive: _,
-        tty: _,
-        index,
-        target_and_args,
-    } = args;
-    let Some((target, args)) = target_and_args.split_first() else {
-        bail!("nothing to run; give a package file, a project folder or a .py file");
-    };
-    if target.starts_with('-') {
-        let reason =
-            refused::reason(target).unwrap_or("see `pywasm run --help` for those there are");
-        bail!("unknown flag {target}: {reason}");
+        args,
+        workdir: folder,
+    } = Asked::of(args, environment)?;
+    let policy = grants.policy(package.config(), environment)?;
+    if needs == Needs::MustBeMet {
+        refuse_unmet(&policy, package.config())?;
     }
-    let target = Path::new(target);
-    if network.is_some() {
-        publish.clear();
-        allow_net.clear();
-    }
-    let package = match is_project(target) {
-        true => pack::project_in_cache(target, &index, environment)?,
-        false => Package::open(target, &ReadLimits::default()).with_context(|| {
-            format!(
-                "cannot run `{}`; give a package file, a project folder or a .py file",
-                target.display()
-            )
-        })?,
-    };
-    let grants = Grants {
-        publish,
-        volumes: volume,
-        env,
-        env_files: env_file,
-        read_only,
-        tmpfs,
-        memory,
-        timeout,
-        limits,
-        wall,
-        allow_net,
-    };
     let interruption = Interruption::for_limits(&grants.limits());
     let app = runtime(environment, interruption)?.load(&package)?;
     let config = app.config();
     let line: Vec<String> = match entrypoint {
-        Some(program) => std::iter::once(program)
-            .chain(args.iter().cloned())
-            .collect(),
+        Some(program) => std::iter::once(program).chain(args).collect(),
         None if args.is_empty() => config
             .entrypoint
             .iter()
             .chain(&config.cmd)
             .cloned()
             .collect(),
-        None => config.entrypoint.iter().chain(args).cloned().collect(),
+        None => config.entrypoint.iter().cloned().chain(args).collect(),
     };
     let command = Command::program(&line, config)?
         .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
-    grants.run(&app, command, environment)
+    grants.run(&app, command, &policy, environment)
+}
+
+/// `pywasm policy show`: the same without running anything.
+pub fn show(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let Asked {
+        package, grants, ..
+    } = Asked::of(args, environment)?;
+    let policy = grants.policy(package.config(), environment)?;
+    let unmet = policy.unmet(&package.config().needs);
+    for need in Policy::none().unmet(&package.config().needs) {
+        let state = match unmet.contains(&need) {
+            true => format!("missing: {}", need.flag()),
+            false => "granted".to_owned(),
+        };
+        printer::result(&format!("needs     {need}  ({state})"));
+    }
+    printer::result(policy.to_string().trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a package that lacks something starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    MustBeMet,
+    Ignored,
+}
+
+/// What the command line asks for, with the package it is about.
+struct Asked {
+    package: Package,
+    grants: Grants,
+    needs: Needs,
+    entrypoint: Option<String>,
+    args: Vec<String>,
+    workdir: Option<String>,
+}
+
+impl Asked {
+    fn of(args: RunArgs, environment: &Environment) -> anyhow::Result<Self> {
+        let RunArgs {
+            mut publish,
+            volume,
+            env,
+            env_file,
+            workdir,
+            policy: _,
+            ignore_needs,
+            mut publish_all,
+            read_only,
+            tmpfs,
+            memory,
+            timeout,
+            limits,
+            wall,
+            entrypoint,
+            mut allow_net,
+            network,
+            rm: _,
+            interactive: _,
+            tty: _,
+            index,
+            target_and_args,
+        } = args;
+        let Some((target, args)) = target_and_args.split_first() else {
+            bail!("nothing to run; give a package file, a project folder or a .py file");
+        };
+        if target.starts_with('-') {
+            let reason =
+                refused::reason(target).unwrap_or("see `pywasm run --help` for those there are");
+            bail!("unknown flag {target}: {reason}");
+        }
+        if network.is_some() {
+            publish.clear();
+            allow_net.clear();
+            publish_all = false;
+        }
+        let target = Path::new(target);
+        let package = match is_project(target) {
+            true => pack::project_in_cache(target, &index, environment)?,
+            false => Package::open(target, &ReadLimits::default()).with_context(|| {
+                format!(
+                    "cannot run `{}`; give a package file, a project folder or a .py file",
+                    target.display()
+                )
+            })?,
+        };
+        Ok(Self {
+            package,
+            grants: Grants {
+                publish,
+                publish_all,
+                volumes: volume,
+                env,
+                env_files: env_file,
+                read_only,
+                tmpfs,
+                memory,
+                timeout,
+                limits,
+                wall,
+                allow_net,
+            },
+            needs: match ignore_needs {
+                true => Needs::Ignored,
+                false => Needs::MustBeMet,
+            },
+            entrypoint,
+            args: args.to_vec(),
+            workdir,
+        })
+    }
+}
+
+/// All that is missing at once, each with the flag that grants it.
+fn refuse_unmet(policy: &Policy, config: &AppConfig) -> anyhow::Result<()> {
+    let unmet = policy.unmet(&config.needs);
+    if unmet.is_empty() {
+        return Ok(());
+    }
+    let lines: String = unmet
+        .iter()
+        .map(|need| format!("\n  {:<40}{}", need.to_string(), need.flag()))
+        .collect();
+    let flags: Vec<String> = unmet.iter().map(Unmet::flag).collect();
+    bail!(
+        "the package needs what it was not granted:{lines}\nto grant all of it add: {}\nto start \
+         without it add: --ignore-needs",
+        flags.join(" ")
+    );
 }
 
 fn is_project(target: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! What a package says about starting its app.
 
-use crate::{Digest, EntryPoint, GuestPath};
+use crate::{Digest, EntryPoint, GuestPath, Needs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +18,8 @@ pub struct AppConfig {
     pub cmd: Vec<String>,
     /// Environment variables, in order; names are unique.
     pub env: Vec<(String, String)>,
+    /// What the author says the app needs to be granted.
+    pub needs: Needs,
     /// Ports the app says it listens on. Exposing publishes nothing.
     pub exposed_ports: Vec<ExposedPort>,
     /// The current folder at start.
@@ -56,6 +58,7 @@ impl AppConfig {
             entrypoint: Vec::new(),
             cmd: Vec::new(),
             env: Vec::new(),
+            needs: Needs::default(),
             exposed_ports: Vec::new(),
             working_dir,
             scripts: BTreeMap::new(),

@@ -11,6 +11,7 @@ mod entry_point;
 mod guest_path;
 mod image_name;
 mod layer;
+mod needs;
 mod read;
 mod unpack;
 mod verified;
@@ -24,6 +25,7 @@ pub use entry_point::{EntryPoint, ParseEntryPointError};
 pub use guest_path::{GuestPath, GuestPathError};
 pub use image_name::{ImageName, ParseImageNameError};
 pub use layer::{Layer, LayerKind};
+pub use needs::{Needs, NeedsError};
 pub use read::{LayerReader, Package, ReadError, ReadLimits};
 pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
 

@@ -2,7 +2,7 @@
 //! and our own part of the image config, which nobody may.
 
 use crate::config::{AppConfig, ExposedPort, ResolvedPackage};
-use crate::{Digest, EntryPoint, FORMAT_VERSION, GuestPath};
+use crate::{Digest, EntryPoint, FORMAT_VERSION, GuestPath, Needs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -138,6 +138,8 @@ pub(crate) struct OwnPart {
     scripts: BTreeMap<String, EntryPoint>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     packages: Vec<ResolvedPackage>,
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    needs: Needs,
 }
 
 /// What is wrong in an image config that is otherwise good JSON.
@@ -177,6 +179,7 @@ impl ImageConfig {
             labels,
             python,
             packages,
+            needs,
         } = app;
         Self {
             architecture: ARCHITECTURE.to_owned(),
@@ -204,6 +207,7 @@ impl ImageConfig {
                 python: python.clone(),
                 scripts: scripts.clone(),
                 packages: packages.clone(),
+                needs: needs.clone(),
             },
         }
     }
@@ -236,6 +240,7 @@ impl ImageConfig {
             labels: run.labels,
             python: self.pywasm.python,
             packages: self.pywasm.packages,
+            needs: self.pywasm.needs,
         };
         Ok((app, self.rootfs.diff_ids))
     }

@@ -4,7 +4,7 @@ use super::command::{self, Command};
 use super::dockerfile::{Dockerfile, default_working_dir};
 use super::inputs::{self, RequirementInput};
 use super::walk::{self, Found};
-use super::{ProjectError, copy, io_error, pyproject, read_text};
+use super::{ProjectError, copy, io_error, needs, pyproject, read_text};
 use crate::plan::Note;
 use crate::settings::PackSettings;
 use pywasm_format::write::FileMode;
@@ -41,7 +41,8 @@ pub(super) fn of_folder(
     let Some(dockerfile) = dockerfile else {
         let files = by_path(found);
         let command = chosen(settings, detected).ok_or_else(|| no_command(root))?;
-        let config = config(default_working_dir(), command);
+        let mut config = config(default_working_dir(), command);
+        config.needs = needs::of_folder(root)?;
         check_script(
             &config,
             &files,
@@ -71,6 +72,7 @@ pub(super) fn of_folder(
         chosen(settings, starts.then_some(own).or(detected)).ok_or_else(|| no_command(root))?;
     let mut config = config(working_dir, command);
     config.env = dockerfile.env;
+    config.needs = needs::of_folder(root)?;
     config.exposed_ports.extend(dockerfile.exposed_ports);
     config.labels = dockerfile.labels;
     check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;

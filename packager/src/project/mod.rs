@@ -6,6 +6,7 @@ mod copy;
 mod dockerfile;
 mod ignore;
 mod inputs;
+mod needs;
 mod pyproject;
 mod walk;
 

@@ -1,5 +1,6 @@
 //! How much of the machine one instance may use.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
@@ -54,6 +55,46 @@ impl Default for Limits {
             output: None,
             output_rate: None,
         }
+    }
+}
+
+/// One limit a line, by the name of its flag; those that are not set are left out.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            memory,
+            wall,
+            cpu_time,
+            cpus,
+            fuel,
+            threads,
+            sockets,
+            files,
+            disk,
+            output,
+            output_rate,
+        } = self;
+        let seconds = |time: &Option<Duration>| time.map(|time| format!("{}s", time.as_secs_f64()));
+        let bytes = |bytes: u64| format!("{} KiB", bytes >> 10);
+        let lines = [
+            ("memory", Some(bytes(*memory))),
+            ("timeout", seconds(wall)),
+            ("cpu-time", seconds(cpu_time)),
+            ("cpus", cpus.map(|share| share.get().to_string())),
+            ("fuel", fuel.map(|fuel| fuel.to_string())),
+            ("pids-limit", Some(threads.to_string())),
+            ("max-sockets", Some(sockets.to_string())),
+            ("max-files", Some(files.to_string())),
+            ("disk", Some(bytes(*disk))),
+            ("output-limit", output.map(bytes)),
+            ("output-rate", output_rate.map(|rate| bytes(rate.get()))),
+        ];
+        for (name, value) in lines {
+            if let Some(value) = value {
+                writeln!(f, "limit     {name} {value}")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,14 @@
 //! A package can *ask* for rights; nothing in this crate turns what a package asks into a policy.
 
 use pywasm_format::GuestPath;
+use std::fmt;
 
 mod limits;
 mod mount;
 mod outbound;
 mod port;
 mod range;
+mod unmet;
 
 pub use limits::{CpuShare, Limits, ParseCpuShareError};
 pub use mount::{Access, Mount, MountError};
@@ -17,6 +19,7 @@ pub use outbound::{Outbound, OutboundRule, ParseOutboundError, Refusal};
 pub use port::{ParsePortError, PortMap, PortMaps};
 pub use pywasm_format::Protocol;
 pub use range::PrivateRange;
+pub use unmet::Unmet;
 
 /// Everything one instance may reach. Created by [`Policy::none`], widened by the methods below.
 #[derive(Debug, Clone)]
@@ -90,5 +93,35 @@ impl Policy {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+}
+
+/// One grant or limit a line; of environment variables the names.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for port in &self.ports {
+            writeln!(f, "publish   {port}")?;
+        }
+        for mount in &self.mounts {
+            let option = match mount.access() {
+                Access::ReadOnly => ":ro",
+                Access::ReadWrite => "",
+            };
+            let host = mount.host().display();
+            writeln!(f, "volume    {host}:{}{option}", mount.guest())?;
+        }
+        for folder in &self.private {
+            writeln!(f, "tmpfs     {folder}")?;
+        }
+        if self.root == Access::ReadOnly {
+            writeln!(f, "read-only")?;
+        }
+        for rule in self.outbound.rules() {
+            writeln!(f, "allow-net {rule}")?;
+        }
+        for (name, _) in &self.env {
+            writeln!(f, "env       {name}")?;
+        }
+        self.limits.fmt(f)
     }
 }
