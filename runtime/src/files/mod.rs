@@ -9,6 +9,8 @@ mod guard;
 mod host;
 mod metered;
 mod quota;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use guard::{Guard, Place, PlaceKind};
 pub(crate) use quota::Quota;

@@ -2,6 +2,7 @@
 //! `driver.py` inside. Each attack has a control, the same thing where it is granted, which must work; and
 //! must end in the very error that it names, so that a mistake in an attack does not pass for safety.
 
+mod floods;
 mod interruption;
 
 use crate::support::{project, pywasm};
