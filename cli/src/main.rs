@@ -1,6 +1,7 @@
 //! The `pywasm` command: `pack` bundles a Python project, `run` runs it in a sandbox.
 
 mod args;
+mod build_sandbox;
 mod commands;
 mod denials;
 mod environment;

@@ -49,8 +49,8 @@ pub enum Status {
     Runs,
     /// Yes, in pure Python: its optional native parts are left out.
     RunsWithoutNativeParts,
-    /// Only its source is offered.
-    SourceOnly,
+    /// Only its source is offered: packing builds it in the sandbox, if it can be built there.
+    NeedsBuild,
     /// No.
     CannotRun,
 }
@@ -63,12 +63,9 @@ impl Project {
         base: &BaseLayers,
         progress: &dyn Progress,
     ) -> Result<CheckReport, PlanError> {
-        let Inputs {
-            content,
-            set,
-            access,
-        } = self.inputs(settings, base)?;
-        let resolution = resolution(&set, &access, settings, base, progress)?;
+        let inputs = self.inputs(settings, base)?;
+        let resolution = resolution(&inputs, settings, base, None, progress)?;
+        let Inputs { content, set, .. } = inputs;
         let notes = content.notes.iter().chain(&set.notes);
         let notes = notes.chain(&resolution.notes).map(Note::to_string);
         let runs = resolution.wheels.iter().map(|resolved| CheckedPackage {
@@ -89,7 +86,9 @@ impl Project {
         packages.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(CheckReport {
             python: base.python.clone(),
-            packable: resolution.unrunnable.is_empty(),
+            packable: packages
+                .iter()
+                .all(|package| package.status != Status::CannotRun),
             packages,
             as_of: resolution.as_of,
             notes: notes.collect(),
@@ -99,12 +98,16 @@ impl Project {
 
 impl CheckedPackage {
     fn unrunnable(package: &Unrunnable) -> Self {
-        let (status, reason) = match package.reason {
+        let (status, reason) = match &package.reason {
             UnrunnableReason::Native => (
                 Status::CannotRun,
                 "its wheels hold native code for other machines",
             ),
-            UnrunnableReason::SourceOnly => (Status::SourceOnly, "only its source is offered"),
+            UnrunnableReason::SourceOnly => (
+                Status::NeedsBuild,
+                "only its source is offered; packing builds it in the sandbox",
+            ),
+            UnrunnableReason::Build(why) => (Status::CannotRun, why.as_str()),
         };
         Self {
             name: package.name.clone(),

@@ -7,6 +7,7 @@
 //! about the machine ([`Machine`]) and listens to [`Progress`].
 
 mod base;
+mod build;
 mod check;
 mod compat;
 mod day;
@@ -22,6 +23,7 @@ mod settings;
 mod wheel;
 
 pub use base::BaseLayers;
+pub use build::{BuildEnd, BuildError, BuildSandbox};
 pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};
 pub use dependencies::DependenciesError;

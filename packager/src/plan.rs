@@ -1,15 +1,17 @@
 //! What will be packed: a value that can be shown before anything is written.
 
+use crate::build::Builder;
 use crate::index::{Client, IndexError};
 use crate::project::{Content, ProjectError};
 use crate::requirements::{RequirementSet, RequirementsError};
-use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Target, Wishes, resolve};
+use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
 use crate::settings::{Access, SettingsError};
 use crate::wheel::Native;
-use crate::{BaseLayers, PackSettings, Progress, Project};
+use crate::{BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use thiserror::Error;
 
 /// Something the person should know: what was left out, replaced or ignored.
@@ -65,20 +67,23 @@ pub enum PlanError {
 }
 
 impl Project {
-    /// Reads the project and resolves what it requires. Fetches what the resolver must know and writes
-    /// nothing but the cache.
+    /// Reads the project and resolves what it requires. Fetches what the resolver must know, builds what
+    /// is offered as source only in `sandbox`, and writes nothing but the cache.
     pub fn plan(
         &self,
         settings: &PackSettings,
         base: &BaseLayers,
+        sandbox: &dyn BuildSandbox,
         progress: &dyn Progress,
     ) -> Result<Plan, PlanError> {
+        let inputs = self.inputs(settings, base)?;
+        let resolution =
+            resolution(&inputs, settings, base, Some(sandbox), progress)?.runnable()?;
         let Inputs {
             mut content,
             set,
             access,
-        } = self.inputs(settings, base)?;
-        let resolution = resolution(&set, &access, settings, base, progress)?.runnable()?;
+        } = inputs;
         content.notes.extend(set.notes);
         content.notes.extend(resolution.notes.iter().cloned());
         Ok(Plan {
@@ -114,7 +119,7 @@ impl Project {
         add(&(base.runtime.digest, base.stdlib.digest));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
-        add(&settings.versions);
+        add(&(&settings.versions, &set.options.from_source));
         add(&(&access.places.indexes, &access.places.links, access.pre));
         for (path, file) in &content.files {
             let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
@@ -146,28 +151,40 @@ impl Project {
 
 /// What the requirements lead to, whether all of it can run or not.
 pub(crate) fn resolution(
-    set: &RequirementSet,
-    access: &Access,
+    inputs: &Inputs,
     settings: &PackSettings,
     base: &BaseLayers,
+    sandbox: Option<&dyn BuildSandbox>,
     progress: &dyn Progress,
 ) -> Result<Resolution, PlanError> {
+    let Inputs { set, access, .. } = inputs;
     let target = Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
     if set.requirements.is_empty() {
         return Ok(Resolution::default());
     }
-    let client = Client::new(
-        &access.places,
-        &access.connection,
-        &settings.machine.cache_dir,
+    let cache_dir = &settings.machine.cache_dir;
+    let client = Client::new(&access.places, &access.connection, cache_dir, progress)?;
+    let builder = sandbox.map(|sandbox| Builder {
+        client: &client,
+        base,
+        target: &target,
+        sandbox,
+        cache_dir,
         progress,
-    )?;
-    let wishes = Wishes {
+        built: Mutex::default(),
+    });
+    let search = Search {
+        set,
+        target: &target,
+        client: &client,
+        builder: builder.as_ref(),
+        progress,
+    };
+    Ok(search.resolve(&Wishes {
         pre: access.pre,
         as_of: settings.versions.as_of,
         older: settings.versions.older,
-    };
-    Ok(resolve(set, &target, &client, &wishes, progress)?)
+    })?)
 }
 
 /// What is known without asking anybody.
@@ -233,6 +250,7 @@ fn package(f: &mut fmt::Formatter<'_>, resolved: &ResolvedWheel) -> fmt::Result 
         file,
         native,
         path,
+        source,
         ..
     } = resolved;
     write!(f, "package   {} {}", wheel.name, wheel.version)?;
@@ -245,7 +263,11 @@ fn package(f: &mut fmt::Formatter<'_>, resolved: &ResolvedWheel) -> fmt::Result 
     let digest = file
         .sha256
         .map_or_else(|| "no digest given".to_owned(), |digest| digest.to_string());
-    writeln!(f, "\n            {}  {digest}", file.filename)
+    writeln!(f, "\n            {}  {digest}", file.filename)?;
+    match source {
+        Some(source) => writeln!(f, "            built from {}", source.filename),
+        None => Ok(()),
+    }
 }
 
 fn quoted(word: &str) -> String {

@@ -38,6 +38,11 @@ pub enum Event<'a> {
         /// The file's name.
         file: &'a str,
     },
+    /// A wheel is being built from a source archive.
+    Building {
+        /// The archive's name.
+        file: &'a str,
+    },
     /// A layer is being written.
     Layer(LayerKind),
     /// The package file is being written.

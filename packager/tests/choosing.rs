@@ -177,7 +177,7 @@ fn a_check_tells_of_everything_what_becomes_of_it() {
         [
             ("fast", Status::CannotRun),
             ("markupsafe", Status::RunsWithoutNativeParts),
-            ("old", Status::SourceOnly),
+            ("old", Status::NeedsBuild),
             ("uvloop", Status::CannotRun),
             ("web", Status::Runs),
         ]

@@ -8,7 +8,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use support::index::{Form, Index, Metadata, Offer};
 use support::wheel::{TestWheel, tagged, wheel};
-use support::{bare_machine, base, files_of, open};
+use support::{NoBuilds, bare_machine, base, files_of, open};
 use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -30,7 +30,7 @@ fn pack(index: &Index, requirements: &str, folder: &Path) -> Result<PackReport, 
     let lines: Vec<String> = requirements.lines().map(str::to_owned).collect();
     let settings = settings(index, folder);
     let plan = Project::requirements_only(&lines, &[])
-        .plan(&settings, &base(), &Silent)
+        .plan(&settings, &base(), &NoBuilds, &Silent)
         .map_err(|error| error.to_string())?;
     plan.pack(&base(), &folder.join("out.pkg"), &Silent)
         .map_err(|error| error.to_string())
@@ -161,7 +161,7 @@ fn packs_at_the_same_time_share_a_cache() {
                 let (index, cache) = (&index, cache.path());
                 scope.spawn(move || {
                     let plan = Project::requirements_only(&["a".to_owned()], &[])
-                        .plan(&settings(index, cache), &base(), &Silent)
+                        .plan(&settings(index, cache), &base(), &NoBuilds, &Silent)
                         .expect("resolved");
                     plan.pack(&base(), &cache.join(format!("{number}.pkg")), &Silent)
                         .expect("packed")
@@ -227,7 +227,7 @@ fn credentials_are_not_carried_to_the_files_host() {
         ..settings(&index, folder.path())
     };
     let plan = Project::requirements_only(&["a".to_owned()], &[])
-        .plan(&settings, &base(), &Silent)
+        .plan(&settings, &base(), &NoBuilds, &Silent)
         .expect("resolved");
     plan.pack(&base(), &folder.path().join("x.pkg"), &Silent)
         .expect("packed");

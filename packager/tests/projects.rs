@@ -6,7 +6,7 @@ use pywasm_format::LayerKind;
 use pywasm_packager::{DockerfileUse, PackSettings, Plan, Project, Silent};
 use std::fs;
 use std::path::Path;
-use support::{bare_machine, base, files_of, open};
+use support::{NoBuilds, bare_machine, base, files_of, open};
 use tempfile::TempDir;
 
 fn project(files: &[(&str, &str)]) -> TempDir {
@@ -30,7 +30,7 @@ fn plan_of(path: &Path, settings: &PackSettings) -> Result<Plan, String> {
     let prefix = format!("{}/", path.canonicalize().unwrap_or_default().display());
     Project::open(path)
         .map_err(|error| error.to_string())?
-        .plan(settings, &base(), &Silent)
+        .plan(settings, &base(), &NoBuilds, &Silent)
         .map_err(|error| error.to_string().replace(&prefix, ""))
 }
 

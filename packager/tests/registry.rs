@@ -3,7 +3,7 @@
 mod support;
 
 use pywasm_packager::{PackSettings, Project, Silent};
-use support::{base, machine_of_this_process};
+use support::{NoBuilds, base, machine_of_this_process};
 
 fn names_of(requirements: &[&str]) -> Vec<String> {
     let requirements: Vec<String> = requirements.iter().map(|text| (*text).to_owned()).collect();
@@ -14,7 +14,7 @@ fn names_of(requirements: &[&str]) -> Vec<String> {
     };
     let output = cache.path().join("out.pkg");
     let plan = Project::requirements_only(&requirements, &[])
-        .plan(&settings, &base(), &Silent)
+        .plan(&settings, &base(), &NoBuilds, &Silent)
         .unwrap_or_else(|error| panic!("{error}"));
     plan.pack(&base(), &output, &Silent)
         .unwrap_or_else(|error| panic!("{error}"));

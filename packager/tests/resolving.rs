@@ -282,8 +282,7 @@ fn what_cannot_run_is_an_error_and_no_old_version() {
         "these packages cannot run in the sandbox:\n\
          \x20 - core 2.0 (api -> model -> core): it is native code, and its wheels are for other machines only; \
          version 0.1 has a wheel that could run: to use it write core==0.1\n\
-         \x20 - source 1.0: it has no wheel, only its source, and builds from source come in a later version; \
-         if it is pure Python, build it once (`pip wheel --no-deps --wheel-dir wheels source==1.0`) and pack with --find-links wheels\n\
+         \x20 - source 1.0: it has no wheel, and source-1.0.tar.gz cannot be read: unexpected end of file\n\
          \x20 - tool 1.0: it is native code, and its wheels are for other machines only; remove it, or replace it by a package that is pure Python"
     );
     let Err(PlanError::Resolve(ResolveError::CannotRun(packages))) = person.plan_file("api") else {

@@ -7,6 +7,7 @@ mod support;
 
 mod apps;
 mod attacks;
+mod builds;
 mod cli;
 mod docs;
 mod embed;

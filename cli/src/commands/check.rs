@@ -49,7 +49,7 @@ fn text(report: &CheckReport) -> String {
     let mut text = String::new();
     for (status, title) in [
         (Status::CannotRun, "cannot run"),
-        (Status::SourceOnly, "only source is offered"),
+        (Status::NeedsBuild, "is built from source when packed"),
         (
             Status::RunsWithoutNativeParts,
             "runs without its optional native parts",

@@ -1,6 +1,7 @@
 //! `pywasm pack`, and packing on the way to a run.
 
 use crate::args::{IndexArgs, PackArgs};
+use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use anyhow::{Context, anyhow};
@@ -40,7 +41,8 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     };
     let base = base()?;
     let progress = Shown::new(quiet);
-    let plan = project.plan(&settings, &base, &progress)?;
+    let sandbox = Subprocess::new(environment)?;
+    let plan = project.plan(&settings, &base, &sandbox, &progress)?;
     progress.done();
     if !quiet {
         tell(plan.notes());
@@ -97,7 +99,8 @@ fn in_cache(
         return Ok(package);
     }
     let progress = Shown::new(false);
-    let plan = project.plan(&settings, &base, &progress)?;
+    let sandbox = Subprocess::new(environment)?;
+    let plan = project.plan(&settings, &base, &sandbox, &progress)?;
     progress.done();
     tell(plan.notes());
     let report = plan.pack(&base, &path, &progress)?;
@@ -247,6 +250,7 @@ impl Progress for Shown {
                     .flicker(&format!("resolving {name} ({decided} decided)"));
             }
             Event::Fetching { file, .. } => self.steps.step(&format!("fetching {file}")),
+            Event::Building { file } => self.steps.step(&format!("building {file} in the sandbox")),
             Event::Layer(kind) => self.steps.flicker(&format!("writing the {kind} layer")),
             Event::Writing => self.steps.flicker("writing the package"),
             _ => {}

@@ -86,7 +86,7 @@ fn refused_url(url: &str) -> String {
         .is_some_and(|(scheme, _)| scheme.contains('+'));
     match vcs {
         true => format!(
-            "`{shown}` is a repository, and builds from source come in a later version; build a wheel of it (`pip wheel`) and name its folder with --find-links"
+            "`{shown}` is a repository, and fetching from version control is not supported; name its archive of a commit (…/archive/COMMIT.tar.gz), or build a wheel of it (`pip wheel`) and name its folder with --find-links"
         ),
         false => format!(
             "`{shown}` is a direct address, which is not supported yet; download the wheel and name its folder with --find-links"

@@ -1,5 +1,7 @@
 //! Options that may stand on lines of their own.
 
+use pep508_rs::PackageName;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Index settings in a requirements file.
@@ -11,6 +13,38 @@ pub(crate) struct IndexOptions {
     pub(crate) no_index: bool,
     pub(crate) pre: bool,
     pub(crate) require_hashes: bool,
+    /// Packages that are built from source although they have wheels (`--no-binary`).
+    pub(crate) from_source: FromSource,
+}
+
+/// Which packages are built from source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FromSource {
+    all: bool,
+    names: BTreeSet<PackageName>,
+}
+
+impl FromSource {
+    /// Takes in a value of `--no-binary`: names with commas between, `:all:` or `:none:`.
+    fn add(&mut self, text: &str) -> Result<(), String> {
+        for part in text.split(',').map(str::trim) {
+            match part {
+                ":all:" => self.all = true,
+                ":none:" => *self = Self::default(),
+                name => {
+                    let name = name
+                        .parse()
+                        .map_err(|_| format!("`--no-binary {name}` names no package"))?;
+                    self.names.insert(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn contains(&self, name: &PackageName) -> bool {
+        self.all || self.names.contains(name)
+    }
 }
 
 /// What an option line asks for.
@@ -52,9 +86,7 @@ impl IndexOptions {
                     "`{line}`: editable installs are not supported, because a package must not depend on folders of this machine; build a wheel (`pip wheel`) and name its folder with --find-links, or copy the code into the project"
                 ));
             }
-            "--no-binary" => {
-                return Err("`--no-binary` asks for builds from source, which come in a later version; remove it to use wheels".to_owned());
-            }
+            "--no-binary" => self.from_source.add(&needed()?)?,
             "--trusted-host" => {
                 return Err("`--trusted-host` would switch off the check of certificates; name the certificate authority with PIP_CERT instead".to_owned());
             }

@@ -121,7 +121,7 @@ fn refusals_name_the_line_and_the_way_out() {
         ("-e .", "editable installs are not supported"),
         (
             "git+https://user:secret@host.example/x.git#egg=x",
-            "builds from source come in a later version",
+            "is a repository, and fetching from version control is not supported",
         ),
         ("x @ git+https://host.example/x.git", "is a repository"),
         (
@@ -131,7 +131,7 @@ fn refusals_name_the_line_and_the_way_out() {
         ("https://host.example/x.whl", "is a direct address"),
         ("./x", "is a path"),
         ("x-1-py3-none-any.whl", "is a path"),
-        ("--no-binary :all:", "builds from source"),
+        ("--no-binary a/b", "names no package"),
         ("--trusted-host host.example", "check of certificates"),
         ("--frobnicate", "is no option"),
         ("flask=1", "is not a requirement"),

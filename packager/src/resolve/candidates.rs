@@ -3,6 +3,7 @@
 use super::Target;
 use super::memo::Memo;
 use crate::Day;
+use crate::build::Builder;
 use crate::index::{Client, IndexError, RemoteFile};
 use crate::requirements::{Requirement, RequirementSet, fix_legacy, specifiers};
 use crate::wheel::{self, Metadata, Native, NativeTags, Pure, WheelName};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 /// What is known of the packages, asked for when needed and remembered.
 pub(super) struct Facts<'a> {
     client: &'a Client<'a>,
+    builder: Option<&'a Builder<'a>>,
     set: &'a RequirementSet,
     target: &'a Target,
     choice: Choice,
@@ -78,12 +80,14 @@ pub(super) struct Requirements {
 impl<'a> Facts<'a> {
     pub(super) fn new(
         client: &'a Client<'a>,
+        builder: Option<&'a Builder<'a>>,
         set: &'a RequirementSet,
         target: &'a Target,
         choice: Choice,
     ) -> Self {
         Self {
             client,
+            builder,
             set,
             target,
             choice,
@@ -98,7 +102,12 @@ impl<'a> Facts<'a> {
         name: &PackageName,
     ) -> Arc<Result<Option<Candidates>, Arc<IndexError>>> {
         self.packages.get(name, || {
-            let files = self.client.files(name).map_err(Arc::new)?;
+            let mut files = self.client.files(name).map_err(Arc::new)?;
+            if self.set.options.from_source.contains(name)
+                && let Some(files) = &mut files
+            {
+                files.retain(|file| WheelName::parse(&file.filename).is_none());
+            }
             let hashes = self.set.hashes(name);
             Ok(files.map(|files| Candidates::new(name, files, self.target, &hashes, self.choice)))
         })
@@ -129,9 +138,13 @@ impl<'a> Facts<'a> {
                     let bytes = self.client.metadata(file).map_err(Arc::new)?;
                     Ok(Requirements::read(&Metadata::parse(&bytes), self.target))
                 }
-                // Source alone: what it requires only a build would tell. The solution will name it
-                // as what cannot be installed.
-                None => Ok(Requirements::default()),
+                // Source alone. If it cannot be built, the solution will name it.
+                None => Ok(release
+                    .and_then(|release| release.sdist.as_ref())
+                    .zip(self.builder)
+                    .and_then(|(sdist, builder)| builder.metadata(sdist).ok())
+                    .map(|metadata| Requirements::read(&metadata, self.target))
+                    .unwrap_or_default()),
             }
         })
     }
@@ -161,6 +174,10 @@ impl<'a> Facts<'a> {
         stable()
             .or_else(|| releases().next())
             .map(|(version, _)| version.clone())
+    }
+
+    pub(super) fn builder(&self) -> Option<&'a Builder<'a>> {
+        self.builder
     }
 
     /// The day as of which is chosen, if not today.
@@ -234,11 +251,18 @@ impl Candidates {
 
     pub(super) fn offers_something(&self, release: &Release) -> bool {
         if self.runnable_only {
-            return self.runnable(release).is_some();
+            return self.runnable(release).is_some() || self.source(release).is_some();
         }
         let native =
             release.mainstream_native || (self.optional_native && release.native.is_some());
         release.pure.is_some() || native || release.sdist.is_some()
+    }
+
+    /// The source to build where no wheel can be taken. Where there are native wheels, what a build
+    /// would give is native too.
+    pub(super) fn source<'r>(&self, release: &'r Release) -> Option<&'r RemoteFile> {
+        let native = release.native.is_some() || release.mainstream_native;
+        release.sdist.as_ref().filter(|_| !native)
     }
 
     /// The wheel to take here, if there is one.

@@ -18,6 +18,7 @@ pub use solution::{Unrunnable, UnrunnableReason};
 pub(crate) use target::Target;
 
 use crate::Progress;
+use crate::build::Builder;
 use crate::index::{Client, IndexError};
 use crate::plan::Note;
 use crate::requirements::RequirementSet;
@@ -67,68 +68,14 @@ pub(crate) struct Wishes {
     pub(crate) older: OlderVersions,
 }
 
-/// Resolves `set` for `target`. What cannot run is listed in the resolution, not an error.
-pub(crate) fn resolve(
-    set: &RequirementSet,
-    target: &Target,
-    client: &Client<'_>,
-    wishes: &Wishes,
-    progress: &dyn Progress,
-) -> Result<Resolution, ResolveError> {
-    let search = Search {
-        set,
-        target,
-        client,
-        progress,
-    };
-    let choice = Choice {
-        pre: wishes.pre,
-        as_of: match wishes.as_of {
-            AsOf::Day(day) => Some(day),
-            AsOf::Auto | AsOf::Today => None,
-        },
-        runnable_only: false,
-    };
-    let Found {
-        resolution,
-        left_behind,
-    } = search.run(choice)?;
-    let left_behind = left_behind.filter(|_| wishes.as_of == AsOf::Auto);
-    let Some(left_behind) = left_behind else {
-        return Ok(search.or_older(resolution, choice, wishes.older));
-    };
-    let (day, at) = (left_behind.as_of, Some(left_behind.origin()));
-    let then = search
-        .run(choice.on(day))
-        .map(|found| search.or_older(found.resolution, choice.on(day), wishes.older));
-    match then {
-        Ok(mut resolution) => {
-            let text = format!(
-                "{}: everything is chosen as of {day} (for the newest instead add --as-of none)",
-                left_behind.tell()
-            );
-            resolution.notes.insert(0, Note { at, text });
-            Ok(resolution)
-        }
-        // On that day they have no solution either: then the newest, and the person is told.
-        Err(_) => {
-            let mut resolution = search.or_older(resolution, choice, wishes.older);
-            let text = format!(
-                "{}: if the app fails at import, choose versions as of a day with --as-of DATE, or replace the pin",
-                left_behind.tell()
-            );
-            resolution.notes.insert(0, Note { at, text });
-            Ok(resolution)
-        }
-    }
-}
-
-/// What stays the same from one attempt to the next.
-struct Search<'s, 'c> {
-    set: &'s RequirementSet,
-    target: &'s Target,
-    client: &'s Client<'c>,
-    progress: &'s dyn Progress,
+/// What is to be resolved, and with what.
+pub(crate) struct Search<'s> {
+    pub(crate) set: &'s RequirementSet,
+    pub(crate) target: &'s Target,
+    pub(crate) client: &'s Client<'s>,
+    /// Builds what is offered as source only; without it, that cannot run.
+    pub(crate) builder: Option<&'s Builder<'s>>,
+    pub(crate) progress: &'s dyn Progress,
 }
 
 /// A set of versions that meets the requirements.
@@ -137,15 +84,60 @@ struct Found {
     left_behind: Option<LeftBehind>,
 }
 
-impl Search<'_, '_> {
+impl Search<'_> {
+    /// Chooses versions and files. What cannot run is listed in the resolution, not an error.
+    pub(crate) fn resolve(&self, wishes: &Wishes) -> Result<Resolution, ResolveError> {
+        let choice = Choice {
+            pre: wishes.pre,
+            as_of: match wishes.as_of {
+                AsOf::Day(day) => Some(day),
+                AsOf::Auto | AsOf::Today => None,
+            },
+            runnable_only: false,
+        };
+        let Found {
+            resolution,
+            left_behind,
+        } = self.run(choice)?;
+        let left_behind = left_behind.filter(|_| wishes.as_of == AsOf::Auto);
+        let Some(left_behind) = left_behind else {
+            return Ok(self.or_older(resolution, choice, wishes.older));
+        };
+        let (day, at) = (left_behind.as_of, Some(left_behind.origin()));
+        let then = self
+            .run(choice.on(day))
+            .map(|found| self.or_older(found.resolution, choice.on(day), wishes.older));
+        match then {
+            Ok(mut resolution) => {
+                let text = format!(
+                    "{}: everything is chosen as of {day} (for the newest instead add --as-of none)",
+                    left_behind.tell()
+                );
+                resolution.notes.insert(0, Note { at, text });
+                Ok(resolution)
+            }
+            // On that day they have no solution either: then the newest, and the person is told.
+            Err(_) => {
+                let mut resolution = self.or_older(resolution, choice, wishes.older);
+                let text = format!(
+                    "{}: if the app fails at import, choose versions as of a day with --as-of DATE, or replace the pin",
+                    left_behind.tell()
+                );
+                resolution.notes.insert(0, Note { at, text });
+                Ok(resolution)
+            }
+        }
+    }
+
     fn run(&self, choice: Choice) -> Result<Found, ResolveError> {
         let Self {
             set,
             target,
             client,
+            builder,
             progress,
         } = *self;
-        let facts = candidates::Facts::new(client, set, target, choice);
+        let facts = candidates::Facts::new(client, builder, set, target, choice);
         std::thread::scope(|scope| {
             let pool = Pool::start(scope, REQUESTS);
             let provider = Provider::new(&facts, set, target, pool, progress);

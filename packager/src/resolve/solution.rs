@@ -37,6 +37,8 @@ pub(crate) struct ResolvedWheel {
     pub(crate) allowed: Vec<Digest>,
     /// The way from the requirements to it.
     pub(crate) path: Vec<String>,
+    /// The archive it was built from, if it was.
+    pub(crate) source: Option<RemoteFile>,
 }
 
 /// A package that the requirements lead to and that cannot run here.
@@ -55,12 +57,14 @@ pub struct Unrunnable {
 }
 
 /// Why a package cannot run in the sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnrunnableReason {
     /// It has wheels, all with native code for other machines.
     Native,
-    /// It has no wheel, only its source.
+    /// It has no wheel, only its source, and nothing was built.
     SourceOnly,
+    /// It has only its source, and that cannot be built; with the reason.
+    Build(String),
 }
 
 /// Finds the file for every chosen version.
@@ -96,6 +100,31 @@ pub(super) fn complete(
         let wheel = candidates
             .runnable(release)
             .and_then(|(file, native)| Some((WheelName::parse(&file.filename)?, file, native)));
+        if let (None, Some(source), Some(builder)) =
+            (&wheel, candidates.source(release), facts.builder())
+        {
+            match builder.wheel(source) {
+                Ok(built) => {
+                    resolution.notes.push(note(format!(
+                        "{name} {version} was built from its source ({}) in the sandbox",
+                        source.filename
+                    )));
+                    resolution.wheels.push(ResolvedWheel {
+                        wheel: built.wheel,
+                        file: built.file,
+                        native: Native::None,
+                        allowed: Vec::new(),
+                        path: graph.path_to(name),
+                        source: Some(source.clone()),
+                    });
+                }
+                Err(error) => resolution.unrunnable.push(Unrunnable {
+                    reason: UnrunnableReason::Build(error.to_string()),
+                    ..Unrunnable::new(name, version, &graph, candidates)
+                }),
+            }
+            continue;
+        }
         let Some((wheel, file, native)) = wheel else {
             resolution
                 .unrunnable
@@ -112,6 +141,7 @@ pub(super) fn complete(
             native,
             allowed,
             path: graph.path_to(name),
+            source: None,
         });
     }
     resolution.notes.extend(unknown_extras(selected, facts));
@@ -327,16 +357,16 @@ impl fmt::Display for Unrunnable {
         }
         let known = known(name);
         match (reason, known) {
+            (UnrunnableReason::Build(why), _) => {
+                write!(f, ": it has no wheel, and {why}")?;
+            }
             (_, Some(Known { why, .. })) => write!(f, ": {why}")?,
-            (UnrunnableReason::Native, None) => f.write_str(
-                ": it is native code, and its wheels are for other machines only",
-            )?,
-            (UnrunnableReason::SourceOnly, None) => f.write_str(
-                ": it has no wheel, only its source, and builds from source come in a later version; if it is pure Python, build it once (`pip wheel --no-deps --wheel-dir wheels ",
-            )?,
-        }
-        if *reason == UnrunnableReason::SourceOnly && known.is_none() {
-            write!(f, "{name}=={version}`) and pack with --find-links wheels")?;
+            (UnrunnableReason::Native, None) => {
+                f.write_str(": it is native code, and its wheels are for other machines only")?
+            }
+            (UnrunnableReason::SourceOnly, None) => {
+                f.write_str(": it has no wheel, only its source")?;
+            }
         }
         match runnable_version {
             Some(other) => write!(

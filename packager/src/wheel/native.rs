@@ -1,6 +1,8 @@
 //! Packages whose native code is optional.
 
 use pep508_rs::PackageName;
+use std::io::{self, Read, Seek};
+use zip::ZipArchive;
 
 /// Packages that have native modules for speed alone and work without them: where they have no pure
 /// wheel, one for any platform is taken and the native modules are left out.
@@ -35,6 +37,16 @@ const OPTIONAL: [&str; 22] = [
 /// Is the native code of this package optional?
 pub(crate) fn is_optional(name: &PackageName) -> bool {
     OPTIONAL.contains(&name.as_ref())
+}
+
+/// The native code in a wheel.
+pub(crate) fn native_files(wheel: impl Read + Seek) -> io::Result<Vec<String>> {
+    let archive = ZipArchive::new(wheel)?;
+    let names = archive.file_names().filter_map(Result::ok);
+    Ok(names
+        .map(|name| name.as_ref().to_owned())
+        .filter(|name| is_native(name))
+        .collect())
 }
 
 /// Is this the path of native code?

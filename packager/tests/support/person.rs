@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::wheel::TestWheel;
-use super::{bare_machine, base};
+use super::{NoBuilds, bare_machine, base};
 use pywasm_packager::{
     CheckReport, IndexFlags, PackSettings, Plan, PlanError, Project, Silent, VersionChoice,
 };
@@ -43,7 +43,7 @@ impl Person {
     pub fn plan_file(&self, text: &str) -> Result<Plan, PlanError> {
         let path = self.home.path().join("requirements.txt");
         std::fs::write(&path, text).expect("written");
-        Project::requirements_only(&[], &[path]).plan(&self.settings(), &base(), &Silent)
+        Project::requirements_only(&[], &[path]).plan(&self.settings(), &base(), &NoBuilds, &Silent)
     }
 
     pub fn check(&self, text: &str) -> Result<CheckReport, PlanError> {

@@ -1,0 +1,174 @@
+//! Builds from source: what a build may do, and what it may not.
+
+use crate::support::{Ended, project, pywasm, run};
+use std::io::Write;
+use std::path::Path;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// A backend in the source itself, as the standard allows; it needs nothing from an index.
+const BACKEND: &str = "
+import zipfile
+
+FILES = {'odd/__init__.py': 'ANSWER = 42\\n'}
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    before()
+    name = 'odd-1.0-py3-none-any.whl'
+    with zipfile.ZipFile(folder + '/' + name, 'w') as wheel:
+        for path, text in FILES.items():
+            wheel.writestr(path, text)
+        wheel.writestr('odd-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: odd\\nVersion: 1.0\\n')
+        wheel.writestr('odd-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+        wheel.writestr('odd-1.0.dist-info/RECORD', '')
+    after(folder)
+    return name
+
+def before(): pass
+def after(folder): pass
+";
+
+const PYPROJECT: &str =
+    "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
+
+/// Writes the source archive of `odd 1.0` into `folder`.
+fn source(folder: &Path, files: &[(&str, &str)]) {
+    let file = std::fs::File::create(folder.join("odd-1.0.zip")).expect("a file");
+    let mut archive = ZipWriter::new(file);
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in files {
+        archive
+            .start_file(format!("odd-1.0/{name}"), options)
+            .expect("an entry");
+        archive.write_all(content.as_bytes()).expect("written");
+    }
+    archive.finish().expect("an archive");
+}
+
+/// Builds `odd` with `more` at the end of its backend and runs `code` with it.
+fn build(more: &str, code: &str) -> Ended {
+    let folder = project(&[]);
+    let backend = format!("{BACKEND}\n{more}");
+    source(
+        folder.path(),
+        &[("pyproject.toml", PYPROJECT), ("backend.py", &backend)],
+    );
+    let mut command = pywasm(["python", "--no-index", "--with", "odd", "--find-links"]);
+    command.arg(folder.path()).args(["-c", code]);
+    run(command)
+}
+
+fn refused(more: &str) -> String {
+    let Ended { code, stderr, .. } = build(more, "");
+    assert_eq!(code, Some(125), "{stderr}");
+    stderr
+}
+
+#[test]
+fn a_source_is_built_with_its_own_backend() {
+    let Ended { stdout, stderr, .. } = build("", "import odd; print(odd.ANSWER)");
+    assert_eq!(stdout, "42\n", "{stderr}");
+    assert!(
+        stderr.contains("odd 1.0 was built from its source (odd-1.0.zip) in the sandbox"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_build_sees_neither_files_nor_environment_nor_network_of_the_host() {
+    // Each writes what it could get into the package: the build works, and there is nothing.
+    let probe = "
+def before():
+    import os, socket
+    got = []
+    for path in ('/etc/passwd', '/proc/self/environ', '/root/.ssh', '/home'):
+        try: os.stat(path); got.append(path)
+        except OSError: pass
+    got += [name for name in os.environ if name in ('SECRET_TOKEN', 'PYWASM_CACHE')]
+    try: socket.create_connection(('127.0.0.1', PORT), 2); got.append('net')
+    except OSError: pass
+    FILES['odd/got.py'] = f'GOT = {got}'
+";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    // The port is really open.
+    std::net::TcpStream::connect(("127.0.0.1", port)).expect("it accepts");
+    let Ended { stdout, stderr, .. } = build(
+        &probe.replace("PORT", &port.to_string()),
+        "import odd.got; print(odd.got.GOT)",
+    );
+    assert_eq!(stdout, "[]\n", "{stderr}");
+}
+
+#[test]
+fn what_is_built_must_be_that_package_and_pure() {
+    let native = refused("FILES['odd/fast.cpython-314-wasm32-wasi.so'] = 'x'");
+    assert!(
+        native.contains("odd 1.0: it has no wheel, and its build made native code (odd/fast.cpython-314-wasm32-wasi.so)"),
+        "{native}"
+    );
+    let other = refused(
+        "def after(folder):\n    import os; os.rename(folder + '/odd-1.0-py3-none-any.whl', folder + '/requests-9.9-py3-none-any.whl')\n",
+    );
+    assert!(
+        other.contains("its build made requests-9.9-py3-none-any.whl out of odd-1.0.zip"),
+        "{other}"
+    );
+    let two = refused(
+        "def after(folder):\n    open(folder + '/odd-1.0-py2-none-any.whl', 'w').close()\n",
+    );
+    assert!(two.contains("its build made 2 wheels"), "{two}");
+}
+
+#[test]
+fn a_link_in_place_of_the_wheel_is_not_followed() {
+    let error = refused(
+        "def after(folder):\n    import os\n    os.rename(folder + '/odd-1.0-py3-none-any.whl', folder + '/x')\n    os.symlink('x', folder + '/odd-1.0-py3-none-any.whl')\n",
+    );
+    assert!(error.contains("its build made 0 wheels"), "{error}");
+}
+
+#[test]
+fn a_failed_build_shows_why() {
+    let error = refused("def before():\n    raise RuntimeError('no luck today')\n");
+    assert!(
+        error.contains("odd 1.0: it has no wheel, and its build in the sandbox failed:\n")
+            && error.contains("RuntimeError: no luck today"),
+        "{error}"
+    );
+}
+
+#[test]
+fn backends_that_make_native_code_are_refused_before_anything_runs() {
+    let folder = project(&[]);
+    source(
+        folder.path(),
+        &[(
+            "pyproject.toml",
+            "[build-system]\nrequires = ['maturin>=1']\nbuild-backend = 'maturin'\n",
+        )],
+    );
+    let mut command = pywasm(["python", "--no-index", "--with", "odd", "--find-links"]);
+    command.arg(folder.path());
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(125));
+    assert!(
+        stderr.contains("its source is built by maturin, which needs a Rust compiler"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn registry_a_legacy_package_and_one_with_optional_native_parts_are_built() {
+    let folder = project(&[(
+        "requirements.txt",
+        "docopt==0.6.2\npyyaml\n--no-binary pyyaml\n",
+    )]);
+    let mut command = pywasm(["python", "--requirements"]);
+    command.arg(folder.path().join("requirements.txt")).args([
+        "-c",
+        "import docopt, yaml; print(docopt.__version__, yaml.safe_load('a: [1]'))",
+    ]);
+    let Ended { stdout, stderr, .. } = run(command);
+    assert_eq!(stdout, "0.6.2 {'a': [1]}\n", "{stderr}");
+}
