@@ -66,9 +66,15 @@ pub fn supervise(
             _ = hangup.recv() => Ending::Terminated,
         };
         instance.stopper().stop();
+        // One that is past its limit has had its time to stop already.
+        let grace = match ending {
+            Ending::App(_) => Duration::ZERO,
+            Ending::Interrupted | Ending::Terminated => GRACE,
+        };
         tokio::select! {
+            biased;
             _ = instance.wait() => {}
-            () = sleep(GRACE) => instance.remove_files(),
+            () = sleep(grace) => instance.remove_files(),
         }
         Ok(ending)
     })

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod advisories;
 mod apps;
 mod attacks;
 mod builds;
