@@ -68,7 +68,8 @@ fn promises_are_held_by_tests() {
     let mut count = 0;
     for line in promises.skip(2).take_while(|line| line.starts_with('|')) {
         let tests = line.rsplit(" | ").next().unwrap_or_default();
-        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        let names = tests.split('`').skip(1).step_by(2);
+        let names: Vec<_> = names.filter(|name| !name.starts_with("cargo ")).collect();
         assert!(!names.is_empty(), "no test: {line}");
         for name in names {
             let function = name.rsplit("::").next().unwrap_or_default();

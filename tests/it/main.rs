@@ -12,6 +12,7 @@ mod builds;
 mod cli;
 mod docs;
 mod embed;
+mod faults;
 mod files;
 mod layering;
 mod limits;

@@ -458,3 +458,82 @@ async fn invented_handles_reach_nothing() {
         assert!(HostDescriptor::drop(&mut guest.view(), Resource::new_own(rep)).is_err());
     }
 }
+
+/// Ends the other thread also where this one panics.
+struct SetAtEnd<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// File calls never wait here: one poll is all of it.
+fn futures_now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("a file call waits"),
+    }
+}
+
+/// Somebody who can change the mount swaps a folder for a link to the outside while the guest walks
+/// through it.
+fn race(attempts: u32) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut guest = Guest::new(1 << 20, 100);
+    fs::create_dir(guest.host("rw/real")).expect("a folder");
+    fs::write(guest.host("rw/real/secret"), "own").expect("a file");
+    std::os::unix::fs::symlink("../outside", guest.host("rw/false")).expect("a link");
+    fs::create_dir(guest.host("rw/swap")).expect("a folder");
+    fs::write(guest.host("rw/swap/secret"), "own").expect("a file");
+    let done = AtomicBool::new(false);
+    let rw = guest.host("rw");
+    let (mut own, mut refused) = (0, 0);
+    let (done, rw) = (&done, &rw);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            while !done.load(Ordering::Relaxed) {
+                // At one stroke, so that there is always something there.
+                let exchange = RenameFlags::EXCHANGE;
+                renameat_with(CWD, rw.join("swap"), CWD, rw.join("false"), exchange)
+                    .expect("both are there");
+            }
+        });
+        let _end = SetAtEnd(done);
+        let read = DescriptorFlags::READ;
+        let attempt = async {
+            for _ in 0..attempts {
+                match guest
+                    .open(RW, "swap/secret", OpenFlags::empty(), read)
+                    .await
+                {
+                    Ok(fd) => {
+                        let rep = fd.rep();
+                        let (content, _) = guest.view().read(fd, 10, 0).await.expect("it is open");
+                        assert_eq!(content, b"own", "never what is outside");
+                        HostDescriptor::drop(&mut guest.view(), Resource::new_own(rep))
+                            .expect("a handle");
+                        own += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        };
+        futures_now(attempt);
+    });
+    assert!(own > 0 && refused > 0, "both were met: {own}, {refused}");
+}
+
+#[test]
+fn a_swapped_folder_never_leads_out() {
+    race(5_000);
+}
+
+/// `cargo test -p pywasm --release --lib -- --ignored races`
+#[test]
+#[ignore = "takes minutes"]
+fn races_a_million_times() {
+    race(1_000_000);
+}

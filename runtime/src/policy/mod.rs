@@ -6,6 +6,8 @@
 use pywasm_format::GuestPath;
 use std::fmt;
 
+#[cfg(test)]
+mod fuzz;
 mod limits;
 mod mount;
 mod outbound;

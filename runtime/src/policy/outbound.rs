@@ -295,8 +295,7 @@ impl Host {
                 && digits.chars().all(|c| c.is_ascii_hexdigit())
                 && (part.starts_with("0x") || part.chars().all(|c| c.is_ascii_digit()))
         };
-        let wrong = name.is_empty()
-            || name.starts_with('.')
+        let wrong = name.split('.').any(str::is_empty)
             || !name.chars().all(is_host_char)
             || name.rsplit('.').next().is_some_and(is_number);
         match (wrong, below) {
