@@ -1,5 +1,6 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
+use crate::store_args::{ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs};
 use crate::units::{ByteSize, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
@@ -26,6 +27,23 @@ pub enum Verb {
     Pack(PackArgs),
     /// Say what of a project runs here, without packing it
     Check(CheckArgs),
+    /// List the packages that are kept by name
+    Images(ImagesArgs),
+    /// Take names of kept packages away, and what no name needs
+    Rmi(RmiArgs),
+    /// Give a kept package a further name
+    Tag(TagArgs),
+    /// Write a kept package to a file
+    Save(SaveArgs),
+    /// Keep the package in a file by name
+    Load(LoadArgs),
+    /// Show what a package says and holds, as JSON
+    Inspect(PackageArg),
+    /// Show the layers of a package
+    History(PackageArg),
+    /// What is kept on this machine
+    #[command(subcommand)]
+    System(SystemVerb),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
     Python(PythonArgs),
     /// Show what apps may do and what they were denied
@@ -97,10 +115,10 @@ pub struct PackArgs {
     /// Project folder or Python file
     #[arg(default_value = ".", value_name = "DIR|FILE.py")]
     pub project: PathBuf,
-    /// Package file to write [default: NAME.pkg in the current folder]
+    /// Package file to write [default: NAME.pkg in the current folder, none with -t]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Name (and tag) to record in the package
+    /// Keep the package on this machine by this name, for `pywasm run NAME`
     #[arg(short, long, value_name = "NAME[:TAG]")]
     pub tag: Option<ImageName>,
     /// Program to start, instead of the one found

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use pywasm::Cache;
+use pywasm_store::Store;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -71,6 +72,25 @@ impl Environment {
             .or_else(home)
             .context("no place for named volumes: neither XDG_DATA_HOME nor HOME is set")?;
         private_folder(data.join("pywasm/volumes").join(name))
+    }
+
+    /// `$PYWASM_DATA`, else `$XDG_DATA_HOME/pywasm`, else `~/.local/share/pywasm`.
+    fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        let xdg = || {
+            self.get("XDG_DATA_HOME")
+                .map(|dir| PathBuf::from(dir).join("pywasm"))
+        };
+        let home = || self.home().map(|dir| dir.join(".local/share/pywasm"));
+        self.get("PYWASM_DATA")
+            .map(PathBuf::from)
+            .or_else(xdg)
+            .or_else(home)
+            .context("no place for packages: neither PYWASM_DATA nor XDG_DATA_HOME nor HOME is set")
+    }
+
+    /// The packages kept by name.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.data_dir()?.join("store"))?)
     }
 
     /// The cache folder, made private where it is new.

@@ -9,6 +9,7 @@ mod policy_file;
 mod printer;
 mod refused;
 mod report;
+mod store_args;
 mod supervise;
 mod units;
 
@@ -27,6 +28,14 @@ fn main() -> ExitCode {
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Images(args) => commands::images::images(args, &environment),
+        args::Verb::Rmi(args) => commands::images::rmi(args, &environment),
+        args::Verb::Tag(args) => commands::images::tag(&args, &environment),
+        args::Verb::Save(args) => commands::save::save(&args, &environment),
+        args::Verb::Load(args) => commands::save::load(args, &environment),
+        args::Verb::Inspect(args) => commands::inspect::inspect(&args, &environment),
+        args::Verb::History(args) => commands::inspect::history(&args, &environment),
+        args::Verb::System(verb) => commands::system::system(verb, &environment),
         args::Verb::Policy(args::PolicyVerb::Show(args)) => {
             commands::run::show(*args, &environment)
         }

@@ -1,12 +1,8 @@
 //! The only place that writes to the terminal. Everything of ours goes to standard error: standard
 //! output belongs to the app.
-#![expect(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "this is the printer"
-)]
+#![expect(clippy::print_stderr, reason = "this is the printer")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Something the person should know while the app runs.
@@ -21,7 +17,23 @@ pub fn error(text: &str) {
 
 /// The result that a command was asked for.
 pub fn result(text: &str) {
-    println!("{text}");
+    // Whoever has read enough (`| head`) may close the pipe.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Rows in columns as wide as they need to be.
+pub fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        result(cells.join("   ").trim_end());
+    }
 }
 
 /// Steps of long work: each on a line of its own in a log, one changing line on a terminal.

@@ -1,7 +1,7 @@
 //! Sizes and times as people write them.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Bytes, written as docker takes them: `1048576`, `64m`, `1g`, `1.5g`, `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,19 @@ fn scaled(number: &str, factor: f64) -> Option<f64> {
     let number: f64 = number.parse().ok()?;
     let value = number * factor;
     (number > 0.0 && value < 1e15).then_some(value)
+}
+
+/// How long a time is past, roughly, as people say it.
+pub fn ago(time: SystemTime) -> String {
+    let seconds = time.elapsed().map_or(0, |past| past.as_secs());
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! From a Python project folder to a package: plan, resolve, fetch, write layers.
 //!
 //! ```text
-//! Project::open(dir) -> project.plan(&settings) -> Plan (shown by --dry-run) -> plan.pack(file) -> PackReport
+//! Project::open(dir) -> project.plan(&settings) -> Plan (shown by --dry-run) -> plan.build() -> Built,
+//! which is written to a file or put into a store
 //! ```
 //! Nothing here reads environment variables or draws on a terminal: the caller hands in what it knows
 //! about the machine ([`Machine`]) and listens to [`Progress`].
@@ -28,7 +29,7 @@ pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};
 pub use dependencies::DependenciesError;
 pub use index::IndexError;
-pub use pack::{LayerReport, PackError, PackReport};
+pub use pack::{Built, LayerReport, PackError, PackReport};
 pub use plan::{Note, Plan, PlanError};
 pub use progress::{Event, Progress, Silent};
 pub use project::{DockerfileError, Project, ProjectError};

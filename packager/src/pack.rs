@@ -8,7 +8,7 @@ use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
 };
-use pywasm_format::{Digest, LayerKind};
+use pywasm_format::{AppConfig, Digest, LayerKind};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,14 +71,51 @@ pub enum PackError {
     Write(#[from] WriteError),
 }
 
+/// Everything of a package, ready to be written to a file or put into a store.
+#[derive(Debug)]
+pub struct Built {
+    name: Option<String>,
+    config: AppConfig,
+    layers: Vec<BuiltLayer>,
+    notes: Vec<Note>,
+}
+
+impl Built {
+    /// The package as writers take it.
+    pub fn spec(&self) -> PackageSpec<'_> {
+        PackageSpec {
+            name: self.name.as_deref(),
+            config: &self.config,
+            layers: &self.layers,
+        }
+    }
+
+    /// Its layers, in image order.
+    pub fn layers(&self) -> Vec<LayerReport> {
+        self.layers.iter().map(LayerReport::of).collect()
+    }
+
+    /// What the person should know; those of the plan are not repeated.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Writes the package to the file `output`.
+    pub fn write(&self, output: &Path) -> Result<PackReport, PackError> {
+        let written = write_package(output, &self.spec())?;
+        Ok(PackReport {
+            path: output.to_owned(),
+            size: written.size,
+            digest: written.digest,
+            layers: self.layers(),
+            notes: self.notes.clone(),
+        })
+    }
+}
+
 impl Plan {
-    /// Fetches the wheels, builds the layers and writes the package to `output`.
-    pub fn pack(
-        &self,
-        base: &BaseLayers,
-        output: &Path,
-        progress: &dyn Progress,
-    ) -> Result<PackReport, PackError> {
+    /// Fetches the wheels and builds the layers.
+    pub fn build(&self, base: &BaseLayers, progress: &dyn Progress) -> Result<Built, PackError> {
         let mut config = self.content.config.clone();
         let mut layers = vec![base.runtime.clone(), base.stdlib.clone()];
         let mut notes = Vec::new();
@@ -107,17 +144,10 @@ impl Plan {
             layers.push(self.app_layer()?);
         }
         progress.event(Event::Writing);
-        let spec = PackageSpec {
-            name: self.name.as_deref(),
-            config: &config,
-            layers: &layers,
-        };
-        let written = write_package(output, &spec)?;
-        Ok(PackReport {
-            path: output.to_owned(),
-            size: written.size,
-            digest: written.digest,
-            layers: layers.iter().map(LayerReport::of).collect(),
+        Ok(Built {
+            name: self.name.clone(),
+            config,
+            layers,
             notes,
         })
     }

@@ -32,7 +32,8 @@ fn pack(index: &Index, requirements: &str, folder: &Path) -> Result<PackReport, 
     let plan = Project::requirements_only(&lines, &[])
         .plan(&settings, &base(), &NoBuilds, &Silent)
         .map_err(|error| error.to_string())?;
-    plan.pack(&base(), &folder.join("out.pkg"), &Silent)
+    plan.build(&base(), &Silent)
+        .and_then(|built| built.write(&folder.join("out.pkg")))
         .map_err(|error| error.to_string())
 }
 
@@ -163,7 +164,8 @@ fn packs_at_the_same_time_share_a_cache() {
                     let plan = Project::requirements_only(&["a".to_owned()], &[])
                         .plan(&settings(index, cache), &base(), &NoBuilds, &Silent)
                         .expect("resolved");
-                    plan.pack(&base(), &cache.join(format!("{number}.pkg")), &Silent)
+                    plan.build(&base(), &Silent)
+                        .and_then(|built| built.write(&cache.join(format!("{number}.pkg"))))
                         .expect("packed")
                         .digest
                 })
@@ -229,7 +231,8 @@ fn credentials_are_not_carried_to_the_files_host() {
     let plan = Project::requirements_only(&["a".to_owned()], &[])
         .plan(&settings, &base(), &NoBuilds, &Silent)
         .expect("resolved");
-    plan.pack(&base(), &folder.path().join("x.pkg"), &Silent)
+    plan.build(&base(), &Silent)
+        .and_then(|built| built.write(&folder.path().join("x.pkg")))
         .expect("packed");
     assert!(
         index

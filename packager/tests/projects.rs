@@ -117,7 +117,10 @@ fn a_package_of_a_folder() {
         ..settings()
     };
     let plan = || plan_of(folder.path(), &settings).expect("planned");
-    let first = plan().pack(&base(), &output, &Silent).expect("packed");
+    let first = plan()
+        .build(&base(), &Silent)
+        .and_then(|built| built.write(&output))
+        .expect("packed");
     let package = open(&output);
     let files = files_of(&package, LayerKind::App);
     assert_eq!(
@@ -130,7 +133,8 @@ fn a_package_of_a_folder() {
     // The package that lies in the folder now is not packed into the next one.
     assert_eq!(
         plan()
-            .pack(&base(), &output, &Silent)
+            .build(&base(), &Silent)
+            .and_then(|built| built.write(&output))
             .expect("packed")
             .digest,
         first.digest

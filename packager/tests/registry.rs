@@ -16,7 +16,8 @@ fn names_of(requirements: &[&str]) -> Vec<String> {
     let plan = Project::requirements_only(&requirements, &[])
         .plan(&settings, &base(), &NoBuilds, &Silent)
         .unwrap_or_else(|error| panic!("{error}"));
-    plan.pack(&base(), &output, &Silent)
+    plan.build(&base(), &Silent)
+        .and_then(|built| built.write(&output))
         .unwrap_or_else(|error| panic!("{error}"));
     support::open(&output)
         .config()

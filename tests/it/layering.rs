@@ -32,10 +32,17 @@ fn crates_depend_only_downwards() {
         ("pywasm-format", vec![]),
         ("pywasm-guest", vec![]),
         ("pywasm-packager", vec!["pywasm-format"]),
+        ("pywasm-store", vec!["pywasm-format"]),
         ("pywasm", vec!["pywasm-format", "pywasm-guest"]),
         (
             "pywasm-cli",
-            vec!["pywasm", "pywasm-format", "pywasm-guest", "pywasm-packager"],
+            vec![
+                "pywasm",
+                "pywasm-format",
+                "pywasm-guest",
+                "pywasm-packager",
+                "pywasm-store",
+            ],
         ),
     ]
     .into_iter()

@@ -20,3 +20,4 @@ mod network;
 mod policy;
 mod python;
 mod seeds;
+mod store;

@@ -2,9 +2,14 @@
 
 pub mod check;
 pub mod doctor;
+pub mod images;
+pub mod inspect;
 pub mod launch;
 pub mod pack;
 pub mod policy;
 pub mod python;
 pub mod run;
+pub mod save;
+pub mod system;
+pub mod target;
 pub mod version;

@@ -6,12 +6,13 @@ use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use anyhow::{Context, anyhow};
 use pywasm::{Package, ReadLimits};
-use pywasm_format::LayerKind;
 use pywasm_format::write::BuiltLayer;
+use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
-    BaseLayers, DockerfileUse, Event, IndexFlags, Machine, Note, OlderVersions, PackReport,
+    BaseLayers, Built, DockerfileUse, Event, IndexFlags, Machine, Note, OlderVersions,
     PackSettings, Progress, Project, VersionChoice,
 };
+use pywasm_store::Image;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,11 +29,16 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         index,
     } = args;
     let project = Project::open(&project)?;
-    let output = output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name())));
+    let output = match (output, &tag) {
+        (None, Some(_)) => None,
+        (output, _) => {
+            Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name()))))
+        }
+    };
     let settings = PackSettings {
-        name: tag.map(|name| name.to_string()),
+        name: tag.as_ref().map(ToString::to_string),
         command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
-        output: Some(output.clone()),
+        output: output.clone(),
         dockerfile: match no_dockerfile {
             true => DockerfileUse::Ignore,
             false => DockerfileUse::Follow,
@@ -51,11 +57,20 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(plan.to_string().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let report = plan.pack(&base, &output, &progress)?;
+    let built = plan.build(&base, &progress)?;
+    let mut written = Vec::new();
+    if let Some(name) = &tag {
+        let Image { digest, size, .. } = environment.store()?.put(&built.spec(), name)?;
+        written.push((name.to_string(), size, digest));
+    }
+    if let Some(output) = &output {
+        let report = built.write(output)?;
+        written.push((output.display().to_string(), report.size, report.digest));
+    }
     progress.done();
     if !quiet {
-        tell(&report.notes);
-        printer::result(&summary(&report));
+        tell(built.notes());
+        printer::result(&summary(&built, &written));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,7 +118,7 @@ fn in_cache(
     let plan = project.plan(&settings, &base, &sandbox, &progress)?;
     progress.done();
     tell(plan.notes());
-    let report = plan.pack(&base, &path, &progress)?;
+    let report = plan.build(&base, &progress)?.write(&path)?;
     progress.done();
     tell(&report.notes);
     Ok(Package::open(&path, &ReadLimits::default())?)
@@ -186,30 +201,19 @@ fn tell(notes: &[Note]) {
     }
 }
 
-fn summary(report: &PackReport) -> String {
-    let mut lines: Vec<String> = report
-        .layers
-        .iter()
-        .map(|layer| {
-            format!(
-                "{:<13}{:>10}  {}",
-                layer.kind,
-                bytes(layer.size),
-                layer.digest
-            )
-        })
-        .collect();
-    lines.push(format!(
-        "{:<13}{:>10}  {}",
-        report.path.display(),
-        bytes(report.size),
-        report.digest
-    ));
-    lines.join("\n")
+/// The layers, then where the package is now.
+fn summary(built: &Built, written: &[(String, u64, Digest)]) -> String {
+    let layers = built.layers().into_iter();
+    layers
+        .map(|layer| (layer.kind.to_string(), layer.size, layer.digest))
+        .chain(written.iter().cloned())
+        .map(|(what, size, digest)| format!("{what:<13}{:>10}  {digest}", bytes(size)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A size for people, in decimal units.
-fn bytes(size: u64) -> String {
+pub fn bytes(size: u64) -> String {
     match size {
         0..1_000 => format!("{size} B"),
         1_000..1_000_000 => format!("{:.1} kB", size as f64 / 1e3),

@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::{printer, refused};
 use anyhow::{Context, bail};
 use pywasm::policy::{Policy, Unmet};
-use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
+use pywasm::{AppConfig, Command, Interruption, Package};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -119,9 +119,9 @@ impl Asked {
         let target = Path::new(target);
         let package = match is_project(target) {
             true => pack::project_in_cache(target, &index, environment)?,
-            false => Package::open(target, &ReadLimits::default()).with_context(|| {
+            false => super::target::package(target, environment).with_context(|| {
                 format!(
-                    "cannot run `{}`; give a package file, a project folder or a .py file",
+                    "cannot run `{}`; give a package's name or file, a project folder or a .py file",
                     target.display()
                 )
             })?,

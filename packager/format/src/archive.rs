@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -123,6 +124,41 @@ impl Archive {
             file: Arc::clone(&self.file),
             span: *span,
         })
+    }
+}
+
+/// Where the documents and blobs of an image layout are.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// In a package file.
+    Archive(Archive),
+    /// In a folder with `blobs/sha256` in it, as a store keeps them.
+    Folder(PathBuf),
+}
+
+impl Source {
+    /// The size of an entry.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        match self {
+            Self::Archive(archive) => archive.size(name),
+            Self::Folder(_) => self.read(name).map(|section| section.span.size),
+        }
+    }
+
+    /// A reader over an entry's bytes.
+    pub(crate) fn read(&self, name: &str) -> Option<Section> {
+        match self {
+            Self::Archive(archive) => archive.read(name),
+            Self::Folder(root) if is_layout_name(name) => {
+                let file = File::open(root.join(name)).ok()?;
+                let size = file.metadata().ok().filter(|data| data.is_file())?.len();
+                Some(Section {
+                    file: Arc::new(file),
+                    span: Span { offset: 0, size },
+                })
+            }
+            Self::Folder(_) => None,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub use guest_path::{GuestPath, GuestPathError};
 pub use image_name::{ImageName, ParseImageNameError};
 pub use layer::{Layer, LayerKind};
 pub use needs::{Needs, NeedsError};
-pub use read::{LayerReader, Package, ReadError, ReadLimits};
+pub use read::{Blob, LayerReader, Package, ReadError, ReadLimits};
 pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
 
 /// The version of the package format that this crate writes and the only one it reads.

@@ -1,6 +1,6 @@
 //! Opening a package.
 
-use crate::archive::{Archive, ArchiveError, Section};
+use crate::archive::{Archive, ArchiveError, Section, Source};
 use crate::verified::Verified;
 use crate::wire::{self, ConfigError, Descriptor, ImageConfig, Index, Manifest, OciLayout};
 use crate::{AppConfig, Digest, FORMAT_VERSION, GuestPath, Layer, LayerKind};
@@ -101,14 +101,25 @@ pub(crate) enum Problem {
     RootMount,
 }
 
+/// A part of a package by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blob {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+}
+
 /// A package whose structure and description were checked. Layer contents are checked as they are read.
 #[derive(Debug)]
 pub struct Package {
-    archive: Archive,
+    source: Source,
     path: PathBuf,
     digest: Digest,
     name: Option<String>,
     config: AppConfig,
+    config_blob: Blob,
+    manifest_size: u64,
     layers: Vec<Layer>,
     limits: ReadLimits,
 }
@@ -124,9 +135,9 @@ impl Package {
 
     fn open_file(path: &Path, limits: &ReadLimits) -> Result<Self, Problem> {
         let file = File::open(path).map_err(Problem::Open)?;
-        let archive = Archive::open(file, limits.entries)?;
+        let source = Source::Archive(Archive::open(file, limits.entries)?);
         let documents = Documents {
-            archive: &archive,
+            source: &source,
             limit: limits.json,
         };
         let layout: OciLayout = parse("oci-layout", &documents.plain("oci-layout")?)?;
@@ -138,24 +149,66 @@ impl Package {
             return Err(Problem::Images(index.manifests.len()));
         };
         expect_media_type("manifest", image, wire::MEDIA_MANIFEST)?;
+        let (digest, size) = (image.digest, image.size);
+        let name = image.annotations.get(wire::REF_NAME).cloned();
+        Self::of_manifest(source, path, Blob { digest, size }, name, limits)
+    }
+
+    /// Opens the package whose manifest is `digest` among the blobs in `folder` (`blobs/sha256/…`), as
+    /// a store keeps them. `name` is what it is called there.
+    pub fn open_blobs(
+        folder: &Path,
+        digest: Digest,
+        name: Option<String>,
+        limits: &ReadLimits,
+    ) -> Result<Self, ReadError> {
+        let source = Source::Folder(folder.to_owned());
+        let manifest = blob_name(&digest);
+        let opened = match source.size(&manifest) {
+            None => Err(Problem::Missing(manifest)),
+            Some(size) => Self::of_manifest(source, folder, Blob { digest, size }, name, limits),
+        };
+        opened.map_err(|problem| ReadError {
+            path: folder.to_owned(),
+            problem,
+        })
+    }
+
+    fn of_manifest(
+        source: Source,
+        path: &Path,
+        image: Blob,
+        name: Option<String>,
+        limits: &ReadLimits,
+    ) -> Result<Self, Problem> {
+        let documents = Documents {
+            source: &source,
+            limit: limits.json,
+        };
         let manifest: Manifest = parse("manifest", &documents.blob(image)?)?;
         expect_media_type("config", &manifest.config, wire::MEDIA_CONFIG)?;
-        let config = documents.blob(&manifest.config)?;
+        let config_blob = Blob {
+            digest: manifest.config.digest,
+            size: manifest.config.size,
+        };
+        let config = documents.blob(config_blob)?;
         match parse::<wire::VersionProbe>("config", &config)?.format() {
             Some(FORMAT_VERSION) => {}
             Some(other) => return Err(Problem::FormatVersion(other)),
             None => return Err(Problem::Foreign),
         }
         let (config, diff_ids) = parse::<ImageConfig>("config", &config)?.into_app()?;
-        let layers = layers(&archive, &manifest.layers, &diff_ids)?;
+        let layers = layers(&source, &manifest.layers, &diff_ids)?;
         Ok(Self {
             path: path.to_owned(),
             digest: image.digest,
-            name: image.annotations.get(wire::REF_NAME).cloned(),
+            name,
             config,
+            config_blob,
+            manifest_size: image.size,
             layers,
             limits: *limits,
-            archive,
+            source,
         })
     }
 
@@ -179,6 +232,33 @@ impl Package {
         &self.layers
     }
 
+    /// Everything the package is made of: the manifest, the config, the layers.
+    pub fn blobs(&self) -> Vec<Blob> {
+        let manifest = Blob {
+            digest: self.digest,
+            size: self.manifest_size,
+        };
+        let layers = self.layers.iter().map(|layer| Blob {
+            digest: layer.digest,
+            size: layer.size,
+        });
+        [manifest, self.config_blob]
+            .into_iter()
+            .chain(layers)
+            .collect()
+    }
+
+    /// The bytes of one of [`Self::blobs`]. Reading gives an error instead of an end where they are not
+    /// the promised ones.
+    pub fn open_blob(&self, blob: Blob) -> Result<impl Read, ReadError> {
+        let name = blob_name(&blob.digest);
+        let section = self.source.read(&name).ok_or_else(|| ReadError {
+            path: self.path.clone(),
+            problem: Problem::Missing(name),
+        })?;
+        Ok(Verified::new(section, blob.digest, blob.size, "blob"))
+    }
+
     /// The layer of a kind, if there is one.
     pub fn layer(&self, kind: LayerKind) -> Option<&Layer> {
         self.layers.iter().find(|layer| layer.kind == kind)
@@ -193,7 +273,7 @@ impl Package {
         };
         let name = blob_name(&layer.digest);
         let section = self
-            .archive
+            .source
             .read(&name)
             .ok_or_else(|| fail(Problem::Missing(name.clone())))?;
         let blob = Verified::new(section, layer.digest, layer.size, "layer");
@@ -250,7 +330,7 @@ impl Read for WholeFrame {
 
 /// JSON documents of the archive, each within the limit.
 struct Documents<'a> {
-    archive: &'a Archive,
+    source: &'a Source,
     limit: u64,
 }
 
@@ -258,32 +338,29 @@ impl Documents<'_> {
     fn plain(&self, name: &str) -> Result<Vec<u8>, Problem> {
         self.check_size(name)?;
         let section = self
-            .archive
+            .source
             .read(name)
             .ok_or_else(|| Problem::Missing(name.to_owned()))?;
         self.read(name, section)
     }
 
     /// A document whose digest is checked before anybody parses it.
-    fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
-        let name = blob_name(&descriptor.digest);
+    fn blob(&self, blob: Blob) -> Result<Vec<u8>, Problem> {
+        let name = blob_name(&blob.digest);
         let size = self.check_size(&name)?;
-        if size != descriptor.size {
-            return Err(Problem::Size(descriptor.digest));
+        if size != blob.size {
+            return Err(Problem::Size(blob.digest));
         }
         let section = self
-            .archive
+            .source
             .read(&name)
             .ok_or_else(|| Problem::Missing(name.clone()))?;
-        self.read(
-            &name,
-            Verified::new(section, descriptor.digest, size, "document"),
-        )
+        self.read(&name, Verified::new(section, blob.digest, size, "document"))
     }
 
     fn check_size(&self, name: &str) -> Result<u64, Problem> {
         let size = self
-            .archive
+            .source
             .size(name)
             .ok_or_else(|| Problem::Missing(name.to_owned()))?;
         match size <= self.limit {
@@ -331,7 +408,7 @@ fn expect_media_type(
 }
 
 fn layers(
-    archive: &Archive,
+    source: &Source,
     descriptors: &[Descriptor],
     diff_ids: &[Digest],
 ) -> Result<Vec<Layer>, Problem> {
@@ -344,18 +421,18 @@ fn layers(
     let layers = descriptors
         .iter()
         .zip(diff_ids)
-        .map(|(descriptor, diff_id)| layer(archive, descriptor, *diff_id))
+        .map(|(descriptor, diff_id)| layer(source, descriptor, *diff_id))
         .collect::<Result<Vec<_>, _>>()?;
     check_layers(&layers)?;
     Ok(layers)
 }
 
-fn layer(archive: &Archive, descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, Problem> {
+fn layer(source: &Source, descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, Problem> {
     expect_media_type("layer", descriptor, wire::MEDIA_LAYER)?;
     let annotation = |key| descriptor.annotations.get(key);
     let unknown = || Problem::Annotations(descriptor.digest);
     let name = blob_name(&descriptor.digest);
-    match archive.size(&name) {
+    match source.size(&name) {
         None => return Err(Problem::Missing(name)),
         Some(size) if size != descriptor.size => return Err(Problem::Size(descriptor.digest)),
         Some(_) => {}

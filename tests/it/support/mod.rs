@@ -21,6 +21,7 @@ pub fn pywasm<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> C
     command
         .args(args)
         .env("PYWASM_CACHE", cache())
+        .env("PYWASM_DATA", cache().with_file_name("data"))
         .env("XDG_STATE_HOME", cache().join("state"))
         .stdin(Stdio::null());
     command

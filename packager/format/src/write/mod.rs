@@ -1,8 +1,10 @@
 //! Writing packages: the same input gives the same bytes, in any folder, at any time.
 
+mod copy;
 mod layer;
 mod package;
 mod zip;
 
+pub use copy::{copy_package, write_oci_archive};
 pub use layer::{BuiltLayer, FileMode, LayerError, LayerWriter};
-pub use package::{PackageSpec, WriteError, Written, write_package};
+pub use package::{ImageBlobs, PackageSpec, WriteError, Written, write_package};

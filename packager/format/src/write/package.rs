@@ -8,7 +8,8 @@ use crate::wire::{
 };
 use crate::{AppConfig, Digest, Layer};
 use serde::Serialize;
-use std::io::{self, BufWriter};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -57,19 +58,16 @@ pub enum WriteError {
 /// The file is complete or not there at all: it is written beside `dest`, brought to the disk and
 /// renamed.
 pub fn write_package(dest: &Path, spec: &PackageSpec<'_>) -> Result<Written, WriteError> {
-    let PackageSpec {
-        name,
+    let ImageBlobs {
+        digest,
+        manifest,
         config,
         layers,
-    } = *spec;
-    check(layers)?;
-    let config = json(&checked_config(config, layers)?);
-    let manifest = json(&manifest(&config, layers));
-    let index = json(&index(&manifest, name));
+    } = ImageBlobs::of(spec)?;
+    let index = json(&index(&manifest, spec.name));
     let layout = json(&OciLayout {
         version: OciLayout::VERSION.to_owned(),
     });
-    let digest = Digest::of(&manifest);
     // Small documents first: opening a package touches the front and the end of the file only.
     let mut entries = vec![
         ("oci-layout".to_owned(), layout.as_slice()),
@@ -89,7 +87,54 @@ pub fn write_package(dest: &Path, spec: &PackageSpec<'_>) -> Result<Written, Wri
     Ok(Written { digest, size })
 }
 
-fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::Result<u64> {
+/// The parts of a package by their content, for those who keep them in another way than in a file.
+#[derive(Debug)]
+pub struct ImageBlobs<'a> {
+    /// The package's digest, which is the manifest's.
+    pub digest: Digest,
+    /// The manifest's bytes.
+    pub manifest: Vec<u8>,
+    /// The config's bytes.
+    pub config: Vec<u8>,
+    /// The layers.
+    pub layers: &'a [BuiltLayer],
+}
+
+impl<'a> ImageBlobs<'a> {
+    /// What `spec` is made of.
+    pub fn of(spec: &PackageSpec<'a>) -> Result<Self, WriteError> {
+        let layers = spec.layers;
+        check(layers)?;
+        let config = json(&checked_config(spec.config, layers)?);
+        let manifest = json(&manifest(&config, layers));
+        Ok(Self {
+            digest: Digest::of(&manifest),
+            manifest,
+            config,
+            layers,
+        })
+    }
+}
+
+pub(super) fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::Result<u64> {
+    let mut size = 0;
+    replace_file(dest, |file| {
+        let mut zip = ZipWriter::new(file);
+        for (name, bytes) in entries {
+            zip.entry(name, bytes)?;
+        }
+        let (file, written) = zip.finish()?;
+        size = written;
+        file.flush()
+    })?;
+    Ok(size)
+}
+
+/// Writes a file beside `dest`, brings it to the disk and renames it.
+pub(super) fn replace_file(
+    dest: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match dest.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -98,17 +143,14 @@ fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::Result<u64>
     builder.prefix(".pywasm-").suffix(".tmp");
     // As any tool would create it: what others may do is the umask's business.
     let file = builder.permissions(permissions()).tempfile_in(folder)?;
-    let mut zip = ZipWriter::new(BufWriter::new(file));
-    for (name, bytes) in entries {
-        zip.entry(name, bytes)?;
-    }
-    let (out, size) = zip.finish()?;
-    let file = out.into_inner().map_err(|error| error.into_error())?;
+    let mut buffered = BufWriter::new(file.as_file());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     file.persist(dest).map_err(|error| error.error)?;
     // The rename itself must survive a crash too.
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(size)
+    File::open(folder)?.sync_all()
 }
 
 fn permissions() -> std::fs::Permissions {
@@ -163,7 +205,7 @@ fn manifest(config: &[u8], layers: &[BuiltLayer]) -> Manifest {
     }
 }
 
-fn index(manifest: &[u8], name: Option<&str>) -> Index {
+pub(super) fn index(manifest: &[u8], name: Option<&str>) -> Index {
     let annotations = name
         .map(|name| (wire::REF_NAME.to_owned(), name.to_owned()))
         .into_iter()
@@ -191,7 +233,7 @@ fn descriptor(media_type: &str, bytes: &[u8], annotations: Annotations) -> Descr
 }
 
 /// Field order is fixed by the structs, key order by `BTreeMap`.
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_else(|error| {
         unreachable!("structs of strings, numbers and maps with string keys are JSON: {error}")
     })

@@ -1,0 +1,80 @@
+//! `pywasm inspect` and `history`: what a package is made of.
+
+use super::pack::bytes;
+use super::target;
+use crate::environment::Environment;
+use crate::printer;
+use crate::store_args::PackageArg;
+use serde_json::json;
+use std::process::ExitCode;
+
+pub fn inspect(args: &PackageArg, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let package = target::package(&args.package, environment)?;
+    let config = package.config();
+    let layers: Vec<_> = package
+        .layers()
+        .iter()
+        .map(|layer| {
+            json!({
+                "kind": layer.kind().name(),
+                "digest": layer.digest().to_string(),
+                "diff_id": layer.diff_id().to_string(),
+                "size": layer.size(),
+                "mount": layer.mount().to_string(),
+            })
+        })
+        .collect();
+    let packages: Vec<_> = config
+        .packages
+        .iter()
+        .map(|package| {
+            json!({
+                "name": package.name,
+                "version": package.version,
+                "file": package.file,
+                "digest": package.digest.to_string(),
+                "native_left_out": package.native_left_out,
+            })
+        })
+        .collect();
+    let env: serde_json::Map<_, _> = config
+        .env
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
+    let ports: Vec<_> = config
+        .exposed_ports
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    printer::result(&serde_json::to_string_pretty(&json!({
+        "name": package.name(),
+        "digest": package.digest().to_string(),
+        "python": config.python,
+        "entrypoint": config.entrypoint,
+        "cmd": config.cmd,
+        "working_dir": config.working_dir.to_string(),
+        "env": env,
+        "exposed_ports": ports,
+        "labels": config.labels,
+        "scripts": config.scripts.keys().collect::<Vec<_>>(),
+        "packages": packages,
+        "layers": layers,
+    }))?);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn history(args: &PackageArg, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let package = target::package(&args.package, environment)?;
+    let head = ["LAYER", "SIZE", "MOUNTED AT", "DIGEST"].map(str::to_owned);
+    let rows = package.layers().iter().map(|layer| {
+        [
+            layer.kind().to_string(),
+            bytes(layer.size()),
+            layer.mount().to_string(),
+            layer.digest().to_string(),
+        ]
+    });
+    printer::table(std::iter::once(head).chain(rows));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,42 @@
+//! `pywasm save` and `load`: packages as files.
+
+use super::pack::bytes;
+use crate::environment::Environment;
+use crate::printer;
+use crate::store_args::{LoadArgs, SaveArgs};
+use anyhow::Context;
+use pywasm::{Package, ReadLimits};
+use pywasm_format::write::{copy_package, write_oci_archive};
+use std::process::ExitCode;
+
+pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let SaveArgs { reference, output } = args;
+    let package = environment
+        .store()?
+        .package(reference, &ReadLimits::default())?;
+    let size = match output
+        .extension()
+        .is_some_and(|extension| extension == "tar")
+    {
+        true => write_oci_archive(output, &package)?,
+        false => copy_package(output, &package)?,
+    };
+    printer::result(&format!("{}  {}", output.display(), bytes(size)));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn load(args: LoadArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let LoadArgs { input, tag } = args;
+    let package = Package::open(&input, &ReadLimits::default())?;
+    let name = match (tag, package.name()) {
+        (Some(name), _) => name,
+        (None, Some(own)) => own.parse()?,
+        (None, None) => {
+            return Err(anyhow::anyhow!("give it one with -t NAME"))
+                .with_context(|| format!("{} has no name in it", input.display()));
+        }
+    };
+    let image = environment.store()?.load(&package, &name)?;
+    printer::result(&format!("{}  {}", image.name, image.digest));
+    Ok(ExitCode::SUCCESS)
+}

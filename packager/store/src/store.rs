@@ -1,0 +1,407 @@
+//! The store.
+
+use crate::names::{self, Named};
+use crate::reference::Reference;
+use pywasm_format::write::{ImageBlobs, PackageSpec, WriteError};
+use pywasm_format::{Digest, ImageName, Package, ReadError, ReadLimits};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use thiserror::Error;
+
+/// Why something could not be done with the store. What was in it before is still in it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file or folder of the store.
+    #[error("{path} cannot be {what}: {reason}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// `read` or `written`.
+        what: &'static str,
+        /// The system's error.
+        reason: io::Error,
+    },
+    /// The file of a name.
+    #[error(
+        "{path} is damaged ({reason}); remove that file, the packages themselves are whole",
+        path = path.display()
+    )]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody is called so.
+    #[error(
+        "there is no package `{0}` here; `pywasm images` lists those there are, `pywasm pack -t NAME .` makes one"
+    )]
+    Unknown(String),
+    /// A digest that begins several.
+    #[error("`sha256:{0}` is the beginning of several digests; give more digits")]
+    Ambiguous(String),
+    /// The package is not whole, or no package.
+    #[error(transparent)]
+    Package(#[from] ReadError),
+    /// The package to put in is not one.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl StoreError {
+    pub(crate) fn read(path: &Path, reason: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            what: "read",
+            reason,
+        }
+    }
+
+    pub(crate) fn write(path: &Path, reason: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            what: "written",
+            reason,
+        }
+    }
+}
+
+/// A package in the store, under one of its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The name.
+    pub name: ImageName,
+    /// The package's digest.
+    pub digest: Digest,
+    /// When it was given this name.
+    pub since: SystemTime,
+    /// What its blobs take, those shared with others included, in bytes.
+    pub size: u64,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Blobs.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What the store takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Names.
+    pub names: usize,
+    /// Different packages that have a name.
+    pub packages: usize,
+    /// All blobs, in bytes.
+    pub bytes: u64,
+    /// Those that no name needs, in bytes.
+    pub reclaimable: u64,
+}
+
+/// The packages of one person on one machine.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Held while writing or removing; given back when dropped, and by the kernel when the process dies.
+struct Guard(#[expect(dead_code, reason = "its drop is what it is for")] File);
+
+impl Store {
+    /// The store in a folder, made where it is not there.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self {
+            root: root.to_owned(),
+        };
+        for folder in [store.blobs(), store.names()] {
+            fs::create_dir_all(&folder).map_err(|reason| StoreError::write(&folder, reason))?;
+        }
+        Ok(store)
+    }
+
+    /// Puts a package in and gives it a name. Layers that are there are not written again.
+    pub fn put(&self, spec: &PackageSpec<'_>, name: &ImageName) -> Result<Image, StoreError> {
+        let _guard = self.shared()?;
+        let ImageBlobs {
+            digest,
+            manifest,
+            config,
+            layers,
+        } = ImageBlobs::of(spec)?;
+        for layer in layers {
+            self.put_blob(layer.digest, &layer.bytes)?;
+        }
+        self.put_blob(Digest::of(&config), &config)?;
+        self.put_blob(digest, &manifest)?;
+        names::write(&self.names(), name, digest)?;
+        self.image(name)
+    }
+
+    /// Copies a package from its file and gives it a name. Every byte is verified on the way.
+    pub fn load(&self, package: &Package, name: &ImageName) -> Result<Image, StoreError> {
+        let _guard = self.shared()?;
+        let mut blobs = package.blobs();
+        // The manifest stands first and must come last: it needs the others.
+        blobs.reverse();
+        for blob in blobs {
+            let mut bytes = Vec::new();
+            package
+                .open_blob(blob)?
+                .read_to_end(&mut bytes)
+                .map_err(|reason| StoreError::Io {
+                    path: PathBuf::from(blob.digest.to_string()),
+                    what: "read",
+                    reason,
+                })?;
+            self.put_blob(blob.digest, &bytes)?;
+        }
+        names::write(&self.names(), name, package.digest())?;
+        self.image(name)
+    }
+
+    /// Gives the package that `reference` means one more name.
+    pub fn tag(&self, reference: &Reference, name: &ImageName) -> Result<Image, StoreError> {
+        let _guard = self.shared()?;
+        let digest = self.digest_of(reference)?;
+        names::write(&self.names(), name, digest)?;
+        self.image(name)
+    }
+
+    /// Takes names away: the one given, or all of a digest. What no name needs then goes too.
+    pub fn remove(&self, reference: &Reference) -> Result<(Vec<ImageName>, Freed), StoreError> {
+        let _guard = self.alone()?;
+        let gone: Vec<ImageName> = match reference {
+            Reference::Name(name) => {
+                self.named(name)?;
+                vec![name.clone()]
+            }
+            Reference::Digest(_) => {
+                let digest = self.digest_of(reference)?;
+                let named = names::all(&self.names())?.into_iter();
+                named
+                    .filter(|named| named.digest == digest)
+                    .map(|named| named.name)
+                    .collect()
+            }
+        };
+        for name in &gone {
+            let path = names::path(&self.names(), name);
+            fs::remove_file(&path).map_err(|reason| StoreError::write(&path, reason))?;
+        }
+        Ok((gone, self.collect()?))
+    }
+
+    /// Removes everything that no name needs, and what killed processes left behind.
+    pub fn prune(&self) -> Result<Freed, StoreError> {
+        let _guard = self.alone()?;
+        self.collect()
+    }
+
+    /// All names, sorted.
+    pub fn images(&self) -> Result<Vec<Image>, StoreError> {
+        names::all(&self.names())?
+            .into_iter()
+            .map(|named| self.sized(named))
+            .collect()
+    }
+
+    /// Opens the package that `reference` means.
+    pub fn package(
+        &self,
+        reference: &Reference,
+        limits: &ReadLimits,
+    ) -> Result<Package, StoreError> {
+        let digest = self.digest_of(reference)?;
+        let name = match reference {
+            Reference::Name(name) => Some(name.to_string()),
+            Reference::Digest(_) => None,
+        };
+        Ok(Package::open_blobs(&self.root, digest, name, limits)?)
+    }
+
+    /// Is there a package of that name?
+    pub fn contains(&self, reference: &Reference) -> Result<bool, StoreError> {
+        match self.digest_of(reference) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Unknown(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the store takes.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let _guard = self.shared()?;
+        let named = names::all(&self.names())?;
+        let needed = self.needed(&named)?;
+        let mut usage = Usage {
+            names: named.len(),
+            packages: named
+                .iter()
+                .map(|named| named.digest)
+                .collect::<BTreeSet<_>>()
+                .len(),
+            ..Usage::default()
+        };
+        for (path, size) in self.files()? {
+            usage.bytes += size;
+            if !needed.contains(&path) {
+                usage.reclaimable += size;
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Reads every blob that a name needs and compares its digest.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let _guard = self.shared()?;
+        for named in names::all(&self.names())? {
+            let package = self.opened(named.digest)?;
+            for blob in package.blobs() {
+                let mut reader = package.open_blob(blob)?;
+                io::copy(&mut reader, &mut io::sink())
+                    .map_err(|reason| StoreError::read(&self.blob(&blob.digest), reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn opened(&self, digest: Digest) -> Result<Package, StoreError> {
+        let limits = ReadLimits::default();
+        Ok(Package::open_blobs(&self.root, digest, None, &limits)?)
+    }
+
+    fn put_blob(&self, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.blob(&digest);
+        // A rename is the last thing that happens to a blob: what has its name is whole.
+        match path.is_file() {
+            true => Ok(()),
+            false => {
+                names::replace(&path, bytes).map_err(|reason| StoreError::write(&path, reason))
+            }
+        }
+    }
+
+    /// Removes the blobs that no name needs. Call with the lock held alone.
+    fn collect(&self) -> Result<Freed, StoreError> {
+        let needed = self.needed(&names::all(&self.names())?)?;
+        let mut freed = Freed::default();
+        for (path, size) in self.files()? {
+            if !needed.contains(&path) {
+                fs::remove_file(&path).map_err(|reason| StoreError::write(&path, reason))?;
+                freed.blobs += 1;
+                freed.bytes += size;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// The files of all blobs that names need. A package that cannot be opened is an error: on doubt
+    /// nothing is removed.
+    fn needed(&self, named: &[Named]) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let digests: BTreeSet<Digest> = named.iter().map(|named| named.digest).collect();
+        let mut needed = BTreeSet::new();
+        for digest in digests {
+            let blobs = self.opened(digest)?.blobs();
+            needed.extend(blobs.iter().map(|blob| self.blob(&blob.digest)));
+        }
+        Ok(needed)
+    }
+
+    /// All files among the blobs, half-written ones included, with their sizes.
+    fn files(&self) -> Result<BTreeMap<PathBuf, u64>, StoreError> {
+        let folder = self.blobs();
+        let read = |reason| StoreError::read(&folder, reason);
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            files.insert(entry.path(), entry.metadata().map_err(read)?.len());
+        }
+        Ok(files)
+    }
+
+    fn digest_of(&self, reference: &Reference) -> Result<Digest, StoreError> {
+        match reference {
+            Reference::Name(name) => Ok(self.named(name)?.digest),
+            Reference::Digest(digits) => {
+                let named = names::all(&self.names())?;
+                let found: BTreeSet<Digest> = named
+                    .iter()
+                    .map(|named| named.digest)
+                    .filter(|digest| digest.hex().starts_with(digits))
+                    .collect();
+                match found.into_iter().collect::<Vec<_>>()[..] {
+                    [] => Err(StoreError::Unknown(format!("sha256:{digits}"))),
+                    [digest] => Ok(digest),
+                    _ => Err(StoreError::Ambiguous(digits.clone())),
+                }
+            }
+        }
+    }
+
+    fn named(&self, name: &ImageName) -> Result<Named, StoreError> {
+        names::read(&names::path(&self.names(), name))?
+            .ok_or_else(|| StoreError::Unknown(name.to_string()))
+    }
+
+    fn image(&self, name: &ImageName) -> Result<Image, StoreError> {
+        self.sized(self.named(name)?)
+    }
+
+    fn sized(&self, named: Named) -> Result<Image, StoreError> {
+        let Named {
+            name,
+            digest,
+            since,
+        } = named;
+        let size = self
+            .opened(digest)?
+            .blobs()
+            .iter()
+            .map(|blob| blob.size)
+            .sum();
+        Ok(Image {
+            name,
+            digest,
+            since,
+            size,
+        })
+    }
+
+    fn shared(&self) -> Result<Guard, StoreError> {
+        self.lock(File::lock_shared)
+    }
+
+    fn alone(&self) -> Result<Guard, StoreError> {
+        self.lock(File::lock)
+    }
+
+    fn lock(&self, take: impl Fn(&File) -> io::Result<()>) -> Result<Guard, StoreError> {
+        let path = self.root.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        file.and_then(|file| take(&file).map(|()| Guard(file)))
+            .map_err(|reason| StoreError::write(&path, reason))
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs/sha256")
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    fn names(&self) -> PathBuf {
+        self.root.join("names")
+    }
+}

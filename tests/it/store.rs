@@ -1,0 +1,254 @@
+//! Packages kept by name: the verbs, and what is left after a crash.
+
+use crate::support::{Ended, Running, project, pywasm, run};
+use pywasm_store::Store;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A person with a store of their own.
+struct Person(TempDir);
+
+impl Person {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a folder"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = pywasm(args);
+        command
+            .env("PYWASM_DATA", self.0.path())
+            .current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        run(self.command(args))
+    }
+
+    /// Standard output of a command that must work.
+    fn says(&self, args: &[&str]) -> String {
+        let Ended {
+            code,
+            stdout,
+            stderr,
+        } = self.run(args);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        stdout
+    }
+
+    /// Packs an app that prints `text`.
+    fn pack(&self, name: &str, text: &str) {
+        let app = project(&[("app.py", &format!("print({text:?})"))]);
+        let folder = app.path().display().to_string();
+        self.says(&["pack", "-q", "-t", name, &folder]);
+    }
+
+    fn blobs(&self) -> usize {
+        let folder = self.0.path().join("store/blobs/sha256");
+        std::fs::read_dir(folder).expect("a folder").count()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let list: serde_json::Value =
+            serde_json::from_str(&self.says(&["images", "--format", "json"])).expect("JSON");
+        let list = list.as_array().expect("a list");
+        list.iter()
+            .filter_map(|image| image["name"].as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+#[test]
+fn a_package_runs_by_its_name_and_its_digest() {
+    let person = Person::new();
+    person.pack("hello", "kept");
+    assert_eq!(person.says(&["run", "hello"]), "kept\n");
+    let digest = person.says(&["images", "-q"]);
+    assert_eq!(person.says(&["run", &digest.trim()[..20]]), "kept\n");
+    let Ended { code, stderr, .. } = person.run(&["run", "hallo"]);
+    assert_eq!(code, Some(125));
+    assert!(
+        stderr.contains("there is no package `hallo:latest` here; `pywasm images` lists"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn what_packages_share_is_kept_once_and_goes_with_the_last_name() {
+    let person = Person::new();
+    person.pack("one", "1");
+    let one = person.blobs();
+    // runtime, stdlib, app, config, manifest
+    assert_eq!(one, 5);
+    person.pack("two:x", "2");
+    assert_eq!(person.blobs(), one + 3);
+    person.says(&["tag", "two:x", "me/two"]);
+    assert_eq!(person.names(), ["me/two:latest", "one:latest", "two:x"]);
+    person.says(&["rmi", "two:x"]);
+    assert_eq!(person.blobs(), one + 3);
+    assert_eq!(person.says(&["run", "me/two"]), "2\n");
+    let said = person.says(&["rmi", "me/two"]);
+    assert!(said.starts_with("untagged me/two:latest\nfreed "), "{said}");
+    assert_eq!(person.blobs(), one);
+    assert_eq!(person.run(&["rmi", "me/two"]).code, Some(125));
+    assert_eq!(person.run(&["rmi", "-f", "me/two"]).code, Some(0));
+    // The name moves on, and what it stood for waits for prune.
+    person.pack("one", "one again");
+    assert_eq!(person.blobs(), one + 3);
+    assert!(person.says(&["system", "prune"]).starts_with("freed "));
+    assert_eq!(person.blobs(), one);
+    assert_eq!(person.says(&["run", "one"]), "one again\n");
+}
+
+#[test]
+fn files_go_out_and_come_in_again() {
+    let person = Person::new();
+    person.pack("app:1", "travelled");
+    let digest = person.says(&["images", "-q"]);
+    person.says(&["save", "app:1", "-o", "app.pkg"]);
+    person.says(&["rmi", "app:1"]);
+    assert_eq!(person.blobs(), 0);
+    let said = person.says(&["load", "-i", "app.pkg"]);
+    assert_eq!(said.trim(), format!("app:1  {}", digest.trim()));
+    person.says(&["load", "-i", "app.pkg", "-t", "other"]);
+    assert_eq!(person.says(&["run", "other"]), "travelled\n");
+    // The same package packed to a file is the same package.
+    let inspected: serde_json::Value =
+        serde_json::from_str(&person.says(&["inspect", "app.pkg"])).expect("JSON");
+    assert_eq!(inspected["digest"], digest.trim());
+    assert_eq!(inspected["entrypoint"][0], "python");
+    let history = person.says(&["history", "other"]);
+    assert!(
+        history.contains("runtime") && history.contains("/app"),
+        "{history}"
+    );
+    person.says(&["save", "other", "-o", "app.tar"]);
+    let mut archive = tar::Archive::new(
+        std::fs::File::open(person.0.path().join("app.tar")).expect("the archive"),
+    );
+    let names: Vec<_> = archive
+        .entries()
+        .expect("a tar")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .path()
+                .expect("a path")
+                .into_owned()
+        })
+        .collect();
+    assert!(names.starts_with(&["oci-layout".into(), "index.json".into()]));
+}
+
+#[test]
+fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
+    let person = Person::new();
+    person.pack("app", "x");
+    person.pack("other", "y");
+    let store = person.0.path().join("store");
+    let name = std::fs::read_dir(store.join("names"))
+        .expect("names")
+        .next()
+        .expect("one")
+        .expect("one")
+        .path();
+    let before = person.blobs();
+    let whole = std::fs::read(&name).expect("a name");
+    std::fs::write(&name, "{").expect("damaged");
+    let Ended { code, stderr, .. } = person.run(&["system", "prune"]);
+    assert_eq!(code, Some(125));
+    assert!(stderr.contains("is damaged"), "{stderr}");
+    assert_eq!(person.blobs(), before);
+    std::fs::write(&name, whole).expect("whole again");
+    let kept = Store::open(&store).expect("a store");
+    kept.verify().expect("whole");
+    // The app's layer is the smallest that is no document.
+    let blob = std::fs::read_dir(store.join("blobs/sha256"))
+        .expect("blobs")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]))
+        })
+        .expect("a layer");
+    let mut bytes = std::fs::read(&blob).expect("a layer");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&blob, bytes).expect("damaged");
+    assert!(kept.verify().is_err());
+}
+
+#[test]
+fn whatever_is_killed_whenever_every_name_stands_for_a_whole_package() {
+    let person = Person::new();
+    person.pack("base", "still here");
+    person.says(&["save", "base", "-o", "base.pkg"]);
+    let one = project(&[("app.py", "print(1)")]);
+    let two = project(&[("app.py", "print(2)")]);
+    let folder = |app: &Path| app.display().to_string();
+    let (one, two) = (folder(one.path()), folder(two.path()));
+    let attempts: [&[&str]; 7] = [
+        &["pack", "-q", "-t", "a", &one],
+        &["load", "-i", "base.pkg", "-t", "b"],
+        &["tag", "base", "c"],
+        &["pack", "-q", "-t", "a", &two],
+        &["rmi", "-f", "b"],
+        &["system", "prune"],
+        &["rmi", "-f", "a"],
+    ];
+    // How long each takes, to kill it in its midst.
+    let lengths: Vec<Duration> = attempts
+        .iter()
+        .map(|args| {
+            let started = Instant::now();
+            person.says(args);
+            started.elapsed()
+        })
+        .collect();
+    let store = Store::open(&person.0.path().join("store")).expect("a store");
+    let mut killed = 0;
+    for round in 0_u32..203 {
+        let number = round as usize % attempts.len();
+        let mut child = person
+            .command(attempts[number])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        // Spread over the whole run, and never twice at the same place.
+        std::thread::sleep(lengths[number] * (round * 37 % 101) / 101);
+        child.kill().expect("our child");
+        killed += u32::from(child.wait().expect("our child").code().is_none());
+        store.verify().unwrap_or_else(|error| {
+            panic!("round {round}, {:?}: {error}", attempts[number]);
+        });
+    }
+    assert!(killed > 100, "{killed} were killed in time");
+    assert_eq!(person.says(&["run", "base"]), "still here\n");
+    person.says(&["rmi", "-f", "a", "b", "c"]);
+    person.says(&["system", "prune"]);
+    assert_eq!(person.blobs(), 5);
+}
+
+#[test]
+fn registry_the_commands_of_the_tutorials_work_by_name() {
+    let person = Person::new();
+    let app = project(&[
+        (
+            "Dockerfile",
+            "FROM python:3.8-slim\nWORKDIR /app\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\nCMD [\"python\", \"app.py\"]\n",
+        ),
+        ("requirements.txt", "Flask==2.0.1\n"),
+        (
+            "app.py",
+            "from flask import Flask\napp = Flask(__name__)\n\n@app.route('/')\ndef hello():\n    return 'Hello, World!'\n\nif __name__ == '__main__':\n    app.run(host='0.0.0.0', port=80)\n",
+        ),
+    ]);
+    let mut build = person.command(&["build", "-t", "my-python-app", "."]);
+    build.current_dir(app.path());
+    assert_eq!(run(build).code, Some(0));
+    let mut server = Running::start(person.command(&["run", "-p", "0:80", "my-python-app"]));
+    let address = server.address(80);
+    assert!(crate::support::get(address, "/").ends_with("Hello, World!"));
+}
