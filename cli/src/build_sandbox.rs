@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 /// Setuptools takes seconds for a usual package and minutes for a huge one.
 const LONGEST: &str = "15m";
 const MEMORY: &str = "2g";
+/// The log is read into memory.
+const OUTPUT: &str = "16m";
 
 /// `pywasm run` of this same binary.
 pub struct Subprocess {
@@ -44,6 +46,8 @@ impl BuildSandbox for Subprocess {
                 LONGEST,
                 "-m",
                 MEMORY,
+                "--output-limit",
+                OUTPUT,
                 "-v",
             ])
             .arg(volume)

@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::engine::{Progress, Runtime};
 use crate::events::EventSink;
 use crate::instance::{Instance, Prepared, StartError, Task};
-use crate::policy::{Access, Policy};
+use crate::policy::{Access, Limits, Policy};
 use crate::scratch::Preopen;
 use crate::stdio::Stdio;
 use cap_std::fs::Dir;
@@ -16,11 +16,19 @@ use pywasm_format::{
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// The interpreter's file in a runtime layer.
 const COMPONENT: &str = "python.wasm";
+
+/// For compiling a layer to bytecode, which a hostile interpreter may do otherwise than expected.
+const BYTECODE: Limits = Limits {
+    wall: Some(Duration::from_secs(600)),
+    disk: 8 << 30,
+    ..Limits::DEFAULT
+};
 
 /// A compiled package. Cheap to clone, can be started any number of times.
 #[derive(Clone)]
@@ -257,7 +265,7 @@ impl Loading {
                 .shared
                 .iter()
                 .cloned()
-                .chain([Preopen::layer(
+                .chain([Preopen::private(
                     folder.to_owned(),
                     at.clone(),
                     Access::ReadWrite,
@@ -272,7 +280,7 @@ impl Loading {
             &self.runtime,
             Arc::new(parts),
             command,
-            &Policy::none(),
+            &Policy::none().limits(BYTECODE),
             Stdio::none(),
             nobody,
         );

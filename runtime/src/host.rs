@@ -42,12 +42,20 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Upper bound for entries of a guest's tables (function pointers); CPython needs about 20,000.
+/// Entries of all of a guest's tables (function pointers); CPython needs about 20,000.
 const TABLE_ELEMENTS: usize = 1 << 20;
+
+/// Parts that a component may have: our guest has one memory, and a package may bring another guest.
+const MEMORIES: usize = 16;
+const TABLES: usize = 256;
+const INSTANCES: usize = 1024;
 
 /// Refuses memory past the limit, so that `malloc` fails in the guest and Python raises `MemoryError`.
 pub(crate) struct MemoryLimiter {
     limit: u64,
+    /// Of all memories together.
+    used: u64,
+    table_elements: usize,
     refused: bool,
 }
 
@@ -55,6 +63,8 @@ impl MemoryLimiter {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
+            used: 0,
+            table_elements: 0,
             refused: false,
         }
     }
@@ -68,21 +78,70 @@ impl MemoryLimiter {
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired as u64 <= self.limit;
+        let used = self
+            .used
+            .saturating_add(desired.saturating_sub(current) as u64);
+        let allowed = used <= self.limit;
+        if allowed {
+            self.used = used;
+        }
         self.refused |= !allowed;
         Ok(allowed)
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        let grown = desired.saturating_sub(current);
+        let elements = self.table_elements.saturating_add(grown);
+        let allowed = elements <= TABLE_ELEMENTS;
+        if allowed {
+            self.table_elements = elements;
+        }
+        Ok(allowed)
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories() {
+        let mut limiter = MemoryLimiter::new(100);
+        let mut grow = |current, desired| {
+            limiter
+                .memory_growing(current, desired, None)
+                .expect("an answer")
+        };
+        assert!(grow(0, 60));
+        assert!(!grow(0, 60), "a second one");
+        assert!(grow(0, 40) && !grow(60, 61));
+        assert!(limiter.refused());
+        let mut table = |current, desired| {
+            limiter
+                .table_growing(current, desired, None)
+                .expect("an answer")
+        };
+        assert!(table(0, TABLE_ELEMENTS) && !table(0, 1));
     }
 }

@@ -5,7 +5,7 @@
 //! Figures are medians; read the ratios, not the milliseconds.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// Runs per figure.
@@ -15,6 +15,8 @@ struct Variant {
     name: &'static str,
     flags: &'static [&'static str],
     code: &'static str,
+    /// What runs beside it.
+    beside: Option<&'static str>,
 }
 
 const COMPUTE: &str = "
@@ -32,11 +34,25 @@ const fn variant(
     flags: &'static [&'static str],
     code: &'static str,
 ) -> Variant {
-    Variant { name, flags, code }
+    Variant {
+        name,
+        flags,
+        code,
+        beside: None,
+    }
+}
+
+const fn beside(name: &'static str, neighbour: &'static str) -> Variant {
+    Variant {
+        name,
+        flags: &[],
+        code: COMPUTE,
+        beside: Some(neighbour),
+    }
 }
 
 /// Each table is read against its first line.
-const TABLES: [(&str, &[Variant]); 3] = [
+const TABLES: [(&str, &[Variant]); 4] = [
     (
         "start and end",
         &[
@@ -51,6 +67,18 @@ const TABLES: [(&str, &[Variant]); 3] = [
             variant("second wall off", &["--wall", "off"], COMPUTE),
             variant("epochs (--cpu-time)", &["--cpu-time", "1000s"], COMPUTE),
             variant("fuel (--fuel)", &["--fuel", "1000000000000000"], COMPUTE),
+        ],
+    ),
+    (
+        "computing beside a hostile one",
+        &[
+            variant("alone", &[], COMPUTE),
+            beside("a loop", "while True: pass"),
+            beside("an output flood", "while True: print('x' * 60000)"),
+            beside(
+                "a memory flood",
+                "x = []\nwhile True:\n try: x.append(bytearray(1 << 20))\n except MemoryError: x = []",
+            ),
         ],
     ),
     (
@@ -77,12 +105,14 @@ fn main() {
                     .args(variant.flags)
                     .args(["-c", variant.code])
                     .stdout(Stdio::null());
+                let neighbour = variant.beside.map(Neighbour::start);
                 let started = Instant::now();
                 assert!(
                     command.status().expect("it starts").success(),
                     "{}",
                     variant.name
                 );
+                drop(neighbour);
                 if round > 0 {
                     times.push(started.elapsed().as_secs_f64() * 1e3);
                 }
@@ -96,6 +126,27 @@ fn main() {
         }
     }
     std::fs::remove_dir_all(&mount).expect("our folder");
+}
+
+struct Neighbour(Child);
+
+impl Neighbour {
+    fn start(code: &str) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_pywasm"))
+            .args(["python", "-c", code])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Self(child)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // SIGTERM, so that it cleans up after itself.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

@@ -108,3 +108,15 @@ fn the_environment_is_only_what_was_given() {
         ended.stdout
     );
 }
+
+#[test]
+fn importing_from_a_read_only_mount_is_no_denial() {
+    let folder = project(&[("module.py", "print('imported')")]);
+    let volume = format!("{}:/src:ro", folder.path().display());
+    let code = "import sys; sys.path.insert(0, '/src'); import module";
+    let ended = python(["--volume", &volume, "-c", code]);
+    assert_eq!(
+        (ended.stdout.as_str(), ended.stderr.as_str()),
+        ("imported\n", "")
+    );
+}

@@ -83,11 +83,16 @@ impl Guard {
 
     /// May files below `rep`, or the file itself, be changed?
     pub(super) fn check_change(&self, rep: u32) -> Result<(), ErrorCode> {
+        self.check_change_at(rep, "")
+    }
+
+    /// The same for what is at `path` below it.
+    pub(super) fn check_change_at(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {
         let place = self.place(rep);
         match place.map(|place| place.access) {
             Some(Access::ReadWrite) => Ok(()),
             Some(Access::ReadOnly) => {
-                self.tell_write(rep);
+                self.tell_write(rep, path);
                 Err(ErrorCode::ReadOnly)
             }
             // A handle that was never opened here: wasmtime answers it.
@@ -95,11 +100,13 @@ impl Guard {
         }
     }
 
-    /// Tells that a change below a read-only place was refused.
-    pub(super) fn tell_write(&self, rep: u32) {
+    /// Tells that a change below a read-only place was refused. Python tries to keep compiled modules
+    /// beside any it imports and does well without, so that is not worth a word.
+    pub(super) fn tell_write(&self, rep: u32, path: &str) {
         if let Some(place) = self.place(rep)
             && place.access == Access::ReadOnly
             && place.kind != PlaceKind::Layer
+            && !path.split('/').any(|part| part == "__pycache__")
         {
             let mount = place.guest.clone();
             self.tell(Denial::Write { mount });

@@ -107,7 +107,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change_at(fd.rep(), &path)?;
         self.guard.charge_entry(fd.rep())?;
         self.stock().create_directory_at(fd, path).await
     }
@@ -164,7 +164,7 @@ impl HostDescriptor for FilesView<'_> {
         let parent = fd.rep();
         self.guard.check_files()?;
         if open_flags.contains(OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE) {
-            self.guard.check_change(parent)?;
+            self.guard.check_change_at(parent, &path)?;
         }
         // Creating what is there already is opening it, and allowed where nothing may be changed.
         let creates = open_flags.contains(OpenFlags::CREATE);
@@ -173,11 +173,11 @@ impl HostDescriptor for FilesView<'_> {
         }
         let opened = self
             .stock()
-            .open_at(fd, path_flags, path, open_flags, flags)
+            .open_at(fd, path_flags, path.clone(), open_flags, flags)
             .await;
         let opened = match opened {
             Err(error) if creates => {
-                self.guard.tell_write(parent);
+                self.guard.tell_write(parent, &path);
                 Err(error)
             }
             other => other,

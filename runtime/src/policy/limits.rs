@@ -40,21 +40,26 @@ pub struct Limits {
     pub output_rate: Option<NonZeroU64>,
 }
 
+impl Limits {
+    /// The defaults, as documented at each field.
+    pub const DEFAULT: Self = Self {
+        memory: 1 << 30,
+        wall: None,
+        cpu_time: None,
+        cpus: None,
+        fuel: None,
+        threads: 1024,
+        sockets: 4096,
+        files: 4096,
+        disk: 1 << 30,
+        output: None,
+        output_rate: None,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory: 1 << 30,
-            wall: None,
-            cpu_time: None,
-            cpus: None,
-            fuel: None,
-            threads: 1024,
-            sockets: 4096,
-            files: 4096,
-            disk: 1 << 30,
-            output: None,
-            output_rate: None,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -78,6 +78,7 @@ impl Wall {
     }
 
     pub(crate) fn around(reach: &Reach) -> Self {
+        set_limits();
         Self::raise(reach, Threads::All)
     }
 
@@ -117,6 +118,24 @@ impl Wall {
             self.seccomp = nothing();
         }
     }
+}
+
+/// No memory of a guest in a core file, and as many descriptors as the system gives: an instance has its
+/// own limits of them.
+fn set_limits() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let descriptors = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: descriptors.maximum,
+        ..descriptors
+    };
+    // Where the system refuses, it goes on with what there is.
+    let _ = setrlimit(Resource::Core, none);
+    let _ = setrlimit(Resource::Nofile, most);
 }
 
 impl fmt::Display for Part {
