@@ -339,6 +339,12 @@ impl TcpSocket {
         self.state = State::Closed;
     }
 
+    /// Does it reach beyond the private network?
+    #[cfg(test)]
+    pub(crate) fn is_of_host(&self) -> bool {
+        self.state.socket().is_some()
+    }
+
     fn transition(&mut self, next: impl FnOnce(State) -> State) {
         self.state = next(mem::replace(&mut self.state, State::Closed));
     }

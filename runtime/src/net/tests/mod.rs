@@ -2,6 +2,7 @@
 //!
 //! Nothing here reaches beyond loopback.
 
+mod fuzz;
 mod inside;
 mod outside;
 mod states;
