@@ -27,6 +27,8 @@ pub enum Verb {
     Pack(PackArgs),
     /// Say what of a project runs here, without packing it
     Check(CheckArgs),
+    /// Write the versions and files that a project's requirements lead to into pylock.toml
+    Lock(LockArgs),
     /// List the packages that are kept by name
     Images(ImagesArgs),
     /// Take names of kept packages away, and what no name needs
@@ -108,6 +110,12 @@ pub struct IndexArgs {
     /// Leave a package out, whoever requires it
     #[arg(long, value_name = "NAME")]
     pub exclude: Vec<String>,
+    /// Fail unless the project's pylock.toml is there and fits; it is followed in any case
+    #[arg(long, conflicts_with = "no_lock")]
+    pub locked: bool,
+    /// Do not look at the project's pylock.toml
+    #[arg(long)]
+    pub no_lock: bool,
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +156,21 @@ pub struct CheckArgs {
     /// How to say it
     #[arg(long, value_name = "text|json", default_value = "text")]
     pub format: ReportFormat,
+    /// Do not look at the project's Dockerfile
+    #[arg(long)]
+    pub no_dockerfile: bool,
+    #[command(flatten)]
+    pub index: IndexArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// Project folder
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub project: PathBuf,
+    /// File to write, `-` for standard output [default: pylock.toml in the project]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Do not look at the project's Dockerfile
     #[arg(long)]
     pub no_dockerfile: bool,

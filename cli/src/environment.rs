@@ -63,15 +63,9 @@ impl Environment {
         private_folder(folder)
     }
 
-    /// A named volume's folder, made where it is new: `$XDG_DATA_HOME/pywasm/volumes/NAME`, else below
-    /// `~/.local/share`. Its name has been checked to be one.
+    /// A named volume's folder, made where it is new. Its name has been checked to be one.
     pub fn volume(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let data = self.get("XDG_DATA_HOME").map(PathBuf::from);
-        let home = || self.home().map(|dir| dir.join(".local/share"));
-        let data = data
-            .or_else(home)
-            .context("no place for named volumes: neither XDG_DATA_HOME nor HOME is set")?;
-        private_folder(data.join("pywasm/volumes").join(name))
+        private_folder(self.data_dir()?.join("volumes").join(name))
     }
 
     /// `$PYWASM_DATA`, else `$XDG_DATA_HOME/pywasm`, else `~/.local/share/pywasm`.
@@ -85,7 +79,7 @@ impl Environment {
             .map(PathBuf::from)
             .or_else(xdg)
             .or_else(home)
-            .context("no place for packages: neither PYWASM_DATA nor XDG_DATA_HOME nor HOME is set")
+            .context("no place for packages and volumes: neither PYWASM_DATA nor XDG_DATA_HOME nor HOME is set")
     }
 
     /// The packages kept by name.

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Lock(args) => commands::lock::lock(args, &environment),
         args::Verb::Images(args) => commands::images::images(args, &environment),
         args::Verb::Rmi(args) => commands::images::rmi(args, &environment),
         args::Verb::Tag(args) => commands::images::tag(&args, &environment),

@@ -14,6 +14,7 @@ mod compat;
 mod day;
 mod dependencies;
 mod index;
+mod lock;
 mod pack;
 mod plan;
 mod progress;
@@ -36,7 +37,7 @@ pub use project::{DockerfileError, Project, ProjectError};
 pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
 pub use settings::{
-    AsOf, DockerfileUse, IndexFlags, Machine, OlderVersions, PackSettings, ParseAsOfError,
+    AsOf, DockerfileUse, IndexFlags, LockUse, Machine, OlderVersions, PackSettings, ParseAsOfError,
     SettingsError, VersionChoice,
 };
 pub use wheel::WheelError;

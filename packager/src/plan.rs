@@ -2,10 +2,11 @@
 
 use crate::build::Builder;
 use crate::index::{Client, IndexError};
+use crate::lock;
 use crate::project::{Content, ProjectError};
 use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
-use crate::settings::{Access, SettingsError};
+use crate::settings::{Access, LockUse, SettingsError};
 use crate::wheel::Native;
 use crate::{BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
@@ -58,6 +59,9 @@ pub enum PlanError {
     /// The connection to the indexes.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The lock file.
+    #[error("{0}")]
+    Lock(String),
     /// What the requirements lead to.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -131,6 +135,50 @@ impl Project {
         Ok(hasher.finish())
     }
 
+    /// The requirements of the lock file, where it is to be followed.
+    fn locked(
+        &self,
+        asked: &RequirementSet,
+        settings: &PackSettings,
+    ) -> Result<Option<RequirementSet>, PlanError> {
+        let path = match (settings.lock, self.lock_file()) {
+            (LockUse::Ignore, _) | (LockUse::Follow, None) => return Ok(None),
+            (LockUse::Require, None) => {
+                return Err(PlanError::Lock(format!(
+                    "--locked, and there is no {}; write it with `pywasm lock`",
+                    lock::FILE
+                )));
+            }
+            (_, Some(path)) => path,
+        };
+        let text = std::fs::read_to_string(&path).map_err(|reason| ProjectError::Io {
+            path: path.clone(),
+            reason,
+        })?;
+        let inputs = lock::read(&path, &text, asked)?;
+        Ok(Some(RequirementSet::read(&inputs, &settings.machine.env)?))
+    }
+
+    /// Resolves the project anew and gives the text of its lock file. What is offered as source only is
+    /// built in `sandbox`.
+    pub fn lock(
+        &self,
+        settings: &PackSettings,
+        base: &BaseLayers,
+        sandbox: &dyn BuildSandbox,
+        progress: &dyn Progress,
+    ) -> Result<(String, Vec<Note>), PlanError> {
+        let settings = PackSettings {
+            lock: LockUse::Ignore,
+            ..settings.clone()
+        };
+        let inputs = self.inputs(&settings, base)?;
+        let resolution =
+            resolution(&inputs, &settings, base, Some(sandbox), progress)?.runnable()?;
+        let text = lock::write(&inputs.set, &resolution, base.python_series())?;
+        Ok((text, resolution.notes))
+    }
+
     pub(crate) fn inputs(
         &self,
         settings: &PackSettings,
@@ -140,6 +188,10 @@ impl Project {
         content.config.python.clone_from(&base.python);
         let mut set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
         set.decide(&settings.versions.overrides, &settings.versions.excludes)?;
+        if let Some(locked) = self.locked(&set, settings)? {
+            set.requirements = locked.requirements;
+            set.constraints.clear();
+        }
         let access = Access::resolve(&settings.index, &set.options, &settings.machine)?;
         Ok(Inputs {
             content,

@@ -69,6 +69,24 @@ fn what_starts_is_found() {
         "python main.py  (in /app)"
     );
     assert_eq!(
+        starts(&[("app.py", "from flask import Flask\napp = Flask(__name__)\n")]),
+        "flask --app app:app run --host 0.0.0.0 --port 5000  (in /app)"
+    );
+    assert_eq!(
+        starts(&[
+            ("main.py", "app = FastAPI()\n"),
+            ("Procfile", "web: gunicorn main:app\n")
+        ]),
+        "uvicorn main:app --host 0.0.0.0 --port 8000  (in /app)"
+    );
+    assert_eq!(
+        starts(&[
+            ("app.py", ""),
+            ("Procfile", "web: python -m app --port ${PORT}\n")
+        ]),
+        "python -m app --port 8000  (in /app)"
+    );
+    assert_eq!(
         starts(&[("manage.py", "")]),
         "python manage.py runserver 0.0.0.0:8000 --noreload  (in /app)"
     );
@@ -79,7 +97,7 @@ fn what_starts_is_found() {
     let error = plan(&[("sub/app.py", "")]).expect_err("nothing to start");
     assert!(
         error.contains(
-            "looked for app.py, main.py, manage.py, __main__.py and a Dockerfile with CMD"
+            "looked for app.py, main.py, manage.py, __main__.py, wsgi.py, asgi.py, a Procfile and a Dockerfile with CMD"
         ),
         "{error}"
     );

@@ -269,3 +269,22 @@ fn registry_native_packages_are_refused_with_the_reason() {
     assert_eq!(ended.code, Some(125), "{}", ended.stdout);
     assert!(ended.stderr.contains("torch"), "{}", ended.stderr);
 }
+
+#[test]
+fn registry_a_flask_app_without_a_main_part_is_served_from_its_lock() {
+    let app = project(&[
+        (
+            "app.py",
+            "from flask import Flask\napp = Flask(__name__)\n\n@app.route('/')\ndef hello():\n    return 'found'\n",
+        ),
+        ("requirements.txt", "flask\n"),
+    ]);
+    let mut lock = pywasm(["lock"]);
+    lock.arg(app.path());
+    assert_eq!(run(lock).code, Some(0));
+    let mut command = pywasm(["run", "--locked", "-p", "0:5000"]);
+    command.arg(app.path());
+    let mut server = Running::start(command);
+    let address = server.address(5000);
+    assert!(get(address, "/").ends_with("found"));
+}

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod images;
 pub mod inspect;
 pub mod launch;
+pub mod lock;
 pub mod pack;
 pub mod policy;
 pub mod python;

@@ -9,7 +9,7 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
-    BaseLayers, Built, DockerfileUse, Event, IndexFlags, Machine, Note, OlderVersions,
+    BaseLayers, Built, DockerfileUse, Event, IndexFlags, LockUse, Machine, Note, OlderVersions,
     PackSettings, Progress, Project, VersionChoice,
 };
 use pywasm_store::Image;
@@ -136,6 +136,8 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
         allow_older,
         overrides,
         exclude,
+        locked,
+        no_lock,
     } = index;
     Ok(PackSettings {
         index: IndexFlags {
@@ -154,6 +156,11 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
             },
             overrides: overrides.clone(),
             excludes: exclude.clone(),
+        },
+        lock: match (locked, no_lock) {
+            (true, _) => LockUse::Require,
+            (_, true) => LockUse::Ignore,
+            _ => LockUse::Follow,
         },
         machine: Machine {
             env: environment.variables.clone(),
@@ -195,7 +202,7 @@ pub fn tell_lines(notes: &[String]) {
     }
 }
 
-fn tell(notes: &[Note]) {
+pub fn tell(notes: &[Note]) {
     for note in notes {
         printer::note(&note.to_string());
     }

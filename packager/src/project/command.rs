@@ -1,8 +1,6 @@
 //! What a project starts.
 
-use super::walk::Found;
-use pywasm_format::{ExposedPort, Protocol};
-use std::num::NonZeroU16;
+use pywasm_format::ExposedPort;
 
 /// A command line in docker's two halves: arguments given at start replace `cmd`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,38 +8,6 @@ pub(super) struct Command {
     pub(super) entrypoint: Vec<String>,
     pub(super) cmd: Vec<String>,
     pub(super) ports: Vec<ExposedPort>,
-}
-
-/// The files that are looked for, in order.
-pub(super) const KNOWN: [&str; 4] = ["app.py", "main.py", "manage.py", "__main__.py"];
-
-const DJANGO_PORT: NonZeroU16 = NonZeroU16::new(8000).expect("not zero");
-
-/// Finds what to start among a folder's own files.
-pub(super) fn detect(files: &[Found]) -> Option<Command> {
-    let file = KNOWN
-        .into_iter()
-        .find(|name| files.iter().any(|file| file.path == *name))?;
-    let django = file == "manage.py";
-    Some(Command {
-        entrypoint: words(["python", file]),
-        // The development server's reloader would watch files that cannot change in a package.
-        cmd: match django {
-            true => words(["runserver", "0.0.0.0:8000", "--noreload"]),
-            false => Vec::new(),
-        },
-        ports: match django {
-            true => vec![ExposedPort {
-                port: DJANGO_PORT,
-                protocol: Protocol::Tcp,
-            }],
-            false => Vec::new(),
-        },
-    })
-}
-
-fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
-    words.map(str::to_owned).to_vec()
 }
 
 /// The file that `python FILE …` would run, as it stands in the command.

@@ -1,6 +1,7 @@
 //! What a project is made of, put together from its folder, its Dockerfile and the settings.
 
 use super::command::{self, Command};
+use super::detect::{self, Detected};
 use super::dockerfile::{Dockerfile, default_working_dir};
 use super::inputs::{self, RequirementInput};
 use super::walk::{self, Found};
@@ -37,8 +38,12 @@ pub(super) fn of_folder(
     settings: &PackSettings,
 ) -> Result<Content, ProjectError> {
     let (found, mut notes) = walk::walk(root, settings.output.as_deref())?;
-    let detected = command::detect(&found);
+    let Detected {
+        command: detected,
+        notes: news,
+    } = detect::detect(&found);
     let Some(dockerfile) = dockerfile else {
+        notes.extend(news);
         let files = by_path(found);
         let command = chosen(settings, detected).ok_or_else(|| no_command(root))?;
         let mut config = config(default_working_dir(), command);
@@ -169,7 +174,10 @@ fn app_files(found: BTreeMap<String, Found>) -> BTreeMap<String, AppFile> {
 fn no_command(root: &Path) -> ProjectError {
     ProjectError::NoCommand {
         path: root.to_owned(),
-        looked: format!("{} and a Dockerfile with CMD", command::KNOWN.join(", ")),
+        looked: format!(
+            "{}, a Procfile and a Dockerfile with CMD",
+            detect::KNOWN.join(", ")
+        ),
     }
 }
 

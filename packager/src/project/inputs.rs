@@ -1,6 +1,6 @@
 //! Where a project says what it requires.
 
-use super::{ProjectError, pyproject, read_text};
+use super::{ProjectError, pyproject, read_text, uv_lock};
 use std::path::{Path, PathBuf};
 
 /// One place that names requirements; read by [`crate::requirements`].
@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 pub(crate) enum RequirementInput {
     /// A file in pip's format.
     File(PathBuf),
+    /// One line in pip's format that limits what others require.
+    Constraint {
+        text: String,
+        /// Where it stands, for messages.
+        origin: String,
+    },
     /// One line in pip's format.
     Text {
         text: String,
@@ -16,7 +22,8 @@ pub(crate) enum RequirementInput {
     },
 }
 
-/// What a folder without instructions of its own requires: requirements.txt, else pyproject.toml.
+/// What a folder without instructions of its own requires: requirements.txt, else pyproject.toml
+/// with the versions of uv.lock.
 /// A requirements.txt wins because it is what gets deployed; pyproject.toml then names the same
 /// things more loosely.
 pub(super) fn of_folder(root: &Path) -> Result<Vec<RequirementInput>, ProjectError> {
@@ -25,8 +32,13 @@ pub(super) fn of_folder(root: &Path) -> Result<Vec<RequirementInput>, ProjectErr
         return Ok(vec![RequirementInput::File(file)]);
     }
     let file = root.join("pyproject.toml");
-    match file.is_file() {
-        true => pyproject::of_project(&file, &read_text(&file)?),
-        false => Ok(Vec::new()),
+    if !file.is_file() {
+        return Ok(Vec::new());
     }
+    let mut found = pyproject::of_project(&file, &read_text(&file)?)?;
+    let lock = root.join("uv.lock");
+    if lock.is_file() {
+        found.extend(uv_lock::constraints(&lock, &read_text(&lock)?)?);
+    }
+    Ok(found)
 }

@@ -3,17 +3,20 @@
 mod command;
 mod content;
 mod copy;
+mod detect;
 mod dockerfile;
 mod ignore;
 mod inputs;
 mod needs;
 mod pyproject;
+mod uv_lock;
 mod walk;
 
 pub(crate) use content::{AppFile, Content};
 pub use dockerfile::DockerfileError;
 pub(crate) use inputs::RequirementInput;
 
+use crate::lock;
 use crate::settings::{DockerfileUse, PackSettings};
 use dockerfile::Dockerfile;
 use std::io;
@@ -121,6 +124,22 @@ impl Project {
     /// A name for the package, made of the folder's or file's.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The folder's lock file, if it has one.
+    pub(crate) fn lock_file(&self) -> Option<PathBuf> {
+        let Kind::Folder(root) = &self.kind else {
+            return None;
+        };
+        Some(root.join(lock::FILE)).filter(|path| path.is_file())
+    }
+
+    /// Where its lock file is or would be.
+    pub fn lock_path(&self) -> Option<PathBuf> {
+        match &self.kind {
+            Kind::Folder(root) => Some(root.join(lock::FILE)),
+            Kind::Script(_) | Kind::Requirements(_) => None,
+        }
     }
 
     /// Reads everything that decides about the package, but fetches nothing.

@@ -94,6 +94,7 @@ mod tests {
             .into_iter()
             .map(|input| match input {
                 RequirementInput::Text { text, .. } => text,
+                RequirementInput::Constraint { text, .. } => panic!("{text} is a constraint"),
                 RequirementInput::File(file) => panic!("{} is a file", file.display()),
             })
             .collect()

@@ -19,6 +19,13 @@ pub(super) fn read(
     for input in inputs {
         match input {
             RequirementInput::File(path) => reader.file(path, Role::Requirement, None)?,
+            RequirementInput::Constraint { text, origin } => {
+                let origin = Origin {
+                    name: origin.clone(),
+                    line: None,
+                };
+                reader.line(text, &origin, Role::Constraint, None)?;
+            }
             RequirementInput::Text { text, origin } => {
                 let origin = Origin {
                     name: origin.clone(),

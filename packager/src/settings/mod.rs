@@ -104,6 +104,18 @@ pub struct VersionChoice {
     pub excludes: Vec<String>,
 }
 
+/// Is the project's `pylock.toml` followed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LockUse {
+    /// Follow it where there is one.
+    #[default]
+    Follow,
+    /// `--locked`: there must be one.
+    Require,
+    /// `--no-lock`: resolve anew.
+    Ignore,
+}
+
 /// How to pack.
 #[derive(Debug, Clone, Default)]
 pub struct PackSettings {
@@ -119,6 +131,8 @@ pub struct PackSettings {
     pub index: IndexFlags,
     /// How versions are chosen.
     pub versions: VersionChoice,
+    /// Is the lock file followed?
+    pub lock: LockUse,
     /// The machine.
     pub machine: Machine,
 }

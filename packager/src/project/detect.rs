@@ -1,0 +1,225 @@
+//! What a project starts when nobody says it: its Procfile, its known files, the app object in them.
+
+use super::command::{self, Command};
+use super::walk::Found;
+use crate::plan::Note;
+use pywasm_format::{ExposedPort, Protocol};
+use std::num::NonZeroU16;
+
+/// The files that are looked for, in order.
+pub(super) const KNOWN: [&str; 6] = [
+    "app.py",
+    "main.py",
+    "manage.py",
+    "__main__.py",
+    "wsgi.py",
+    "asgi.py",
+];
+
+const FLASK_PORT: NonZeroU16 = NonZeroU16::new(5000).expect("not zero");
+const WEB_PORT: NonZeroU16 = NonZeroU16::new(8000).expect("not zero");
+
+/// Sources larger than this hold data, not an app object.
+const LARGEST_SOURCE: u64 = 4 << 20;
+
+/// Servers that start processes of their own, with which they cannot start here.
+const FORKING: [&str; 3] = ["gunicorn", "uwsgi", "circusd"];
+
+/// A command that was found, and what to say of it.
+#[derive(Debug, Default)]
+pub(super) struct Detected {
+    pub(super) command: Option<Command>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Finds what to start among a folder's own files.
+pub(super) fn detect(files: &[Found]) -> Detected {
+    let mut detected = Detected::default();
+    if let Some(text) = source(files, "Procfile") {
+        match procfile(&text) {
+            Some(Ok(command)) => {
+                detected.command = Some(command);
+                return detected;
+            }
+            Some(Err(text)) => detected.notes.push(Note {
+                at: Some("Procfile".to_owned()),
+                text,
+            }),
+            None => {}
+        }
+    }
+    let known = KNOWN
+        .into_iter()
+        .find(|name| files.iter().any(|file| file.path == *name));
+    detected.command = known.map(|file| command_of(file, files));
+    detected
+}
+
+fn command_of(file: &str, files: &[Found]) -> Command {
+    if file == "manage.py" {
+        // The development server's reloader would watch files that cannot change in a package.
+        return command(
+            ["python", file],
+            ["runserver", "0.0.0.0:8000", "--noreload"],
+            Some(WEB_PORT),
+        );
+    }
+    let text = source(files, file).unwrap_or_default();
+    let starts_itself = text.contains("__main__");
+    let module = file.trim_end_matches(".py");
+    match app_object(&text) {
+        // What starts itself knows best how.
+        Some(_) if starts_itself => command(["python", file], [], None),
+        Some((Framework::Flask, name)) => command(
+            ["flask", "--app", &format!("{module}:{name}")],
+            ["run", "--host", "0.0.0.0", "--port", "5000"],
+            Some(FLASK_PORT),
+        ),
+        Some((Framework::Asgi, name)) => command(
+            ["uvicorn", &format!("{module}:{name}")],
+            ["--host", "0.0.0.0", "--port", "8000"],
+            Some(WEB_PORT),
+        ),
+        Some((Framework::Wsgi, name)) => command(
+            ["waitress-serve"],
+            ["--listen=0.0.0.0:8000", &format!("{module}:{name}")],
+            Some(WEB_PORT),
+        ),
+        None => command(["python", file], [], None),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framework {
+    Flask,
+    Asgi,
+    Wsgi,
+}
+
+/// What makes an app object, by the name of what is called.
+const MAKERS: [(&str, Framework); 9] = [
+    ("Flask", Framework::Flask),
+    ("FastAPI", Framework::Asgi),
+    ("Starlette", Framework::Asgi),
+    ("Litestar", Framework::Asgi),
+    ("Quart", Framework::Asgi),
+    ("get_asgi_application", Framework::Asgi),
+    ("get_wsgi_application", Framework::Wsgi),
+    ("Bottle", Framework::Wsgi),
+    ("falcon.App", Framework::Wsgi),
+];
+
+/// The first `NAME = Maker(` at the left margin.
+fn app_object(text: &str) -> Option<(Framework, &str)> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        // `app: Flask = Flask(…)`
+        let name = name.split(':').next()?.trim_end();
+        let is_name = name.starts_with(|c: char| c == '_' || c.is_alphabetic())
+            && name.chars().all(|c| c == '_' || c.is_alphanumeric());
+        let (called, _) = value.trim_start().split_once('(')?;
+        let (_, framework) = MAKERS.iter().find(|(maker, _)| {
+            called
+                .strip_suffix(maker)
+                .is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        })?;
+        is_name.then_some((*framework, name))
+    })
+}
+
+/// The `web:` line of a Procfile; `Err` says why it cannot be used.
+fn procfile(text: &str) -> Option<Result<Command, String>> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("web:"))?
+        .trim();
+    // The one variable that such files have: the platform's port.
+    let port = WEB_PORT.to_string();
+    let plain = line.replace("${PORT}", &port).replace("$PORT", &port);
+    let asks_port = plain != line;
+    let words = command::split(&plain).filter(|words| !words.is_empty());
+    Some(match words {
+        None => Err(format!(
+            "`{line}` needs a shell, which the sandbox does not have; say what to start with --entrypoint"
+        )),
+        Some(words) if FORKING.contains(&words[0].as_str()) => Err(format!(
+            "`{line}` is not used: {} starts processes, which the sandbox does not have",
+            words[0]
+        )),
+        Some(words) => Ok(Command {
+            entrypoint: words,
+            cmd: Vec::new(),
+            ports: exposed(asks_port.then_some(WEB_PORT)),
+        }),
+    })
+}
+
+fn command<const N: usize, const M: usize>(
+    entrypoint: [&str; N],
+    cmd: [&str; M],
+    port: Option<NonZeroU16>,
+) -> Command {
+    Command {
+        entrypoint: entrypoint.map(str::to_owned).to_vec(),
+        cmd: cmd.map(str::to_owned).to_vec(),
+        ports: exposed(port),
+    }
+}
+
+fn exposed(port: Option<NonZeroU16>) -> Vec<ExposedPort> {
+    let protocol = Protocol::Tcp;
+    port.map(|port| ExposedPort { port, protocol })
+        .into_iter()
+        .collect()
+}
+
+/// The text of one of the files, if it is there and a text.
+fn source(files: &[Found], name: &str) -> Option<String> {
+    let file = files.iter().find(|file| file.path == name)?;
+    (file.size <= LARGEST_SOURCE)
+        .then(|| std::fs::read_to_string(&file.source).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_objects() {
+        for (text, expected) in [
+            (
+                "from flask import Flask\napp = Flask(__name__)\n",
+                Some((Framework::Flask, "app")),
+            ),
+            (
+                "api: FastAPI = fastapi.FastAPI()\n",
+                Some((Framework::Asgi, "api")),
+            ),
+            (
+                "application = get_wsgi_application()\n",
+                Some((Framework::Wsgi, "application")),
+            ),
+            ("def f():\n    app = Flask(__name__)\n", None),
+            ("x.app = Flask()\n", None),
+            ("app = MyFlask()\n", None),
+            ("app == Flask()\n", None),
+        ] {
+            assert_eq!(app_object(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn procfiles() {
+        let words = |text: &str| procfile(text).map(|found| found.map(|c| c.entrypoint.join(" ")));
+        assert_eq!(
+            words("release: x\nweb: uvicorn main:app --port $PORT\n"),
+            Some(Ok("uvicorn main:app --port 8000".into()))
+        );
+        assert_eq!(words("worker: x\n"), None);
+        assert!(
+            matches!(words("web: gunicorn app:app"), Some(Err(why)) if why.contains("starts processes"))
+        );
+        assert!(matches!(words("web: a && b"), Some(Err(why)) if why.contains("needs a shell")));
+    }
+}
