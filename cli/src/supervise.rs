@@ -39,9 +39,8 @@ impl Ending {
 pub fn supervise(
     mut instance: Instance,
     limit: Option<Duration>,
-    memory: u64,
+    host_memory: &HostMemory,
 ) -> anyhow::Result<Ending> {
-    let host_memory = HostMemory::now(memory);
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -84,14 +83,15 @@ pub fn supervise(
 ///
 /// What a guest makes the host keep is capped kind by kind; this is the cap over all kinds, and over
 /// those that nobody thought of.
-struct HostMemory {
+pub struct HostMemory {
     statm: Option<File>,
     most: u64,
 }
 
 impl HostMemory {
-    /// With `memory` for the instance over what is in use now.
-    fn now(memory: u64) -> Self {
+    /// With `memory` for the instance over what is in use now. To be made before the process is
+    /// confined, which it then cannot look at any more.
+    pub fn now(memory: u64) -> Self {
         let mut host = Self {
             // Where there is no such file, the caps by kind are all there is.
             statm: File::open("/proc/self/statm").ok(),
@@ -129,5 +129,27 @@ impl HostMemory {
             let left = Duration::from_millis((self.most - used) >> 21);
             sleep(left.clamp(Duration::from_millis(20), Duration::from_secs(1))).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_the_process_is_seen() {
+        let mut host = HostMemory::now(0);
+        let before = host.used().expect("linux");
+        host.most = before + (40 << 20);
+        let reactor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let reactor = reactor.expect("an event loop");
+        let soon = Duration::from_millis(100);
+        let quiet = reactor.block_on(async { tokio::time::timeout(soon, host.exhausted()).await });
+        assert!(quiet.is_err(), "nothing was taken yet");
+        let taken = vec![1u8; 120 << 20];
+        reactor.block_on(host.exhausted());
+        assert_eq!(taken.len(), 120 << 20);
     }
 }

@@ -210,3 +210,19 @@ fn processor_time(command: &mut std::process::Command) -> Duration {
     // A hundred a second, on every Linux.
     Duration::from_millis(ticks * 10)
 }
+
+/// The process must be able to look at itself also behind the second wall.
+#[test]
+fn the_memory_of_the_process_is_watched() {
+    let mut app = Running::start(pywasm([
+        "python",
+        "-c",
+        "print('up', flush=True); import time; time.sleep(600)",
+    ]));
+    app.line("up");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", app.pid())).expect("it runs");
+    let watched = open
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .any(|path| path.ends_with("statm"));
+    assert!(watched);
+}

@@ -243,3 +243,23 @@ for last in range(60): attempt(socket.create_connection, ('192.0.2.9', 1000 + la
             .contains("nothing was denied")
     );
 }
+
+/// The resolver of the host works from behind the second wall: the machine's own name needs no network.
+#[test]
+fn an_allowed_name_is_looked_up() {
+    use std::net::ToSocketAddrs;
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("linux");
+    let name = name.trim();
+    let Ok(found) = (name, 80).to_socket_addrs() else {
+        return; // a machine that does not know itself
+    };
+    let mut found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
+    found.sort();
+    found.dedup();
+    let code = format!(
+        "import socket
+print(*sorted({{info[4][0] for info in socket.getaddrinfo('{name}', 80)}}))"
+    );
+    let ended = python(["--allow-net", name, "-c", &code]);
+    assert_eq!(ended.stdout.trim(), found.join(" "), "{}", ended.stderr);
+}

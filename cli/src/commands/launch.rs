@@ -4,7 +4,7 @@ use crate::args::{EnvArg, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
-use crate::supervise::supervise;
+use crate::supervise::{HostMemory, supervise};
 use crate::units::{ByteSize, Span};
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
@@ -189,6 +189,7 @@ impl Grants {
         let log = Log::begin(&environment.runs()?)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let prepared = app.prepare(command, policy, stdio, log.into_sink())?;
+        let host_memory = HostMemory::now(self.limits().memory);
         if self.wall != WallArg::Off {
             let wall = prepared.confine_process();
             anyhow::ensure!(
@@ -199,11 +200,7 @@ impl Grants {
             );
         }
         let instance = prepared.start()?;
-        let ending = supervise(
-            instance,
-            self.timeout.map(|span| span.0),
-            self.limits().memory,
-        )?;
+        let ending = supervise(instance, self.timeout.map(|span| span.0), &host_memory)?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);
         }

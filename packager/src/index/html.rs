@@ -260,4 +260,12 @@ mod tests {
         }
         assert_eq!(unescape("&#65;&#x42;&nope;&"), "AB&nope;&");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn pages_of_any_kind(text in r#"(<(a|A|base|!--|/a|b)?[ a-z=\-"'&;#0-9./%:<>]{0,40}>?){0,8}|.*"#) {
+            let base = "https://index.example/simple/x/".parse().expect("a URL");
+            let _ = super::parse(&text, &base);
+        }
+    }
 }

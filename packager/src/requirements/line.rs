@@ -12,12 +12,29 @@ pub(super) fn parse(line: &str) -> Result<(Requirement, Vec<Digest>), String> {
         Some(at) => (line[..at].trim_end(), &line[at..]),
         None => (line, ""),
     };
-    let requirement = Requirement::from_str(text)
-        .map_err(|error| format!("`{text}` is not a requirement: {}", error.message))?;
+    let requirement =
+        standard(text).map_err(|reason| format!("`{text}` is not a requirement: {reason}"))?;
     if let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url {
         return Err(refused_url(url.as_str()));
     }
     Ok((requirement, hashes(options)?))
+}
+
+/// The standard's grammar. The text may be that of a hostile wheel.
+fn standard(text: &str) -> Result<Requirement, String> {
+    let names = text
+        .split(['<', '>', '=', '!', '~', ';', '@', '('])
+        .next()
+        .unwrap_or_default();
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    // The parser takes for granted that it never meets such a name, and panics.
+    let cut = names
+        .split(|c| !in_name(c))
+        .find(|name| name.ends_with(['.', '-', '_']));
+    match cut {
+        Some(name) => Err(format!("`{name}` does not end with a letter or a digit")),
+        None => Requirement::from_str(text).map_err(|error| error.message.to_string()),
+    }
 }
 
 /// Where `--hash` and the like begin: the first word that starts with two dashes.
@@ -96,7 +113,7 @@ fn refused_url(url: &str) -> String {
 
 /// Repairs what old metadata wrote and the standard refuses: `>=1.0.*`, where the star says nothing.
 pub(crate) fn fix_legacy(text: &str) -> Option<Requirement> {
-    if let Ok(requirement) = Requirement::from_str(text) {
+    if let Ok(requirement) = standard(text) {
         return Some(requirement);
     }
     let (specifiers, marker) = text
@@ -114,5 +131,5 @@ pub(crate) fn fix_legacy(text: &str) -> Option<Requirement> {
         repaired.push(';');
         repaired.push_str(marker);
     }
-    Requirement::from_str(&repaired).ok()
+    standard(&repaired).ok()
 }

@@ -168,3 +168,12 @@ fn old_metadata_is_repaired() {
     );
     assert_eq!(fixed("not a requirement"), None);
 }
+
+proptest::proptest! {
+    #[test]
+    fn files_of_any_kind(
+        text in r#"((-r|-c|-e|--hash|--index-url|-f|[a-z]{1,3})?[ a-z0-9\[\]<>=!~;,.@:/"'()$\{\}#\\-]{0,30}\n){0,6}"#
+    ) {
+        let _ = read_files(&[("requirements.txt", &text)]);
+    }
+}

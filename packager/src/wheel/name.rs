@@ -232,4 +232,13 @@ mod tests {
         assert_eq!(version("flask-extra-1.0.tar.gz", "flask"), None);
         assert_eq!(version("flask-1.0.exe", "flask"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn names_of_any_kind(text in r"[a-zA-Z0-9._+!-]{0,40}(\.whl|\.zip)?|.*") {
+            if let Some(name) = WheelName::parse(&text) {
+                let _ = name.pure(14);
+            }
+        }
+    }
 }

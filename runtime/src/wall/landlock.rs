@@ -3,9 +3,9 @@
 use super::{Part, Reach};
 use crate::policy::Access;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
-    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
-    make_bitflags, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
 use std::path::PathBuf;
 
@@ -43,10 +43,11 @@ pub(super) fn raise(reach: &Reach) -> Part {
             (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
                 Part::Missing("Landlock is not enabled in this kernel's boot options".to_owned())
             }
-            (RulesetStatus::NotEnforced, _) => {
-                Part::Missing("this kernel has no Landlock (Linux 5.13 has)".to_owned())
-            }
+            (RulesetStatus::NotEnforced, _) => Part::Missing("this kernel has none".to_owned()),
         },
+        Err(RulesetError::HandleAccesses(_)) => Part::Missing(
+            "this kernel has no Landlock that can be used (Linux 5.19 has)".to_owned(),
+        ),
         Err(error) => Part::Missing(error.to_string()),
     }
 }
@@ -58,6 +59,10 @@ fn restrict(reach: &Reach) -> Result<landlock::RestrictionStatus, RulesetError> 
         handled |= AccessNet::ConnectTcp;
     }
     let mut ruleset = Ruleset::default()
+        // The first version refuses every rename from one folder to another, which apps do.
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::Refer)?
+        .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(VERSION))?
         .handle_access(handled)?
         .scope(Scope::from_all(VERSION))?

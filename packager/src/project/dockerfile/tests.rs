@@ -98,3 +98,20 @@ fn refusals_name_the_line_and_the_way_out() {
         }
     }
 }
+
+proptest::proptest! {
+    /// Instructions of any kind, in any order: an error that names its line, or a plan; never a panic.
+    #[test]
+    fn text_of_any_kind(lines in proptest::collection::vec(
+        r#"(FROM|RUN|COPY|ADD|ENV|ARG|CMD|ENTRYPOINT|WORKDIR|EXPOSE|LABEL|VOLUME|USER|SHELL|ONBUILD|#)? ?[-a-z0-9 =.,:/$\{\}"'\[\]&|;\\<>~*]{0,40}"#,
+        0..12,
+    )) {
+        let _ = parse(&lines.join("\n"));
+        let _ = parse(&format!("FROM python:3.14\n{}", lines.join("\n")));
+    }
+
+    #[test]
+    fn characters_of_any_kind(text in ".*") {
+        let _ = parse(&text);
+    }
+}
