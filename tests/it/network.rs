@@ -263,3 +263,19 @@ print(*sorted({{info[4][0] for info in socket.getaddrinfo('{name}', 80)}}))"
     let ended = python(["--allow-net", name, "-c", &code]);
     assert_eq!(ended.stdout.trim(), found.join(" "), "{}", ended.stderr);
 }
+
+#[test]
+fn listening_over_and_over_is_told_once() {
+    let code = "
+import socket
+for port in list(range(2000, 2100)) * 3: socket.create_server(('0.0.0.0', port)).close()
+print('done')";
+    let mut command = pywasm(["python", "--publish", "0:2000", "-c", code]);
+    // A home that cannot be written to keeps no log, and runs.
+    command.env("XDG_STATE_HOME", "/proc/nowhere");
+    let ended = run(command);
+    assert_eq!(ended.stdout, "done\n", "{}", ended.stderr);
+    let told = |text: &str| ended.stderr.matches(text).count();
+    assert_eq!(told("port 2000 of the app is at"), 1, "{}", ended.stderr);
+    assert!(told("is not published") <= 20, "{}", ended.stderr);
+}

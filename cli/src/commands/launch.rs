@@ -186,7 +186,7 @@ impl Grants {
         environment: &Environment,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
-        let log = Log::begin(&environment.runs()?)?;
+        let log = Log::begin(environment);
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let prepared = app.prepare(command, policy, stdio, log.into_sink())?;
         let host_memory = HostMemory::now(self.limits().memory);
