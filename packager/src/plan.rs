@@ -123,7 +123,7 @@ impl Project {
         add(&(base.runtime.digest, base.stdlib.digest));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
-        add(&(&settings.versions, &set.options.from_source));
+        add(&(&settings.versions, &set.options.from_source, &set.direct));
         add(&(&access.places.indexes, &access.places.links, access.pre));
         for (path, file) in &content.files {
             let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {

@@ -487,3 +487,61 @@ fn hashes_are_asked_for_everything_or_nothing() {
         "{error}"
     );
 }
+
+#[test]
+fn a_requirement_that_names_its_file_gets_that_file() {
+    let index = index(&[
+        wheel("a", "1.0"),
+        wheel("a", "2.0"),
+        wheel("b", "1.0").requires("a<2"),
+        wheel("c", "3.0").requires("a"),
+    ]);
+    let files = index.url().replace("/simple/", "/files/");
+    let person = Person::new(&index);
+    wheel("c", "3.0").requires("a").write_to(person.home.path());
+    let digest = Offer::of(&wheel("a", "1.0")).sha256.unwrap_or_default();
+    for text in [
+        format!("a @ {files}a-1.0-py3-none-any.whl\nc"),
+        format!("{files}a-1.0-py3-none-any.whl#sha256={digest}\n./c-3.0-py3-none-any.whl"),
+    ] {
+        assert_eq!(person.chosen(&text), ["a 1.0", "c 3.0"], "{text}");
+    }
+    let wrong = format!(
+        "a @ {files}a-1.0-py3-none-any.whl#sha256={}",
+        "0".repeat(64)
+    );
+    let error = person.error(&wrong);
+    assert!(error.contains("is not the file that"), "{error}");
+    let other = format!("a @ {files}a-2.0-py3-none-any.whl\nb");
+    let error = person.error(&other);
+    assert!(
+        error.contains("b needs a<2") || error.contains("needs a <2"),
+        "{error}"
+    );
+    let twice = format!("a @ {files}a-1.0-py3-none-any.whl\na @ {files}a-2.0-py3-none-any.whl");
+    let error = person.error(&twice);
+    assert!(
+        error.contains("requirements.txt:2: another line takes a from a-1.0"),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_index_cannot_have_its_metadata_taken_for_a_file_of_another() {
+    let honest = index(&[wheel("a", "1.0")]);
+    let liar = index(&[wheel("evil", "1.0")]);
+    let forged = wheel("a", "1.0").requires("evil").metadata().into_bytes();
+    liar.publish(
+        "a",
+        Form::Json,
+        &[Offer {
+            metadata: Metadata::Right(forged),
+            ..Offer::of(&wheel("a", "1.0"))
+        }],
+    );
+    let mut person = Person::new(&liar);
+    // The lie works where it is told.
+    assert_eq!(person.chosen("a"), ["a 1.0", "evil 1.0"]);
+    person.flags.index_url = Some(honest.url());
+    assert_eq!(person.chosen("a"), ["a 1.0"]);
+}

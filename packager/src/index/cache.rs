@@ -68,12 +68,12 @@ impl Cache {
     }
 
     /// The metadata of a wheel.
-    pub(super) fn metadata(&self, wheel: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.metadata_path(wheel)).ok()
+    pub(super) fn metadata(&self, key: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.metadata_path(key)).ok()
     }
 
-    pub(super) fn put_metadata(&self, wheel: &Digest, bytes: &[u8]) -> Result<(), IndexError> {
-        let path = self.metadata_path(wheel);
+    pub(super) fn put_metadata(&self, key: &Digest, bytes: &[u8]) -> Result<(), IndexError> {
+        let path = self.metadata_path(key);
         self.put(&path, bytes)
             .map_err(|reason| unwritable(&path, reason))
     }
@@ -111,8 +111,8 @@ impl Cache {
         self.root.join("pages").join(name)
     }
 
-    fn metadata_path(&self, wheel: &Digest) -> PathBuf {
-        self.root.join("metadata").join(wheel.hex())
+    fn metadata_path(&self, key: &Digest) -> PathBuf {
+        self.root.join("metadata").join(key.hex())
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

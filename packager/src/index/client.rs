@@ -178,15 +178,20 @@ impl<'a> Client<'a> {
 
     /// The metadata of a wheel, fetching as little as its server allows.
     pub(crate) fn metadata(&self, file: &RemoteFile) -> Result<Vec<u8>, IndexError> {
-        if let Some(known) = file.sha256.and_then(|digest| self.cache.metadata(&digest)) {
+        // What a server shows of a file under a digest counts for that server's file only: nobody may
+        // have his metadata taken for somebody else's by naming the other's digest.
+        let key = file
+            .sha256
+            .map(|digest| Digest::of(format!("{digest} {}", file.url).as_bytes()));
+        if let Some(known) = key.and_then(|key| self.cache.metadata(&key)) {
             return Ok(known);
         }
         let bytes = match self.separate_metadata(file)? {
             Some(bytes) => bytes,
             None => self.metadata_of_wheel(file)?,
         };
-        if let Some(digest) = &file.sha256 {
-            self.cache.put_metadata(digest, &bytes)?;
+        if let Some(key) = &key {
+            self.cache.put_metadata(key, &bytes)?;
         }
         Ok(bytes)
     }

@@ -1,27 +1,58 @@
 //! One requirement: the standard's part, hashes, and the forms that are refused.
 
 use super::Requirement;
+use super::direct::{self, Direct};
+use crate::index::RemoteFile;
 use pep508_rs::VersionOrUrl;
 use pywasm_format::Digest;
+use std::path::Path;
 use std::str::FromStr;
 
-/// Reads `name[extra]>=1 ; marker --hash=sha256:…`.
-pub(super) fn parse(line: &str) -> Result<(Requirement, Vec<Digest>), String> {
-    refuse_places(line)?;
+/// One line of requirements.
+pub(super) struct Line {
+    pub(super) requirement: Requirement,
+    pub(super) hashes: Vec<Digest>,
+    /// The only file that may be taken, where the line names one.
+    pub(super) file: Option<RemoteFile>,
+}
+
+/// Reads `name[extra]>=1 ; marker --hash=sha256:…`; paths are relative to `folder`.
+pub(super) fn parse(line: &str, folder: Option<&Path>) -> Result<Line, String> {
     let (text, options) = match options_start(line) {
         Some(at) => (line[..at].trim_end(), &line[at..]),
         None => (line, ""),
     };
+    let hashes = hashes(options)?;
+    let found = match direct::is_place(text) {
+        true => Some(direct::parse(text, folder)?),
+        false => None,
+    };
+    if let Some(Direct { requirement, file }) = found {
+        return Ok(Line {
+            requirement,
+            hashes,
+            file: Some(file),
+        });
+    }
     let requirement =
         standard(text).map_err(|reason| format!("`{text}` is not a requirement: {reason}"))?;
-    if let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url {
-        return Err(refused_url(url.as_str()));
-    }
-    Ok((requirement, hashes(options)?))
+    let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url else {
+        return Ok(Line {
+            requirement,
+            hashes,
+            file: None,
+        });
+    };
+    let Direct { requirement, file } = direct::of_requirement(&requirement, url)?;
+    Ok(Line {
+        requirement,
+        hashes,
+        file: Some(file),
+    })
 }
 
 /// The standard's grammar. The text may be that of a hostile wheel.
-fn standard(text: &str) -> Result<Requirement, String> {
+pub(super) fn standard(text: &str) -> Result<Requirement, String> {
     let names = text
         .split(['<', '>', '=', '!', '~', ';', '@', '('])
         .next()
@@ -70,44 +101,6 @@ fn hashes(options: &str) -> Result<Vec<Digest>, String> {
     match hashes.is_empty() && !options.trim().is_empty() {
         true => Err("has hashes, but no sha256 among them; add --hash=sha256:…".to_owned()),
         false => Ok(hashes),
-    }
-}
-
-/// Version control, folders and files: pip would build or copy them.
-fn refuse_places(line: &str) -> Result<(), String> {
-    let first = line.split_whitespace().next().unwrap_or_default();
-    if ["git+", "hg+", "svn+", "bzr+"]
-        .iter()
-        .any(|prefix| first.starts_with(prefix))
-    {
-        return Err(refused_url(first));
-    }
-    if first.contains("://") {
-        return Err(refused_url(first));
-    }
-    let is_file = [".whl", ".tar.gz", ".zip"]
-        .iter()
-        .any(|end| first.ends_with(end));
-    if first.starts_with('.') || first.starts_with('/') || is_file {
-        return Err(format!(
-            "`{first}` is a path; name the package instead and give the folder of its wheel with --find-links"
-        ));
-    }
-    Ok(())
-}
-
-fn refused_url(url: &str) -> String {
-    let shown = url.split_once('@').map_or(url, |(_, behind)| behind);
-    let vcs = url
-        .split_once("://")
-        .is_some_and(|(scheme, _)| scheme.contains('+'));
-    match vcs {
-        true => format!(
-            "`{shown}` is a repository, and fetching from version control is not supported; name its archive of a commit (…/archive/COMMIT.tar.gz), or build a wheel of it (`pip wheel`) and name its folder with --find-links"
-        ),
-        false => format!(
-            "`{shown}` is a direct address, which is not supported yet; download the wheel and name its folder with --find-links"
-        ),
     }
 }
 

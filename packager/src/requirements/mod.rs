@@ -1,5 +1,6 @@
 //! What is required, read from requirements files and single lines in pip's format.
 
+mod direct;
 mod line;
 mod options;
 mod parser;
@@ -7,6 +8,7 @@ mod parser;
 pub(crate) use line::fix_legacy;
 pub(crate) use options::IndexOptions;
 
+use crate::index::RemoteFile;
 use crate::plan::Note;
 use crate::project::RequirementInput;
 use pep440_rs::{Operator, VersionSpecifiers};
@@ -30,6 +32,8 @@ pub(crate) struct RequirementSet {
     pub(crate) requirements: Vec<Asked>,
     /// Limits on packages that something else requires.
     pub(crate) constraints: Vec<Asked>,
+    /// Files that are named by themselves: nothing else is taken for these packages.
+    pub(crate) direct: BTreeMap<PackageName, RemoteFile>,
     /// What replaces the versions that anybody demands of a package.
     pub(crate) overrides: Vec<Asked>,
     /// Packages that are left out, whoever requires them.
@@ -108,11 +112,17 @@ impl RequirementSet {
                 name: "--override".to_owned(),
                 line: None,
             };
-            let (requirement, hashes) =
-                line::parse(text).map_err(|reason| RequirementsError::Line {
-                    origin: origin.to_string(),
-                    reason,
-                })?;
+            let line::Line {
+                requirement,
+                hashes,
+                file,
+            } = line::parse(text, None).map_err(|reason| RequirementsError::Line {
+                origin: origin.to_string(),
+                reason,
+            })?;
+            if let Some(file) = file {
+                self.direct.insert(requirement.name.clone(), file);
+            }
             self.overrides.push(Asked {
                 requirement,
                 origin,

@@ -99,7 +99,22 @@ impl Reader<'_> {
         };
         let content = expand(content.trim(), self.env);
         if !content.starts_with('-') {
-            let (requirement, hashes) = line::parse(&content).map_err(fail)?;
+            let line::Line {
+                requirement,
+                hashes,
+                file,
+            } = line::parse(&content, folder).map_err(fail)?;
+            if let Some(file) = file {
+                let name = requirement.name.clone();
+                if let Some(other) = self.set.direct.insert(name, file.clone())
+                    && other.url != file.url
+                {
+                    return Err(fail(format!(
+                        "another line takes {} from {}",
+                        requirement.name, other.filename
+                    )));
+                }
+            }
             let asked = Asked {
                 requirement,
                 origin: origin.clone(),

@@ -121,16 +121,27 @@ fn refusals_name_the_line_and_the_way_out() {
         ("-e .", "editable installs are not supported"),
         (
             "git+https://user:secret@host.example/x.git#egg=x",
-            "is a repository, and fetching from version control is not supported",
+            "`git+https://host.example/x.git#egg=x` is a repository",
         ),
         ("x @ git+https://host.example/x.git", "is a repository"),
         (
-            "x @ https://host.example/x-1-py3-none-any.whl",
-            "is a direct address",
+            "x @ ftp://host.example/x-1.tar.gz",
+            "only http, https and file",
         ),
-        ("https://host.example/x.whl", "is a direct address"),
-        ("./x", "is a path"),
-        ("x-1-py3-none-any.whl", "is a path"),
+        (
+            "https://host.example/archive/0a1b2c.tar.gz",
+            "does not say in its name which version of which package",
+        ),
+        (
+            "x @ https://host.example/y-1-py3-none-any.whl",
+            "does not say in its name which version of which package",
+        ),
+        (
+            "https://host.example/x-1-py3-none-any.whl#sha256=12",
+            "holds no sha256 of 64 digits",
+        ),
+        ("./nowhere", "`./nowhere` cannot be read"),
+        ("/usr", "`/usr` is a folder"),
         ("--no-binary a/b", "names no package"),
         ("--trusted-host host.example", "check of certificates"),
         ("--frobnicate", "is no option"),

@@ -102,7 +102,10 @@ impl<'a> Facts<'a> {
         name: &PackageName,
     ) -> Arc<Result<Option<Candidates>, Arc<IndexError>>> {
         self.packages.get(name, || {
-            let mut files = self.client.files(name).map_err(Arc::new)?;
+            let mut files = match self.set.direct.get(name) {
+                Some(file) => Some(vec![file.clone()]),
+                None => self.client.files(name).map_err(Arc::new)?,
+            };
             if self.set.options.from_source.contains(name)
                 && let Some(files) = &mut files
             {
@@ -135,6 +138,10 @@ impl<'a> Facts<'a> {
                 .and_then(|found| found.releases.get(version));
             match release.and_then(Release::described_by) {
                 Some(file) => {
+                    if self.set.direct.contains_key(name) {
+                        // It is wanted in any case, and its hash stands in a file of the person's.
+                        self.client.wheel(file, &[]).map_err(Arc::new)?;
+                    }
                     let bytes = self.client.metadata(file).map_err(Arc::new)?;
                     Ok(Requirements::read(&Metadata::parse(&bytes), self.target))
                 }
