@@ -41,6 +41,8 @@ pub enum Verb {
     Load(LoadArgs),
     /// Show what a package says and holds, as JSON
     Inspect(PackageArg),
+    /// List every part of a package with version, digest and licence, as CycloneDX
+    Sbom(PackageArg),
     /// Show the layers of a package
     History(PackageArg),
     /// What is kept on this machine

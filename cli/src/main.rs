@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         args::Verb::Save(args) => commands::save::save(&args, &environment),
         args::Verb::Load(args) => commands::save::load(args, &environment),
         args::Verb::Inspect(args) => commands::inspect::inspect(&args, &environment),
+        args::Verb::Sbom(args) => commands::inspect::sbom(&args, &environment),
         args::Verb::History(args) => commands::inspect::history(&args, &environment),
         args::Verb::System(verb) => commands::system::system(verb, &environment),
         args::Verb::Policy(args::PolicyVerb::Show(args)) => {

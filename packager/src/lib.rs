@@ -21,6 +21,7 @@ mod progress;
 mod project;
 mod requirements;
 mod resolve;
+mod sbom;
 mod settings;
 mod wheel;
 
@@ -36,6 +37,7 @@ pub use progress::{Event, Progress, Silent};
 pub use project::{DockerfileError, Project, ProjectError};
 pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
+pub use sbom::{SbomError, cyclonedx};
 pub use settings::{
     AsOf, DockerfileUse, IndexFlags, LockUse, Machine, OlderVersions, PackSettings, ParseAsOfError,
     SettingsError, VersionChoice,

@@ -468,3 +468,37 @@ fn hostile_wheels_are_refused() {
         assert!(error.contains(part), "{what}: {error}");
     }
 }
+
+#[test]
+fn the_bill_of_materials_names_every_part() {
+    let index = Index::start();
+    index.publish_wheels(&[wheel("a-b", "1.0").requires("c"), wheel("c", "2.0")]);
+    let folder = TempDir::new().expect("a folder");
+    let settings = settings(&index, folder.path());
+    let report = Project::requirements_only(&["a-b".to_owned()], &[])
+        .plan(&settings, &base(), &NoBuilds, &Silent)
+        .expect("a plan")
+        .build(&base(), &Silent)
+        .and_then(|built| built.write(&folder.path().join("x.pkg")))
+        .expect("packed");
+    let bill = pywasm_packager::cyclonedx(&open(&report.path)).expect("a bill");
+    let parts: Vec<_> = bill["components"]
+        .as_array()
+        .expect("parts")
+        .iter()
+        .map(|part| part["purl"].as_str().expect("an address").to_owned())
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            "pkg:generic/cpython@3.14.7",
+            "pkg:generic/cpython@3.14.7",
+            "pkg:pypi/a-b@1.0",
+            "pkg:pypi/c@2.0"
+        ]
+    );
+    assert_eq!(
+        bill["metadata"]["component"]["version"],
+        report.digest.to_string()
+    );
+}

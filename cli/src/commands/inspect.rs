@@ -1,4 +1,4 @@
-//! `pywasm inspect` and `history`: what a package is made of.
+//! `pywasm inspect`, `history` and `sbom`: what a package is made of.
 
 use super::pack::bytes;
 use super::target;
@@ -61,6 +61,13 @@ pub fn inspect(args: &PackageArg, environment: &Environment) -> anyhow::Result<E
         "packages": packages,
         "layers": layers,
     }))?);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn sbom(args: &PackageArg, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let package = target::package(&args.package, environment)?;
+    let document = pywasm_packager::cyclonedx(&package)?;
+    printer::result(&serde_json::to_string_pretty(&document)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -38,7 +38,7 @@ impl Metadata {
 
 /// `Field: value` lines up to the first empty one; lines that begin with a space go on with the one
 /// before.
-fn headers(text: &str) -> Vec<(String, String)> {
+pub(crate) fn headers(text: &str) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
         if line.is_empty() {
