@@ -112,6 +112,12 @@ pub struct IndexArgs {
     /// Leave a package out, whoever requires it
     #[arg(long, value_name = "NAME")]
     pub exclude: Vec<String>,
+    /// Optional dependencies of pyproject.toml to take too
+    #[arg(long, value_name = "NAME")]
+    pub extra: Vec<String>,
+    /// Dependency group of pyproject.toml to take too
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
     /// Fail unless the project's pylock.toml is there and fits; it is followed in any case
     #[arg(long, conflicts_with = "no_lock")]
     pub locked: bool,

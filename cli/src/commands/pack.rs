@@ -10,7 +10,7 @@ use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
     BaseLayers, Built, DockerfileUse, Event, IndexFlags, LockUse, Machine, Note, OlderVersions,
-    PackSettings, Progress, Project, VersionChoice,
+    Optional, PackSettings, Progress, Project, VersionChoice,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -136,6 +136,8 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
         allow_older,
         overrides,
         exclude,
+        extra,
+        group,
         locked,
         no_lock,
     } = index;
@@ -156,6 +158,10 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
             },
             overrides: overrides.clone(),
             excludes: exclude.clone(),
+        },
+        optional: Optional {
+            extras: extra.clone(),
+            groups: group.clone(),
         },
         lock: match (locked, no_lock) {
             (true, _) => LockUse::Require,

@@ -56,14 +56,14 @@ pub(super) fn of_folder(
         return Ok(Content {
             config,
             files,
-            requirements: inputs::of_folder(root)?,
+            requirements: inputs::of_folder(root, &settings.optional)?,
             notes,
         });
     };
     let placed = copy::place(&found, &dockerfile)?;
     let files = app_files(copy::below_working_dir(&placed, &dockerfile)?);
     let requirements = match dockerfile.installs.is_empty() {
-        true => inputs::of_folder(root)?,
+        true => inputs::of_folder(root, &settings.optional)?,
         false => copy::requirements(&placed, &dockerfile)?,
     };
     let working_dir = dockerfile.working_dir();

@@ -1,6 +1,7 @@
 //! Where a project says what it requires.
 
 use super::{ProjectError, pyproject, read_text, uv_lock};
+use crate::settings::Optional;
 use std::path::{Path, PathBuf};
 
 /// One place that names requirements; read by [`crate::requirements`].
@@ -26,7 +27,10 @@ pub(crate) enum RequirementInput {
 /// with the versions of uv.lock.
 /// A requirements.txt wins because it is what gets deployed; pyproject.toml then names the same
 /// things more loosely.
-pub(super) fn of_folder(root: &Path) -> Result<Vec<RequirementInput>, ProjectError> {
+pub(super) fn of_folder(
+    root: &Path,
+    optional: &Optional,
+) -> Result<Vec<RequirementInput>, ProjectError> {
     let file = root.join("requirements.txt");
     if file.is_file() {
         return Ok(vec![RequirementInput::File(file)]);
@@ -35,7 +39,7 @@ pub(super) fn of_folder(root: &Path) -> Result<Vec<RequirementInput>, ProjectErr
     if !file.is_file() {
         return Ok(Vec::new());
     }
-    let mut found = pyproject::of_project(&file, &read_text(&file)?)?;
+    let mut found = pyproject::of_project(&file, &read_text(&file)?, optional)?;
     let lock = root.join("uv.lock");
     if lock.is_file() {
         found.extend(uv_lock::constraints(&lock, &read_text(&lock)?)?);

@@ -1,32 +1,64 @@
 //! Requirements in TOML: `[project]` of a pyproject.toml and the `# /// script` block of a file.
 
 use super::{ProjectError, RequirementInput};
+use crate::settings::Optional;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct PyProject {
     project: Option<Table>,
+    #[serde(default)]
+    dependency_groups: BTreeMap<String, Vec<GroupEntry>>,
     tool: Option<toml::Table>,
 }
 
+/// A line of a dependency group (PEP 735).
 #[derive(Deserialize)]
+#[serde(untagged)]
+enum GroupEntry {
+    Requirement(String),
+    Include {
+        #[serde(rename = "include-group")]
+        group: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Table {
     dependencies: Option<Vec<String>>,
+    #[serde(default)]
+    optional_dependencies: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     dynamic: Vec<String>,
 }
 
-/// The dependencies in a pyproject.toml.
-pub(super) fn of_project(file: &Path, text: &str) -> Result<Vec<RequirementInput>, ProjectError> {
+/// The dependencies in a pyproject.toml, with those of the extras and groups that are asked for.
+pub(super) fn of_project(
+    file: &Path,
+    text: &str,
+    asked: &Optional,
+) -> Result<Vec<RequirementInput>, ProjectError> {
     let parsed: PyProject = toml::from_str(text).map_err(|error| malformed(file, &error))?;
+    let groups = Groups {
+        file,
+        all: &parsed.dependency_groups,
+    };
+    let mut grouped = Vec::new();
+    for group in &asked.groups {
+        groups.read(group, &mut Vec::new(), &mut grouped)?;
+    }
     let Some(project) = parsed.project else {
         return match parsed.tool.is_some_and(|tool| tool.contains_key("poetry")) {
             true => Err(ProjectError::Malformed {
                 path: file.to_owned(),
                 reason: "its requirements are in [tool.poetry] only, which is not read yet; write them to requirements.txt (`poetry export`) or to [project.dependencies]".to_owned(),
             }),
-            false => Ok(Vec::new()),
+            false if asked.extras.is_empty() => Ok(inputs(file, grouped)),
+            false => Err(unknown(file, "extra", &asked.extras[0], &BTreeMap::<String, ()>::new())),
         };
     };
     if project.dynamic.iter().any(|field| field == "dependencies") {
@@ -35,7 +67,71 @@ pub(super) fn of_project(file: &Path, text: &str) -> Result<Vec<RequirementInput
             reason: "its dependencies are `dynamic`: only the build tool knows them; write them to requirements.txt".to_owned(),
         });
     }
-    Ok(inputs(file, project.dependencies.unwrap_or_default()))
+    let mut dependencies = project.dependencies.unwrap_or_default();
+    let all = &project.optional_dependencies;
+    for extra in &asked.extras {
+        let found = all
+            .iter()
+            .find(|(name, _)| normal(name) == normal(extra))
+            .ok_or_else(|| unknown(file, "extra", extra, all))?;
+        dependencies.extend(found.1.iter().cloned());
+    }
+    dependencies.append(&mut grouped);
+    Ok(inputs(file, dependencies))
+}
+
+/// The groups of a file.
+struct Groups<'a> {
+    file: &'a Path,
+    all: &'a BTreeMap<String, Vec<GroupEntry>>,
+}
+
+impl Groups<'_> {
+    /// Adds the lines of a group and of those it includes; `open` are the ones being read.
+    fn read(
+        &self,
+        name: &str,
+        open: &mut Vec<String>,
+        found: &mut Vec<String>,
+    ) -> Result<(), ProjectError> {
+        let entries = self
+            .all
+            .iter()
+            .find(|(other, _)| normal(other) == normal(name))
+            .map(|(_, entries)| entries)
+            .ok_or_else(|| unknown(self.file, "group", name, self.all))?;
+        if open.contains(&normal(name)) {
+            return Err(ProjectError::Malformed {
+                path: self.file.to_owned(),
+                reason: format!("its dependency group `{name}` includes itself"),
+            });
+        }
+        open.push(normal(name));
+        for entry in entries {
+            match entry {
+                GroupEntry::Requirement(text) => found.push(text.clone()),
+                GroupEntry::Include { group } => self.read(group, open, found)?,
+            }
+        }
+        open.pop();
+        Ok(())
+    }
+}
+
+/// Names of extras and groups are compared as those of packages are.
+fn normal(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
+}
+
+fn unknown<T>(file: &Path, what: &str, name: &str, all: &BTreeMap<String, T>) -> ProjectError {
+    let names: Vec<&str> = all.keys().map(String::as_str).collect();
+    ProjectError::Malformed {
+        path: file.to_owned(),
+        reason: match names.is_empty() {
+            true => format!("there is no {what} `{name}`, nor any other"),
+            false => format!("there is no {what} `{name}`, only {}", names.join(", ")),
+        },
+    }
 }
 
 /// The dependencies in a script's own metadata block (PEP 723).
@@ -111,16 +207,46 @@ mod tests {
 
     #[test]
     fn project_dependencies() {
+        let none = Optional::default();
         let file = Path::new("pyproject.toml");
         let text = "[project]\nname = 'x'\ndependencies = ['flask>=3', 'rich']\n[tool.black]\n";
-        assert_eq!(texts(of_project(file, text)), ["flask>=3", "rich"]);
-        assert!(texts(of_project(file, "[tool.black]\nx = 1\n")).is_empty());
+        assert_eq!(texts(of_project(file, text, &none)), ["flask>=3", "rich"]);
+        assert!(texts(of_project(file, "[tool.black]\nx = 1\n", &none)).is_empty());
         for refused in [
             "[project]\ndynamic = ['dependencies']\n",
             "[tool.poetry.dependencies]\nflask = '*'\n",
             "[project\n",
         ] {
-            assert!(of_project(file, refused).is_err(), "{refused}");
+            assert!(of_project(file, refused, &none).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn extras_and_groups() {
+        let file = Path::new("pyproject.toml");
+        let text = "[project]\nname = 'x'\ndependencies = ['a']\n[project.optional-dependencies]\nWeb_Server = ['b']\n[dependency-groups]\ntest = ['c']\ndev = [{include-group = 'test'}, 'd']\nloop = [{include-group = 'loop'}]\n";
+        let ask = |extras: &[&str], groups: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            of_project(
+                file,
+                text,
+                &Optional {
+                    extras: owned(extras),
+                    groups: owned(groups),
+                },
+            )
+        };
+        assert_eq!(texts(ask(&["web-server"], &["dev"])), ["a", "b", "c", "d"]);
+        for (found, part) in [
+            (ask(&["x"], &[]), "there is no extra `x`, only Web_Server"),
+            (
+                ask(&[], &["x"]),
+                "there is no group `x`, only dev, loop, test",
+            ),
+            (ask(&[], &["loop"]), "includes itself"),
+        ] {
+            let error = found.expect_err("refused").to_string();
+            assert!(error.contains(part), "{error}");
         }
     }
 }

@@ -104,6 +104,15 @@ pub struct VersionChoice {
     pub excludes: Vec<String>,
 }
 
+/// Which optional dependencies of a pyproject.toml are packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Optional {
+    /// `--extra`: of `[project.optional-dependencies]`.
+    pub extras: Vec<String>,
+    /// `--group`: of `[dependency-groups]`.
+    pub groups: Vec<String>,
+}
+
 /// Is the project's `pylock.toml` followed?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LockUse {
@@ -133,6 +142,8 @@ pub struct PackSettings {
     pub versions: VersionChoice,
     /// Is the lock file followed?
     pub lock: LockUse,
+    /// Optional dependencies.
+    pub optional: Optional,
     /// The machine.
     pub machine: Machine,
 }
