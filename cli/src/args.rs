@@ -22,6 +22,9 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
+    /// Run a project folder or a Python file, and again whenever its files change
+    #[command(override_usage = "pywasm dev [OPTIONS] <DIR|FILE.py> [ARGS]...")]
+    Dev(Box<RunArgs>),
     /// Bundle a project and its requirements into one package file
     #[command(visible_alias = "build")]
     Pack(PackArgs),
@@ -72,6 +75,7 @@ impl Verb {
     pub fn policy_files(&self) -> &[PathBuf] {
         match self {
             Self::Run(args) => &args.policy,
+            Self::Dev(args) => &args.policy,
             Self::Python(args) => &args.policy,
             _ => &[],
         }

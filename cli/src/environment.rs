@@ -1,9 +1,11 @@
-//! What the process brings along: the one place that reads environment variables.
+//! What the process brings along: the one place that reads environment variables and
+//! the command line as it was written.
 
 use anyhow::Context;
 use pywasm::Cache;
 use pywasm_store::Store;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -11,16 +13,19 @@ use std::path::PathBuf;
 /// A snapshot of the process's environment.
 pub struct Environment {
     pub variables: BTreeMap<String, String>,
+    /// What was written after the verb.
+    pub arguments: Vec<OsString>,
 }
 
 impl Environment {
     pub fn of_process() -> Self {
         // Variables that are not UTF-8 cannot be passed to a guest and name no setting of ours.
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
         Self {
             variables: std::env::vars_os().filter_map(text).collect(),
+            arguments: std::env::args_os().skip(2).collect(),
         }
     }
 

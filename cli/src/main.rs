@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let environment = environment::Environment::of_process();
     let outcome = match args.command {
         args::Verb::Run(args) => commands::run::run(args, &environment),
+        args::Verb::Dev(args) => commands::dev::dev(*args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),

@@ -10,6 +10,7 @@ mod apps;
 mod attacks;
 mod builds;
 mod cli;
+mod dev;
 mod docs;
 mod embed;
 mod faults;

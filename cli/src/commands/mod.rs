@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod check;
+pub mod dev;
 pub mod doctor;
 pub mod images;
 pub mod inspect;

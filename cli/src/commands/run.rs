@@ -171,7 +171,8 @@ fn refuse_unmet(policy: &Policy, config: &AppConfig) -> anyhow::Result<()> {
     );
 }
 
-fn is_project(target: &Path) -> bool {
+/// Whether `target` is to be packed first.
+pub fn is_project(target: &Path) -> bool {
     target.is_dir()
         || target
             .extension()

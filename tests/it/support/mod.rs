@@ -63,6 +63,7 @@ pub struct Running {
     _stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     seen: Vec<String>,
+    forgotten: Vec<String>,
 }
 
 impl Running {
@@ -92,6 +93,7 @@ impl Running {
             child,
             lines,
             seen: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -110,6 +112,17 @@ impl Running {
                 Err(_) => panic!("no line with `{text}` in:\n{}", self.seen.join("\n")),
             }
         }
+    }
+
+    /// Lines seen so far are not looked at again by [`Running::line`].
+    pub fn forget(&mut self) {
+        self.forgotten.append(&mut self.seen);
+    }
+
+    /// How many lines so far hold `text`.
+    pub fn count(&self, text: &str) -> usize {
+        let lines = self.forgotten.iter().chain(&self.seen);
+        lines.filter(|line| line.contains(text)).count()
     }
 
     /// The host address that `-p 0:PORT` was given, from the printed line.
