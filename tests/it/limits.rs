@@ -179,6 +179,27 @@ socket.socket().close(); print('room again')",
     }
 }
 
+#[test]
+fn threads_are_capped_as_asked_whatever_the_environment_says() {
+    let code = "
+import threading
+stop = threading.Event()
+threads = []
+try:
+    while len(threads) < 100: thread = threading.Thread(target=stop.wait); thread.start(); threads.append(thread)
+except RuntimeError as error: print(error, len(threads))
+stop.set()";
+    let set = ["--env", "PYWASM_MAX_THREADS=1000"];
+    let capped = python([&["--pids-limit", "5"], &set[..], &["-c", code]].concat());
+    assert_eq!(
+        capped.stdout, "can't start new thread 4\n",
+        "{}",
+        capped.stderr
+    );
+    let control = python(["--pids-limit", "200", "-c", code]);
+    assert_eq!(control.stdout, "", "{}", control.stderr);
+}
+
 /// An upper bound, which a busy machine does not touch: it makes the app use less.
 #[test]
 fn a_share_of_a_processor_is_kept() {

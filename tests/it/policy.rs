@@ -52,7 +52,7 @@ fn a_package_is_granted_what_it_needs_or_does_not_start() {
         "needs     port 5000/tcp  (granted)",
         "needs     folder /data  (missing: -v HOST_FOLDER:/data)",
         "publish   0:5000",
-        "limit     memory 1048576 KiB",
+        "limit     memory 1g",
     ] {
         assert!(
             shown.stdout.lines().any(|l| l == line),

@@ -80,7 +80,6 @@ impl fmt::Display for Limits {
             output_rate,
         } = self;
         let seconds = |time: &Option<Duration>| time.map(|time| format!("{}s", time.as_secs_f64()));
-        let bytes = |bytes: u64| format!("{} KiB", bytes >> 10);
         let lines = [
             ("memory", Some(bytes(*memory))),
             ("timeout", seconds(wall)),
@@ -100,6 +99,16 @@ impl fmt::Display for Limits {
             }
         }
         Ok(())
+    }
+}
+
+/// As it is written after a flag: in the largest unit that keeps it exact.
+fn bytes(bytes: u64) -> String {
+    match bytes.trailing_zeros() {
+        30.. if bytes > 0 => format!("{}g", bytes >> 30),
+        20.. if bytes > 0 => format!("{}m", bytes >> 20),
+        10.. if bytes > 0 => format!("{}k", bytes >> 10),
+        _ => bytes.to_string(),
     }
 }
 
@@ -135,6 +144,16 @@ impl FromStr for CpuShare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_shown_as_they_are_written() {
+        let shown = Limits::default().to_string();
+        for line in ["limit     memory 1g", "limit     pids-limit 1024"] {
+            assert!(shown.lines().any(|l| l == line), "{shown}");
+        }
+        let exact = [1536 << 20, 64 << 20, 1025, 0].map(bytes);
+        assert_eq!(exact, ["1536m", "64m", "1025", "0"]);
+    }
 
     #[test]
     fn shares() {

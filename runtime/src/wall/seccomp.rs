@@ -152,6 +152,10 @@ const OLDER: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[i64] = &[];
 
+/// Requests to a terminal; the types of libc's own constants differ between C libraries.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
 /// Executable memory, for mmap and mprotect.
 const PROT_EXEC: u64 = libc::PROT_EXEC as u64;
 
@@ -225,8 +229,7 @@ fn rules(reach: &Reach) -> Result<Rules, BackendError> {
         names.into_iter().collect::<Result<_, _>>()?,
     );
     // A terminal can be made to read what a program writes to it, as if typed by the person.
-    let keys = [libc::TIOCSTI, libc::TIOCLINUX];
-    let keys = keys.map(|request| when32(1, Is::Ne, request));
+    let keys = [TIOCSTI, TIOCLINUX].map(|request| when32(1, Is::Ne, request));
     rules.insert(
         libc::SYS_ioctl,
         vec![SeccompRule::new(

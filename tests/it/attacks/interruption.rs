@@ -116,6 +116,22 @@ fn every_endless_program_ends_on_a_signal() {
     }
 }
 
+/// A call that blocks in the kernel, in a folder that was granted.
+#[test]
+fn a_call_that_blocks_the_host_ends_at_the_time_limit_too() {
+    let folder = crate::support::project(&[("control", "read")]);
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    let volume = format!("{}:/data", folder.path().display());
+    let flags = ["--timeout", "1s", "--volume", &volume];
+    let mut control = started(&flags, "print(open('/data/control').read())");
+    control.line("read");
+    assert_eq!(control.wait(), Some(0));
+    let mut blocked = started(&flags, "open('/data/fifo').read()");
+    assert_eq!(blocked.wait(), Some(124));
+}
+
 /// Recursion of every kind ends inside the guest, and the guest goes on.
 #[test]
 fn no_recursion_ends_the_host() {
