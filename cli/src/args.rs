@@ -326,6 +326,9 @@ pub struct RunArgs {
     /// Use a terminal where there is one; always so, accepted for habit
     #[arg(short, long, hide = true)]
     pub tty: bool,
+    /// End when the process with this number, which started this one, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    pub with_parent: Option<u32>,
     /// Package file, project folder or Python file, and the arguments of the app
     // One list, so that from the target on nothing is taken for a flag of ours.
     #[arg(

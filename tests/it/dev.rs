@@ -1,7 +1,8 @@
 //! `pywasm dev`: an edit is served by a new start of the app.
 
 use crate::support::{Running, get, project, pywasm, run};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 const APP: &str = "
 import http.server
@@ -55,7 +56,7 @@ fn what_is_not_packed_does_not_start_the_app_again() {
     std::fs::write(folder.path().join("notes.txt"), "a thought").expect("a file");
     std::fs::write(folder.path().join("app.py"), APP).expect("the same content");
     // So that what follows is a change of its own.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     std::fs::write(folder.path().join("app.py"), APP.replace("first", "second")).expect("a file");
     assert!(get(next_address(&mut dev), "/").ends_with("second"));
     assert_eq!(dev.count("files changed"), 1);
@@ -68,7 +69,21 @@ fn the_app_ends_with_it() {
     let address = next_address(&mut dev);
     dev.signal("TERM");
     assert_eq!(dev.wait(), Some(143));
-    std::net::TcpStream::connect(address).expect_err("nobody serves any more");
+    TcpStream::connect(address).expect_err("nobody serves any more");
+}
+
+#[test]
+fn the_app_ends_with_it_also_when_it_is_killed() {
+    let folder = project(&[("app.py", APP)]);
+    let mut dev = dev(folder.path());
+    let address = next_address(&mut dev);
+    dev.signal("KILL");
+    dev.wait();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "the app stays behind");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -158,7 +158,8 @@ async fn settle(changes: &mut Receiver<()>) {
 fn start(arguments: &[OsString]) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     Command::new(program)
-        .arg("run")
+        // Not only `kill_on_drop`: we may be killed ourselves, and the app must not stay behind.
+        .args(["run", "--with-parent", &std::process::id().to_string()])
         .args(arguments)
         .kill_on_drop(true)
         .spawn()

@@ -8,6 +8,7 @@ use crate::{printer, refused};
 use anyhow::{Context, bail};
 use pywasm::policy::{Policy, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Package};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -100,9 +101,13 @@ impl Asked {
             rm: _,
             interactive: _,
             tty: _,
+            with_parent,
             index,
             target_and_args,
         } = args;
+        if let Some(parent) = with_parent {
+            end_with(parent)?;
+        }
         let Some((target, args)) = target_and_args.split_first() else {
             bail!("nothing to run; give a package file, a project folder or a .py file");
         };
@@ -151,6 +156,18 @@ impl Asked {
             workdir,
         })
     }
+}
+
+/// Asks the kernel for SIGTERM when `parent`, which started this process, is gone.
+fn end_with(parent: u32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    // It may have gone before we asked: then somebody else has adopted us.
+    let now = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    anyhow::ensure!(
+        now == Some(parent),
+        "the process that started this one has ended"
+    );
+    Ok(())
 }
 
 /// All that is missing at once, each with the flag that grants it.
