@@ -302,6 +302,9 @@ pub struct RunArgs {
     /// Publish all ports that the package exposes, at ports that the system chooses
     #[arg(short = 'P', long)]
     pub publish_all: bool,
+    /// How long the app may take to end after SIGTERM [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub stop_timeout: Option<Span>,
     /// Let the app change none of its files but those of --tmpfs and -v
     #[arg(long)]
     pub read_only: bool,
@@ -377,6 +380,9 @@ pub struct PythonArgs {
     /// End Python after this long, such as 30s (exit code 124)
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<Span>,
+    /// How long Python may take to end after SIGTERM [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub stop_timeout: Option<Span>,
     /// Let Python connect to a host name, *.NAME, address, range or * (public addresses)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_net: Vec<OutboundRule>,

@@ -1,6 +1,6 @@
 //! Waits for an app to end, or ends it: signals, time limit, and guests that do not listen.
 
-use pywasm::{Exit, Instance, Limit};
+use pywasm::{Exit, Instance, Limit, Signal};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -10,6 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long an instance may take to stop before the process ends over its head: a guest that computes
 /// without ever calling the host cannot be stopped from inside.
 const GRACE: Duration = Duration::from_millis(300);
+
+/// How long a program may take to notice a signal. One that does not is in the middle of a computation that nothing
+/// inside can interrupt, and ends without being asked.
+const NOTICE: Duration = Duration::from_millis(600);
 
 /// Host memory that an instance may use beside its own: buffers, file handles, stacks of threads.
 const OVERHEAD: u64 = 64 << 20;
@@ -39,6 +43,7 @@ impl Ending {
 pub fn supervise(
     mut instance: Instance,
     limit: Option<Duration>,
+    stop_timeout: Duration,
     host_memory: &HostMemory,
 ) -> anyhow::Result<Ending> {
     let reactor = tokio::runtime::Builder::new_current_thread()
@@ -48,21 +53,35 @@ pub fn supervise(
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let signals = instance.signals();
         // The instance has the same limit; this one is for code that never looks up.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit + GRACE));
-        let out_of_time = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
+        let out_of_time = at(deadline);
+        tokio::pin!(out_of_time);
+        let exhausted = host_memory.exhausted();
+        tokio::pin!(exhausted);
+        let mut asked = Asked::default();
+        let ending = loop {
+            let signal = tokio::select! {
+                exit = instance.wait() => return Ok(Ending::App(exit)),
+                () = &mut out_of_time => break Ending::App(Exit::Limit(Limit::Wall)),
+                () = &mut exhausted => break Ending::App(Exit::Limit(Limit::Memory)),
+                () = at(asked.notice_by) => {
+                    if signals.untaken() {
+                        break asked.ending();
+                    }
+                    asked.notice_by = None;
+                    continue;
+                }
+                () = at(asked.end_by) => break asked.ending(),
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+                _ = hangup.recv() => Signal::Hangup,
+            };
+            if asked.again(signal, stop_timeout) {
+                break asked.ending();
             }
-        };
-        let ending = tokio::select! {
-            exit = instance.wait() => return Ok(Ending::App(exit)),
-            () = out_of_time => Ending::App(Exit::Limit(Limit::Wall)),
-            () = host_memory.exhausted() => Ending::App(Exit::Limit(Limit::Memory)),
-            _ = interrupt.recv() => Ending::Interrupted,
-            _ = terminate.recv() => Ending::Terminated,
-            _ = hangup.recv() => Ending::Terminated,
+            signals.send(signal);
         };
         instance.stopper().stop();
         // One that is past its limit has had its time to stop already.
@@ -77,6 +96,49 @@ pub fn supervise(
         }
         Ok(ending)
     })
+}
+
+/// What the program has been asked to do.
+#[derive(Default)]
+struct Asked {
+    last: Option<Signal>,
+    /// When the last signal must have been taken.
+    notice_by: Option<Instant>,
+    /// When a program that was told to end must have ended. Only SIGTERM says that: an interrupt may end a calculation
+    /// at a prompt, and a server may read its settings anew when its terminal hangs up.
+    end_by: Option<Instant>,
+}
+
+impl Asked {
+    /// Takes note of a signal. Returns whether the program was told to end before and is now to end at once.
+    fn again(&mut self, signal: Signal, stop_timeout: Duration) -> bool {
+        let now = Instant::now();
+        self.notice_by = Some(now + NOTICE);
+        self.last = Some(signal);
+        if signal != Signal::Terminate {
+            return false;
+        }
+        let told = self.end_by.is_some();
+        if !told {
+            self.end_by = now.checked_add(stop_timeout);
+        }
+        told
+    }
+
+    fn ending(&self) -> Ending {
+        match self.last {
+            Some(Signal::Interrupt) => Ending::Interrupted,
+            _ => Ending::Terminated,
+        }
+    }
+}
+
+/// Resolves at that time; without one never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The memory of this process, which is that of one instance.

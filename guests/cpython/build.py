@@ -23,10 +23,11 @@ def main() -> None:
     print("toolchain and libraries")
     tools = digest(*(pins[name].sha256 for name in ("ziglang", "wasi-libc", "compiler-rt")), code(toolchain), str(work.root))
     work.step("toolchain", tools, lambda: toolchain.install(work, *(unpacked[n] for n in ("ziglang", "wasi-libc", "compiler-rt"))))
-    built = digest(tools, code(libraries), *(pins[name].sha256 for name in ("zlib", "bzip2", "xz", "zstd", "sqlite")))
+    built = digest(tools, code(libraries), *(pins[name].sha256 for name in ("zlib", "bzip2", "xz", "zstd", "sqlite", "openssl")),
+                   libraries.OPENSSL_HEADER)
     for name, install in {
         "zlib": libraries.install_zlib, "bzip2": libraries.install_bzip2, "xz": libraries.install_xz,
-        "zstd": libraries.install_zstd, "sqlite": libraries.install_sqlite,
+        "zstd": libraries.install_zstd, "sqlite": libraries.install_sqlite, "openssl": libraries.install_openssl,
     }.items():
         work.step(name, built, lambda: install(work, unpacked[name]))
 
@@ -51,8 +52,8 @@ def main() -> None:
 
     print("standard library")
     tree = work.out / "stdlib"
-    laid = digest(compiled, pins["tzdata"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
-    work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], tree))
+    laid = digest(compiled, pins["tzdata"].sha256, pins["certifi"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
+    work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], unpacked["certifi"], tree))
 
     print("artefacts")
     artifacts.write(work, pins, unpacked, component, tree, arguments.output)

@@ -97,8 +97,8 @@ const EPOCH: Duration = Duration::from_millis(10);
 /// Stack of one guest thread on the host: virtual memory, committed as it is used. A level of recursion
 /// takes about twice as much here as on the guest's own stack, whose end Python watches to raise
 /// `RecursionError`: this one must never be the first to end.
-const STACK: usize = 56 << 20;
-const WASM_STACK: usize = 48 << 20;
+const STACK: usize = 104 << 20;
+const WASM_STACK: usize = 96 << 20;
 
 impl Runtime {
     /// Creates the engine. `progress` hears of long work.

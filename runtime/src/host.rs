@@ -2,6 +2,7 @@
 
 use crate::files::{self, FilesView, Guard};
 use crate::net::{self, NetView, Network};
+use crate::signals::{self, Signals, SignalsView};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,6 +13,7 @@ pub(crate) struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) network: Network,
     pub(crate) files: Guard,
+    pub(crate) signals: Signals,
     pub(crate) memory: MemoryLimiter,
 }
 
@@ -25,7 +27,7 @@ impl WasiView for Host {
 }
 
 /// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's, and a guard
-/// before its files.
+/// before its files; and the signals that are sent to it.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
@@ -39,7 +41,10 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         guard: &mut host.files,
     })?;
     linker.allow_shadowing(false);
-    Ok(())
+    signals::add_to_linker(linker, |host: &mut Host| SignalsView {
+        signals: &host.signals,
+        table: &mut host.table,
+    })
 }
 
 /// Entries of all of a guest's tables (function pointers); CPython needs about 20,000.

@@ -11,6 +11,7 @@ use crate::host::{Host, MemoryLimiter};
 use crate::net::{NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
+use crate::signals::Signals;
 use crate::stdio::{OutputBudget, Stdio};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
@@ -36,6 +37,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Instance {
     published: Vec<Published>,
     stop: Stop,
+    signals: Signals,
     files: PathBuf,
     ended: oneshot::Receiver<Exit>,
 }
@@ -98,6 +100,11 @@ impl Instance {
     /// A handle that stops this instance.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// A handle that sends signals to the program inside.
+    pub fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 
     /// Waits until the app has ended. To be awaited to its end once.
@@ -193,6 +200,7 @@ impl Task {
                 table,
                 network,
                 files,
+                signals: Signals::default(),
                 memory: MemoryLimiter::new(policy.limits.memory),
             },
             limits: policy.limits,
@@ -207,6 +215,7 @@ impl Task {
         let (stop, stopped) = watch::channel(false);
         let published = self.published.clone();
         let files = self.scratch.path().to_owned();
+        let signals = self.host.signals.clone();
         thread::Builder::new()
             .name("pywasm-instance".to_owned())
             .spawn(move || {
@@ -217,6 +226,7 @@ impl Task {
         Ok(Instance {
             published,
             stop: Stop(stop),
+            signals,
             files,
             ended,
         })

@@ -25,6 +25,7 @@ mod instance;
 pub mod net;
 pub mod policy;
 mod scratch;
+mod signals;
 mod stdio;
 mod wall;
 
@@ -36,5 +37,6 @@ pub use events::{Denial, Destination, Event, EventSink};
 pub use exit::{Exit, Limit};
 pub use instance::{Instance, Prepared, StartError, Stop};
 pub use pywasm_format::{AppConfig, Digest, GuestPath, Package, ReadError, ReadLimits};
+pub use signals::{Signal, Signals};
 pub use stdio::{Captured, Stdio};
 pub use wall::{Part, Wall};

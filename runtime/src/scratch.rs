@@ -29,8 +29,15 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// Folders that programs expect to find.
 const SKELETON: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
 
-/// Devices that the guest's libc provides: files here only so that programs find them there.
-const DEVICES: [&str; 4] = ["dev/null", "dev/zero", "dev/random", "dev/urandom"];
+/// Empty files, only so that programs find something there: the devices that the guest's libc provides, and
+/// the interpreter, which the host runs, where `sys.executable` says that it is.
+const FILES: [&str; 5] = [
+    "dev/null",
+    "dev/zero",
+    "dev/random",
+    "dev/urandom",
+    "usr/local/bin/python3",
+];
 
 impl Scratch {
     /// Makes a folder in `all`, the private folder of all instances' folders.
@@ -44,8 +51,8 @@ impl Scratch {
         for folder in SKELETON {
             fs::create_dir_all(root.join(folder))?;
         }
-        for device in DEVICES {
-            File::create(root.join(device))?;
+        for file in FILES {
+            File::create(root.join(file))?;
         }
         Ok(scratch)
     }

@@ -1,4 +1,4 @@
-//! Memory, time and signals.
+//! Memory and time.
 
 use crate::support::{Running, python, pywasm};
 use std::time::{Duration, Instant};
@@ -32,22 +32,6 @@ fn a_time_limit_ends_code_that_sleeps_and_code_that_computes() {
         python(["--timeout", "200s", "-c", "print(1)"]).code,
         Some(0)
     );
-}
-
-#[test]
-fn signals_stop_the_app() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        for body in ["time.sleep(600)", "\nwhile True: pass"] {
-            let mut app = Running::start({
-                let mut command = pywasm(["python", "-c"]);
-                command.arg(format!("import time; print('up', flush=True); {body}"));
-                command
-            });
-            app.line("up");
-            app.signal(signal);
-            assert_eq!(app.wait(), Some(code), "{signal} {body}");
-        }
-    }
 }
 
 #[test]

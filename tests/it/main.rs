@@ -21,4 +21,6 @@ mod network;
 mod policy;
 mod python;
 mod seeds;
+mod signals;
 mod store;
+mod tls;

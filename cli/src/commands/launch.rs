@@ -15,6 +15,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The rights a person gives on the command line.
 pub struct Grants {
@@ -27,10 +28,14 @@ pub struct Grants {
     pub tmpfs: Vec<String>,
     pub memory: Option<ByteSize>,
     pub timeout: Option<Span>,
+    pub stop_timeout: Option<Span>,
     pub limits: LimitArgs,
     pub wall: WallArg,
     pub allow_net: Vec<OutboundRule>,
 }
+
+/// How long an app may take to end when it is told to: that of `docker stop`.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every Python finds in its environment, before what the package and the person set.
 const BASE_ENV: [(&str, &str); 4] = [
@@ -200,7 +205,12 @@ impl Grants {
             );
         }
         let instance = prepared.start()?;
-        let ending = supervise(instance, self.timeout.map(|span| span.0), &host_memory)?;
+        let ending = supervise(
+            instance,
+            self.timeout.map(|span| span.0),
+            self.stop_timeout.map_or(STOP_TIMEOUT, |span| span.0),
+            &host_memory,
+        )?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);
         }

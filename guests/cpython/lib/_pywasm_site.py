@@ -4,8 +4,7 @@ Four things only, none of them a security measure:
 
 - an app that starts a second process to reload itself on changes runs without the reloader;
 - `multiprocessing.Value` and `RawValue` work: without processes, nothing has to be shared with one;
-- `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers; the
-  host's signals end the sandbox and do not reach them yet;
+- `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file or a permission ends with a line that says what the sandbox shows and
   which flag widens it.
 """
@@ -107,8 +106,16 @@ def _multiprocessing(context):
 
 
 def _signal(signal):
-    signal.valid_signals = lambda: set(signal.Signals)
-    signal.siginterrupt = lambda number, flag: None
+    def valid_signals():
+        return set(signal.Signals)
+
+    def siginterrupt(signalnum, flag, /):
+        pass  # calls are always interrupted, and Python starts them again
+
+    for function in (valid_signals, siginterrupt):
+        function.__module__ = "signal"
+        function.__qualname__ = function.__name__
+        setattr(signal, function.__name__, function)
 
 
 def _hint(error):

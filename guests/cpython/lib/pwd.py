@@ -12,9 +12,12 @@ class struct_passwd(namedtuple("struct_passwd", "pw_name pw_passwd pw_uid pw_gid
     __slots__ = ()
 
 
+# The home folder follows the environment: the person who runs the sandbox decides it.
+_HOME = os.environ.get("HOME", "/root")
+
+
 def _user():
-    # The home folder follows the environment: the person who runs the sandbox decides it.
-    return struct_passwd("root", "x", 0, 0, "root", os.environ.get("HOME", "/root"), "/bin/sh")
+    return struct_passwd("root", "x", 0, 0, "root", _HOME, "/bin/sh")
 
 
 def getpwuid(uid, /):
@@ -30,6 +33,8 @@ def getpwnam(name, /):
     """Return the entry for the given user name."""
     if not isinstance(name, str):
         raise TypeError(f"getpwnam() argument must be str, not {type(name).__name__}")
+    if b"\0" in os.fsencode(name):
+        raise ValueError("embedded null character")
     if name != "root":
         raise KeyError(f"getpwnam(): name not found: {name!r}")
     return _user()

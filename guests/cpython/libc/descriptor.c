@@ -14,7 +14,7 @@
 
 #include "posix.h"
 
-// As many as sysconf(_SC_OPEN_MAX) could promise; keeps dup2(0, 1 << 30) from taking all memory.
+// What sysconf(_SC_OPEN_MAX) says; keeps dup2(0, 1 << 30) from taking all memory.
 enum { MAX_DESCRIPTORS = 1 << 16 };
 
 // The folders the host lends us (preopens) are descriptors to libc. A program must not find them among its
@@ -35,6 +35,7 @@ static bool stdio_opened;
 static struct description *called;
 
 int __wasilibc_init_stdio(void);
+long __real_sysconf(int name);
 
 int fail(int error) {
   errno = error;
@@ -208,9 +209,12 @@ void descriptor_table_clear(void) {
   hidden_count = 0;
   stdio_opened = false;
   socket_forget_network();
+  coop_signal_forget();
 }
 
 // ---- What programs call
+
+long __wrap_sysconf(int name) { return name == _SC_OPEN_MAX ? MAX_DESCRIPTORS : __real_sysconf(name); }
 
 int close(int fd) {
   if (!description_of(fd)) return -1;

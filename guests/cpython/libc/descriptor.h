@@ -134,6 +134,8 @@ int record_lock(struct description *description, int command, struct flock *lock
 
 // What a device (device.c) does beyond libc's vtable; writing to one always succeeds.
 bool is_device(const struct description *description);
+// Fills `status` in if a device has this path.
+bool device_stat(const char *path, struct stat *status);
 ssize_t device_read(struct description *description, void *buffer, size_t size);
 
 // What a pair (pair.c) does beyond libc's vtable.

@@ -47,6 +47,16 @@ static int device_fstat(void *data, struct stat *status) {
   return 0;
 }
 
+static const struct device *device_at(const char *path) {
+  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+    if (!strcmp(path, devices[i].path)) return &devices[i];
+  return NULL;
+}
+
+bool device_stat(const char *path, struct stat *status) {
+  return device_at(path) && device_fstat(NULL, status) == 0;
+}
+
 static off_t device_seek(void *data, off_t offset, int whence) {
   (void)data, (void)offset, (void)whence;
   return 0;
@@ -87,11 +97,14 @@ int __wrap_open(const char *path, int flags, ...) {
   va_start(rest, flags);
   int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
   va_end(rest);
-  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-    if (!strcmp(path, devices[i].path)) {
-      if (flags & O_DIRECTORY) return fail(ENOTDIR);
-      struct description *d = description_new((void *)&devices[i], &device_vtable);
-      return d ? descriptor_new(d, 0) : -1;
-    }
+  if (!strcmp(path, "/dev/tty")) return fail(ENXIO);  // no terminal controls the process
+  const struct device *device = device_at(path);
+  if (device) {
+    if (flags & O_DIRECTORY) return fail(ENOTDIR);
+    struct description *d = description_new((void *)device, &device_vtable);
+    return d ? descriptor_new(d, 0) : -1;
+  }
+  // Elsewhere O_RDONLY is 0, and programs leave it out.
+  if (!(flags & (O_RDONLY | O_WRONLY | O_EXEC | O_SEARCH))) flags |= O_RDONLY;
   return __real_open(path, flags, mode);
 }

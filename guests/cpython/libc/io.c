@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -30,8 +31,14 @@ static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
   struct operation operation;
   take_turn(&operation, d);
   ssize_t result = d->entry.vtable->get_read_stream(d->entry.data, &access);
-  if (d->nonblocking) access.blocking = false;
-  if (result == 0) result = __wasilibc_read(&access, buffer, size);
+  // Files never keep anybody waiting. The standard streams do, and libc would not let a signal end it.
+  bool wait = !d->nonblocking && !d->entry.vtable->seek;
+  if (d->nonblocking || wait) access.blocking = false;
+  if (result == 0) do
+      result = __wasilibc_read(&access, buffer, size);
+    while (result < 0 && errno == EAGAIN && wait && poll_description(d, POLLIN, COOP_FOREVER) > 0);
+  // A stream that has met the end of its file stays there, though the file may grow: the next read takes a new one.
+  if (result == 0 && size && d->entry.vtable->seek) d->entry.vtable->close_streams(d->entry.data);
   return end_turn(&operation, result);
 }
 

@@ -52,7 +52,8 @@ static int lock(struct description *description, struct held wanted, bool wait) 
   operation_begin(&operation, description);
   while (conflicts(&wanted)) {
     if (!wait) return operation_end(&operation, fail(EWOULDBLOCK));
-    coop_park(&waiting, COOP_FOREVER, NULL);
+    coop_park_interruptibly(&waiting, COOP_FOREVER, NULL);
+    if (coop_self->interrupted) return operation_end(&operation, fail(EINTR));
     if (operation.closed) return operation_end(&operation, fail(EBADF));
   }
   struct held *held = malloc(sizeof *held);

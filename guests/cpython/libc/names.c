@@ -69,6 +69,7 @@ int __wrap_getaddrinfo(const char *restrict host, const char *restrict service,
   if (hints && hints->ai_flags & AI_NUMERICSERV && service && service[strspn(service, "0123456789")])
     return EAI_NONAME;
   int error = __real_getaddrinfo(host, service, hints, result);
+  if (error == EAI_SYSTEM && errno == EINVAL) return EAI_NONAME;  // not what a host's name can look like
   if (error == 0 && !*result) return EAI_NODATA;  // libc calls it success when no address is of the right family
   if (error == 0) set_type(*result, hints);
   return error;

@@ -118,8 +118,11 @@ static ssize_t receive(struct description *d, void *buffer, size_t size, bool no
   operation_begin(&operation, d);
   ssize_t result = 0;
   while (!channel->used && !channel->writer_gone)
-    if (operation.closed || nonblocking || !coop_park(&channel->readers, deadline, NULL)) {
+    if (operation.closed || nonblocking || !coop_park_interruptibly(&channel->readers, deadline, NULL)) {
       result = fail(EAGAIN);
+      break;
+    } else if (coop_self->interrupted) {
+      result = fail(EINTR);
       break;
     }
   if (result == 0 && channel->used) {
@@ -137,7 +140,10 @@ ssize_t pair_read(struct description *d, void *buffer, size_t size, bool nonbloc
 static int wait_for_room(struct operation *operation, struct channel *channel, size_t needed, uint64_t deadline,
                          bool nonblocking) {
   while (!channel->reader_gone && CAPACITY - channel->used < needed)
-    if (operation->closed || nonblocking || !coop_park(&channel->writers, deadline, NULL)) return EAGAIN;
+    if (operation->closed || nonblocking || !coop_park_interruptibly(&channel->writers, deadline, NULL))
+      return EAGAIN;
+    else if (coop_self->interrupted)
+      return EINTR;
   return channel->reader_gone || channel->writer_gone ? EPIPE : 0;
 }
 

@@ -143,7 +143,7 @@ static bool park(struct request *r, uint64_t deadline) {
     if (r->operations[i].description && is_pair(r->operations[i].description))
       pair_poll_begin(r->operations[i].description, r->fds[i].events, r->waiters[i]);
   struct coop_io io = {r->state.pollables, r->state.count, r->ready};
-  bool in_time = coop_park(NULL, deadline, io.count ? &io : NULL);
+  bool in_time = coop_park_interruptibly(NULL, deadline, io.count ? &io : NULL);
   for (size_t i = 0; i < r->count; i++)
     if (r->operations[i].description && is_pair(r->operations[i].description)) pair_poll_end(r->waiters[i]);
   return in_time;
@@ -163,6 +163,7 @@ static int run(struct request *r, uint64_t deadline) {
     }
     if (!coop_reserve_io(r->state.count)) return fail(ENOMEM);
     in_time = park(r, deadline);
+    if (coop_self->interrupted) return fail(EINTR);
     if (!in_time) continue;  // ready in the very last moment is ready: look once more
     note_all(r);
     if ((count = count_ready(r))) return count;

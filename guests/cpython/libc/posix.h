@@ -16,6 +16,8 @@ extern "C" {
 #define F_SETLK 13
 #define F_SETLKW 14
 #define SOCK_RAW 3
+#define SOCK_RDM 4
+#define SOCK_SEQPACKET 7
 #define SO_BROADCAST 6
 #define SO_OOBINLINE 10
 #define SO_LINGER 13
@@ -36,11 +38,18 @@ int getgroups(int, unsigned *);
 int getpid(void);
 int getppid(void);
 int getpgrp(void);
+int kill(int, int);
 char *getlogin(void);
 int getlogin_r(char *, __SIZE_TYPE__);
 unsigned umask(unsigned);
+int chown(const char *, unsigned, unsigned);
+int lchown(const char *, unsigned, unsigned);
+int fchown(int, unsigned, unsigned);
+int fchownat(int, const char *, unsigned, unsigned, int);
 
 // ../threads
+int pause(void);
+unsigned alarm(unsigned);
 _Noreturn void pthread_exit(void *);
 
 // Descriptors the program has opened, beside 0, 1 and 2. A snapshot can keep none of them.

@@ -41,9 +41,8 @@ static bool finish_connecting(struct description *d, uint64_t deadline) {
 // Whether to try again: true after a wait for `events`, false with errno set if there is nothing to wait for.
 static bool wait_to_retry(struct operation *operation, short events, uint64_t deadline, bool nonblocking) {
   if (errno == ENOTCONN && is_connecting(operation->description)) {
-    if (finish_connecting(operation->description, nonblocking ? 0 : deadline) && !operation->closed) return true;
     errno = EAGAIN;
-    return false;
+    return finish_connecting(operation->description, nonblocking ? 0 : deadline) && !operation->closed;
   }
   if (errno != EAGAIN || nonblocking) return false;
   int revents = poll_description(operation->description, events, deadline);
@@ -172,7 +171,7 @@ static int socket_connect(void *data, const struct sockaddr *address, socklen_t 
   if (result < 0 && errno == EINPROGRESS && !d->nonblocking) {
     // Polling completes the connection or notes why it failed.
     int revents = poll_description(d, POLLOUT, deadline);
-    int error = revents > 0 ? option(d, SO_ERROR) : EINPROGRESS;
+    int error = revents > 0 ? option(d, SO_ERROR) : revents < 0 ? errno : EINPROGRESS;
     result = error ? fail(error) : 0;
   }
   return operation_end(&operation, result);

@@ -15,7 +15,7 @@ ENCODER = GUESTS / "componentize"
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # Everything that, when changed, makes another guest.
 RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "*/link.toml", "entry/*.c",
-                "threads/*.[chS]", "libc/*.[chS]", "lib/*.py", "wit/**/*.wit")
+                "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path) -> None:

@@ -14,7 +14,9 @@ WASM_FEATURES = [f"--enable-{feature}" for feature in (
 # The libraries configure finds by pkg-config elsewhere; here they lie in the sysroot.
 LIBRARIES = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma", "LIBSQLITE3": "-lsqlite3", "LIBZSTD": "-lzstd"}
 # Our own C beside the entry: folders with a link.toml.
-GLUE = ("threads", "libc")
+GLUE = ("threads", "libc", "openssl")
+# The longest name of a thread that threads/thread.c keeps. CPython knows this only of the systems it lists.
+THREAD_NAME_BYTES = 15
 # Python raises RecursionError by how much of this stack is used, but what must not run out is the host's (48 MiB, in
 # the runtime's engine): there the worst recursion, json's scanner, takes 16 times as much.
 STACK_BYTES = 2 << 20
@@ -49,7 +51,7 @@ def configure(work: Work, source: Path) -> None:
     site.write_text((RECIPE / "config.site").read_text() + "".join(f"ac_cv_func_{name}=yes\n" for name in brought_functions()))
     settings = {
         "CONFIG_SITE": str(site),
-        "CPPFLAGS": " ".join(f"-include {header.name}" for header in headers()),
+        "CPPFLAGS": " ".join([f"-D_PYTHREAD_NAME_MAXLEN={THREAD_NAME_BYTES}", *(f"-include {header.name}" for header in headers())]),
         "CC": "wasm-cc", "AR": "wasm-ar", "RANLIB": "wasm-ranlib", "READELF": ":",
         "PKG_CONFIG": "/bin/false",
         "OPT": " ".join(["-Wall", *OPTIMISE]),

@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 
 from .toolchain import OPTIMISE, TARGET, compile_all
-from .work import Work
+from .work import RECIPE, Work
+
+# OpenSSL's folder in the guest: it looks for cert.pem there unless SSL_CERT_FILE names another file.
+CERTIFICATES_AT = "/usr/local/lib/python3.14/_certificates"
 
 SQLITE_OPTIONS = [
     # The guest's threads are cooperative: mutexes cost little, and one connection per thread is then safe.
@@ -66,6 +69,37 @@ def install_sqlite(work: Work, source: Path) -> None:
     work.run("sqlite.log", ["make", "sqlite3.c", "sqlite3.h"], build)
     archive(work, "sqlite3", [build / "sqlite3.c"], SQLITE_OPTIONS)
     headers(work, build / "sqlite3.h", source / "src/sqlite3ext.h")
+
+
+# What of OpenSSL is left out: loadable parts (there is no dynamic loading), what Python's modules do not reach, and
+# algorithms that no Python of today offers by default.
+OPENSSL_WITHOUT = (
+    "asm shared dso module engine static-engine autoload-config apps tests docs ui-console async secure-memory thread-pool "
+    "default-thread-pool afalgeng quic dtls comp http cmp cms ts ct srp srtp sctp rfc3779 legacy ssl3 weak-ssl-ciphers gost "
+    "idea seed camellia aria bf cast rc2 rc4 rc5 mdc2 md4 whirlpool sm2 sm4 siv ocb dsa ec2m ml-dsa slh-dsa"
+).split()
+OPENSSL_HEADER = RECIPE / "openssl/wasi.h"  # force-included into it
+
+
+def install_openssl(work: Work, source: Path) -> None:
+    build = work.build / "openssl"
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir()
+    shutil.copy(OPENSSL_HEADER, build)
+    # OpenSSL's own -pthread would ask for threads with shared memory: the guest's are cooperative.
+    flags = [*OPTIMISE, "-no-pthread", "-DOPENSSL_NO_UNIX_SOCK", f"-include {build}/{OPENSSL_HEADER.name}",
+             *(f"-D_WASI_EMULATED_{part}" for part in ("SIGNAL", "PROCESS_CLOCKS", "GETPID", "MMAN"))]
+    work.run("openssl.log", [
+        "perl", Path("../..") / source.relative_to(work.root) / "Configure", "linux-generic32", "threads",
+        *(f"no-{part}" for part in OPENSSL_WITHOUT), "--with-rand-seed=getrandom", "--prefix=/usr/local",
+        f"--openssldir={CERTIFICATES_AT}", "CC=wasm-cc", "AR=wasm-ar", "RANLIB=wasm-ranlib", f"CFLAGS={' '.join(flags)}",
+    ], build)
+    work.run("openssl.log", ["make", f"-j{work.jobs}", "build_libs"], build)
+    for name in ("ssl", "crypto"):
+        shutil.copyfile(build / f"lib{name}.a", work.sysroot / "lib" / TARGET / f"lib{name}.a")
+    include = work.sysroot / "include" / TARGET / "openssl"
+    for folder in (source, build):
+        shutil.copytree(folder / "include/openssl", include, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.in"))
 
 
 def archive(work: Work, name: str, sources: list, flags: list) -> None:

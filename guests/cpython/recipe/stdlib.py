@@ -1,9 +1,10 @@
-"""The standard library as it is mounted at /usr/local/lib/python3.14: sources, bytecode and time zones."""
+"""The standard library as it is mounted at /usr/local/lib/python3.14: sources, bytecode, time zones and certificates."""
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .interpreter import native_python
+from .libraries import CERTIFICATES_AT
 from .work import RECIPE, Work
 
 MOUNTED_AT = "/usr/local/lib/python3.14"
@@ -12,7 +13,7 @@ LEFT_OUT = ("__pycache__", "test", "idlelib", "tkinter", "turtledemo", "turtle.p
 LEFT_OUT_BELOW = ("__pycache__", "*.exe", "*.bat", "*.ps1", "*.fish", "*.csh")
 
 
-def lay_out(work: Work, source: Path, tzdata: Path, tree: Path) -> None:
+def lay_out(work: Work, source: Path, tzdata: Path, certifi: Path, tree: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     for entry in sorted((source / "Lib").iterdir()):
@@ -23,6 +24,9 @@ def lay_out(work: Work, source: Path, tzdata: Path, tree: Path) -> None:
         else:
             shutil.copyfile(entry, tree / entry.name)
     shutil.copytree(tzdata / "tzdata", tree / "tzdata")
+    certificates = tree / PurePosixPath(CERTIFICATES_AT).relative_to(MOUNTED_AT)
+    certificates.mkdir()
+    shutil.copyfile(certifi / "certifi/cacert.pem", certificates / "cert.pem")
     (tree / "site-packages").mkdir()
     (tree / "lib-dynload").mkdir()
     for module in sorted((RECIPE / "lib").glob("*.py")):

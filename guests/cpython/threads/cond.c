@@ -42,7 +42,8 @@ static int wait_until(struct cond *cond, pthread_mutex_t *object, uint64_t deadl
   if (mutex->type != PTHREAD_MUTEX_NORMAL && mutex->owner != coop_self) return EPERM;
   uint32_t count = mutex->count;  // a recursive mutex is let go of entirely
   coop_mutex_hand_over(mutex);
-  int result = coop_park(&cond->waiters, deadline, NULL) ? 0 : ETIMEDOUT;
+  // A signal makes it one of the spurious wake-ups that POSIX allows: CPython's locks look for signals then.
+  int result = coop_park_interruptibly(&cond->waiters, deadline, NULL) ? 0 : ETIMEDOUT;
   pthread_mutex_lock(object);
   mutex->count = count;
   return result;

@@ -49,6 +49,7 @@ struct __pthread {
   uint64_t deadline;
   size_t timer_slot;  // 1-based place in the timer heap; 0 = none
   bool timed_out;
+  bool interruptible, interrupted;  // signal.c
   bool wants_to_write;  // rwlock.c
   struct coop_io *io;
   struct __pthread *io_next, *io_previous;
@@ -73,6 +74,8 @@ struct __pthread {
 // Call first in every component export: the host numbers threads anew in each call, and nothing
 // cached from before a snapshot (thread index, pollables, clock readings) may be believed.
 void coop_enter(void);
+// Let go of the host's handles. A snapshot can keep none.
+void coop_signal_forget(void);
 // Threads that have started and not finished, the main one included. A snapshot needs exactly 1.
 unsigned coop_live_threads(void);
 // Give others a turn if the running thread has had the processor for `slice` nanoseconds.
@@ -94,6 +97,9 @@ bool coop_alone(void);
 // Sleep until coop_wake*(), the deadline, or a pollable of `io`. `queue` and `io` may be null.
 // Returns false if the deadline came first.
 bool coop_park(struct coop_queue *queue, uint64_t deadline, struct coop_io *io);
+// The same for calls that a signal ends: when the main thread comes back because it has handled one, its `interrupted`
+// is set. Other threads take no signals.
+bool coop_park_interruptibly(struct coop_queue *queue, uint64_t deadline, struct coop_io *io);
 // Make room for `count` more pollables. Call it right before a coop_park() with more than one: room is kept
 // only for what is parked, and one for each thread.
 bool coop_reserve_io(size_t count);
@@ -129,6 +135,15 @@ void coop_io_remove(struct __pthread *thread);
 // Make every thread ready whose deadline or host event has come. If none has and `block` is set, wait in
 // the host until one has.
 void coop_collect_events(bool block);
+
+// Ready when the host has a signal for us.
+poll_borrow_pollable_t coop_signal_pollable(void);
+// When SIGALRM is due.
+uint64_t coop_signal_alarm(void);
+// Ask the host for a signal, and wake the main thread if it is to be interrupted.
+void coop_signal_look(void);
+// Run the handlers of what has arrived, if this is the main thread. Returns whether there was anything.
+bool coop_signal_deliver(void);
 
 // Free what a detached thread could not free while it still stood on its own stack.
 void coop_reap(void);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern void __real_poll_method_pollable_block(poll_borrow_pollable_t);
 extern void __real_poll_poll(poll_list_borrow_pollable_t *, wasip2_list_u32_t *);
 
 static struct __pthread *io_threads;  // parked threads with pollables
@@ -18,7 +17,7 @@ static poll_borrow_pollable_t *scratch = first_scratch;  // holds nothing betwee
 static size_t capacity = FIRST_CAPACITY;
 
 bool coop_reserve_io(size_t count) {
-  size_t wanted = awaited + count + coop_live_threads() + 1;  // each thread's own one, and the timer
+  size_t wanted = awaited + count + coop_live_threads() + 2;  // each thread's own one, the signals', the timer's
   if (wanted <= capacity) return true;
   poll_borrow_pollable_t *larger = malloc(wanted * 2 * sizeof *larger);
   if (!larger) return false;
@@ -55,23 +54,16 @@ static void expire_deadlines(uint64_t now) {
   }
 }
 
-// Wait until a pollable is ready or the time of `alarm` has come, and note all that are.
+// Wait until a pollable is ready, a signal arrives or the time of `alarm` has come, and note all that are.
 static void wait_for_pollables(const poll_own_pollable_t *alarm) {
   size_t count = 0;
   for (struct __pthread *thread = io_threads; thread; thread = thread->io_next) {
     memcpy(scratch + count, thread->io->pollables, thread->io->count * sizeof *scratch);
     count += thread->io->count;
   }
+  size_t signal = count;
+  scratch[count++] = coop_signal_pollable();
   if (alarm) scratch[count++] = poll_borrow_pollable(*alarm);
-
-  if (count == 1) {  // the usual server: everyone waits for one accept
-    __real_poll_method_pollable_block(scratch[0]);
-    if (io_threads) {
-      io_threads->io->ready[0] = true;
-      coop_make_ready(io_threads);
-    }
-    return;
-  }
 
   poll_list_borrow_pollable_t in = {scratch, count};
   wasip2_list_u32_t out;
@@ -89,6 +81,7 @@ static void wait_for_pollables(const poll_own_pollable_t *alarm) {
       any |= thread->io->ready[i] = scratch[position++].__handle;
     if (any) coop_make_ready(thread);
   }
+  if (scratch[signal].__handle) coop_signal_look();
 }
 
 static void wait_until(poll_own_pollable_t alarm) {
@@ -105,23 +98,25 @@ void coop_collect_events(bool block) {
   expire_deadlines(now);
   if (!block || coop_run_queue.head) {
     // The difference also holds when a snapshot was resumed on a machine whose clock is behind.
-    if (!io_threads || now - last_probe < PROBE_INTERVAL) return;
+    if (now - last_probe < PROBE_INTERVAL) return;
     last_probe = now;
+    coop_signal_look();
+    if (!io_threads) return;
     // Not pollable.ready(): a host that drives its sockets from an event loop learns of nothing until we
     // let that loop run, and a wait of length zero is how wasi:io says so.
     wait_until(monotonic_clock_subscribe_duration(0));
     return;
   }
   struct __pthread *first = coop_timer_first();
-  if (first) {
-    wait_until(monotonic_clock_subscribe_instant(first->deadline));
+  uint64_t deadline = coop_signal_alarm();
+  if (first && first->deadline < deadline) deadline = first->deadline;
+  if (deadline != COOP_FOREVER) {
+    wait_until(monotonic_clock_subscribe_instant(deadline));
     expire_deadlines(coop_now());
-  } else if (io_threads) {
-    wait_for_pollables(NULL);
+    coop_signal_look();
   } else {
-    // The threads wait for each other and always will. A native process would hang, idle, until somebody
-    // stops it; so do we.
-    static const uint64_t AN_HOUR = 3600ull * 1000000000;
-    wait_until(monotonic_clock_subscribe_duration(AN_HOUR));
+    // If no thread waits for the host, they wait for each other and always will. A native process would hang, idle,
+    // until somebody sends it a signal; so do we.
+    wait_for_pollables(NULL);
   }
 }

@@ -154,6 +154,7 @@ bool coop_park(struct coop_queue *queue, uint64_t deadline, struct coop_io *io) 
   } else if (queue == me->kept_queue) {
     me->kept_queue = NULL;
   }
+  coop_signal_deliver();
   return !me->timed_out;
 }
 
@@ -182,11 +183,11 @@ int sched_yield(void) {
 }
 
 void coop_tick(uint64_t slice) {
-  if (coop_live_threads() == 1) return;
   uint64_t now = coop_now();
   if (now - turn_began < slice) return;
   coop_collect_events(false);
   coop_yield();
+  coop_signal_deliver();
   turn_began = coop_now();
 }
 

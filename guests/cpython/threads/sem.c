@@ -40,7 +40,9 @@ static int wait_until(struct sem *sem, uint64_t deadline) {
     sem->value--;
     return 0;
   }
-  return coop_park(&sem->waiters, deadline, NULL) ? 0 : fail(ETIMEDOUT);
+  bool in_time = coop_park_interruptibly(&sem->waiters, deadline, NULL);
+  if (coop_self->interrupted) return fail(EINTR);
+  return in_time ? 0 : fail(ETIMEDOUT);
 }
 
 int sem_wait(sem_t *object) { return wait_until((struct sem *)object, COOP_FOREVER); }

@@ -5,7 +5,6 @@
 
 int clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
                     struct timespec *remaining) {
-  (void)remaining;  // no signal can cut the sleep short
   uint64_t deadline;
   if (flags & TIMER_ABSTIME) {
     int error = coop_deadline(clock, request, &deadline);
@@ -16,7 +15,11 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
     if (error || request->tv_sec < 0) return EINVAL;
     if (deadline != COOP_FOREVER) deadline = coop_after(deadline);
   }
-  while (coop_park(NULL, deadline, NULL)) {
+  while (coop_park_interruptibly(NULL, deadline, NULL)) {
+    if (!coop_self->interrupted) continue;
+    uint64_t now = coop_now(), left = deadline > now ? deadline - now : 0;
+    if (remaining) *remaining = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+    return EINTR;
   }
   return 0;
 }

@@ -34,6 +34,9 @@ struct State {
     ended: bool,
     /// The reading end is closed: nothing will ever read again.
     broken: bool,
+    /// Something was sent to the closed end: the writer knows now. A kernel learns it from the answer to what it sent, so
+    /// that the first write after the end still succeeds, and programs count on that: TLS sends an alert as it ends.
+    refused: bool,
     /// The writing end went away without reading what it had been sent.
     reset: bool,
     /// The reader wants no more; what comes is dropped.
@@ -67,6 +70,7 @@ impl Pipe {
             buffer: budget.buffer(PIPE),
             ended: false,
             broken: false,
+            refused: false,
             reset: false,
             discard: false,
             lost: false,
@@ -77,6 +81,11 @@ impl Pipe {
 }
 
 impl State {
+    /// Whether a write fails.
+    fn closed_to_writes(&self) -> bool {
+        self.ended || (self.broken && self.refused)
+    }
+
     fn drop_unread(&mut self) {
         self.discard = true;
         self.lost |= !self.buffer.is_empty();
@@ -108,6 +117,9 @@ impl Drop for End {
             let mut incoming = lock(&self.incoming.0);
             incoming.drop_unread();
             incoming.broken = true;
+            // A kernel answers the loss by a reset, without waiting for more.
+            incoming.refused = incoming.lost;
+            incoming.writer.wake();
             incoming.lost
         };
         let mut outgoing = lock(&self.outgoing.0);
@@ -174,10 +186,11 @@ pub(crate) struct Writer(pub(crate) Arc<End>);
 impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let mut pipe = lock(&self.0.outgoing.0);
-        if pipe.ended || pipe.broken {
+        if pipe.closed_to_writes() {
             return Err(StreamError::Closed);
         }
         if pipe.discard {
+            pipe.refused |= pipe.broken && !bytes.is_empty();
             pipe.lost |= !bytes.is_empty();
             return Ok(());
         }
@@ -191,14 +204,17 @@ impl OutputStream for Writer {
         Ok(())
     }
 
-    /// Nothing to do: what is written is where the reader finds it.
+    /// Nothing to do: what is written is where the reader finds it, or nobody does.
     fn flush(&mut self) -> StreamResult<()> {
-        self.check_write().map(|_| ())
+        match lock(&self.0.outgoing.0).ended {
+            true => Err(StreamError::Closed),
+            false => Ok(()),
+        }
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
         let pipe = lock(&self.0.outgoing.0);
-        match pipe.ended || pipe.broken {
+        match pipe.closed_to_writes() {
             true => Err(StreamError::Closed),
             false => Ok(pipe.buffer.room().min(MAX_TRANSFER)),
         }
@@ -210,7 +226,7 @@ impl Pollable for Writer {
     async fn ready(&mut self) {
         poll_fn(|cx: &mut Context<'_>| {
             let mut pipe = lock(&self.0.outgoing.0);
-            if pipe.ended || pipe.broken || pipe.buffer.room() > 0 {
+            if pipe.closed_to_writes() || pipe.buffer.room() > 0 {
                 return Poll::Ready(());
             }
             pipe.writer.register(cx);

@@ -139,14 +139,19 @@ class StandIn(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return unavailable(f"{self.__name__}.{name}")
+        return Unavailable(f"{self.__name__}.{name}")
 
 
-def unavailable(name):
-    def skip(*args, **kwargs):
-        raise unittest.SkipTest(f"no {name} in this guest")
+class Unavailable:
+    """Something the guest does not have. A class body may name it; a call or a calculation skips the case."""
 
-    return skip
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, *args, **kwargs):
+        raise unittest.SkipTest(f"no {self.name} in this guest")
+
+    __index__ = __or__ = __ror__ = __and__ = __rand__ = __invert__ = __getitem__ = __call__
 
 
 def assume(support, names):
@@ -158,7 +163,7 @@ def assume(support, names):
         elif name == "network":
             support.use_resources = (name,)
         elif package:
-            setattr(importlib.import_module(package), attribute, unavailable(name))
+            setattr(importlib.import_module(package), attribute, Unavailable(name))
         else:
             sys.modules[name] = StandIn(name)
 

@@ -68,6 +68,18 @@ async fn each_direction_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn the_first_write_after_the_end_succeeds_as_with_a_kernel() {
+    let guest = Guest::new(Policy::none());
+    let (mut one, other) = guest.pair();
+    drop(other);
+    assert!(one.is_at_end());
+    assert!(one.output.check_write().expect("nobody has refused yet") > 0);
+    let sent = one.output.write(b"an alert".as_slice().into());
+    sent.expect("it is accepted, and lost");
+    assert!(matches!(one.output.check_write(), Err(StreamError::Closed)));
+}
+
+#[tokio::test]
 async fn nobody_reads_means_broken_pipe_and_unread_data_a_reset() {
     let guest = Guest::new(Policy::none());
     let (mut one, other) = guest.pair();

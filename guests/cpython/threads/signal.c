@@ -1,0 +1,109 @@
+// Signals. The host tells us of those that were sent to the program; we give them to C's handlers.
+//
+// As POSIX allows, every signal is taken by the main thread: when it leaves coop_park(), or at a tick. A call that a
+// signal is to end parks through coop_park_interruptibly(). C's handlers (CPython has one, which takes notes) run with
+// the scheduler in order and may wake threads, but not park.
+#define _WASI_EMULATED_SIGNAL  // handlers are kept, and run, by libc's emulation
+#include "coop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define IMPORT(name) __attribute__((import_module("pywasm:guest/signals@0.1.0"), import_name(name)))
+IMPORT("take") int32_t host_take(void);  // the number of a signal, or 0
+IMPORT("subscribe") int32_t host_subscribe(void);
+
+static poll_own_pollable_t arrival;
+static uint64_t alarm_at = COOP_FOREVER;
+static uint64_t waiting;  // signals that have come and are not handled yet, as bits
+
+poll_borrow_pollable_t coop_signal_pollable(void) {
+  if (!arrival.__handle) arrival.__handle = host_subscribe();
+  return poll_borrow_pollable(arrival);
+}
+
+void coop_signal_forget(void) {
+  if (arrival.__handle) poll_pollable_drop_own(arrival);
+  arrival.__handle = 0;
+}
+
+uint64_t coop_signal_alarm(void) { return alarm_at; }
+
+static void note(int number) { waiting |= 1ull << number; }
+
+void coop_signal_look(void) {
+  for (int number; (number = host_take()) != 0;) note(number);
+  if (alarm_at != COOP_FOREVER && coop_now() >= alarm_at) {
+    alarm_at = COOP_FOREVER;
+    note(SIGALRM);
+  }
+  struct __pthread *main = &coop_main_thread;
+  if (!waiting || main->state != COOP_PARKED || !main->interruptible) return;
+  main->interrupted = true;
+  coop_make_ready(main);
+}
+
+bool coop_signal_deliver(void) {
+  if (coop_self != &coop_main_thread || !waiting) return false;
+  int error = errno;
+  while (waiting) {
+    int number = __builtin_ctzll(waiting);
+    waiting &= waiting - 1;
+    raise(number);
+  }
+  errno = error;
+  return true;
+}
+
+bool coop_park_interruptibly(struct coop_queue *queue, uint64_t deadline, struct coop_io *io) {
+  struct __pthread *me = coop_self;
+  if ((me->interrupted = coop_signal_deliver())) return true;
+  me->interruptible = me == &coop_main_thread;
+  bool in_time = coop_park(queue, deadline, io);
+  me->interruptible = false;
+  return in_time;
+}
+
+// ---- What programs call
+
+static void ignore(int number) { (void)number; }
+
+static bool has_default_action(int number) {
+  void (*handler)(int) = signal(number, ignore);
+  if (handler == SIG_ERR) return false;
+  signal(number, handler);
+  return handler == SIG_DFL;
+}
+
+static bool is_ignored_by_default(int number) {
+  return number == SIGCHLD || number == SIGURG || number == SIGWINCH || number == SIGCONT;
+}
+
+int __real_raise(int number);
+
+// libc's own ends the program with a message and a trap.
+int __wrap_raise(int number) {
+  if (number <= 0 || number >= _NSIG) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (!has_default_action(number)) return __real_raise(number);
+  if (is_ignored_by_default(number)) return 0;
+  _Exit(128 + number);
+}
+
+unsigned alarm(unsigned seconds) {
+  static const uint64_t NS_PER_S = 1000000000;
+  uint64_t now = coop_now();
+  unsigned left = alarm_at == COOP_FOREVER ? 0 : alarm_at <= now ? 1 : (alarm_at - now + NS_PER_S - 1) / NS_PER_S;
+  alarm_at = seconds ? coop_after(seconds * NS_PER_S) : COOP_FOREVER;
+  return left;
+}
+
+int pause(void) {
+  do coop_park_interruptibly(NULL, COOP_FOREVER, NULL);
+  while (!coop_self->interrupted);
+  errno = EINTR;
+  return -1;
+}

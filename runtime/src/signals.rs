@@ -1,0 +1,126 @@
+//! Signals to the program inside: the host side of the guest's own import `pywasm:guest/signals`.
+//!
+//! A signal is a bit until the guest takes it, as a kernel keeps it: the same signal sent twice may arrive once, and a
+//! guest that takes none makes the host keep nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::Notify;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
+
+/// What can be sent to a program. The numbers are Linux's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGHUP.
+    Hangup = 1,
+    /// SIGINT, a person's Ctrl-C: `KeyboardInterrupt` unless the program has other plans.
+    Interrupt = 2,
+    /// SIGTERM: ends the program unless it handles it.
+    Terminate = 15,
+}
+
+/// Sends signals to an instance; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Signals(Arc<Mailbox>);
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    /// Bit n: signal n waits.
+    waiting: AtomicU32,
+    arrival: Notify,
+}
+
+impl Signals {
+    /// Sends a signal. What it does is up to the program; see [`Signals::untaken`].
+    pub fn send(&self, signal: Signal) {
+        self.0
+            .waiting
+            .fetch_or(1 << signal as u32, Ordering::SeqCst);
+        self.0.arrival.notify_one();
+    }
+
+    /// Whether a signal waits that the program has not taken. One that computes in C takes none until that ends.
+    pub fn untaken(&self) -> bool {
+        self.0.waiting.load(Ordering::SeqCst) != 0
+    }
+
+    /// The lowest number that waits, or 0.
+    fn take(&self) -> u8 {
+        let waiting = self.0.waiting.load(Ordering::SeqCst);
+        if waiting == 0 {
+            return 0;
+        }
+        // Only the guest takes, so the bit is still there.
+        let number = waiting.trailing_zeros();
+        self.0.waiting.fetch_and(!(1 << number), Ordering::SeqCst);
+        u8::try_from(number).unwrap_or(0)
+    }
+}
+
+/// What `subscribe` hands to the guest behind a pollable.
+struct Arrival(Signals);
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Arrival {
+    async fn ready(&mut self) {
+        while !self.0.untaken() {
+            self.0.0.arrival.notified().await;
+        }
+    }
+}
+
+/// What the functions need of a store.
+pub(crate) struct SignalsView<'a> {
+    pub(crate) signals: &'a Signals,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> SignalsView<'_>,
+) -> wasmtime::Result<()> {
+    let mut interface = linker.instance("pywasm:guest/signals@0.1.0")?;
+    interface.func_wrap("take", move |mut store: StoreContextMut<'_, T>, ()| {
+        Ok((view(store.data_mut()).signals.take(),))
+    })?;
+    interface.func_wrap(
+        "subscribe",
+        move |mut store: StoreContextMut<'_, T>,
+              ()|
+              -> wasmtime::Result<(Resource<DynPollable>,)> {
+            let SignalsView { signals, table } = view(store.data_mut());
+            let arrival = table.push(Arrival(signals.clone()))?;
+            Ok((subscribe(table, arrival)?,))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signal_is_taken_once_lowest_first() {
+        let signals = Signals::default();
+        assert_eq!(signals.take(), 0);
+        signals.send(Signal::Terminate);
+        signals.send(Signal::Hangup);
+        signals.send(Signal::Terminate);
+        assert!(signals.untaken());
+        assert_eq!([signals.take(), signals.take(), signals.take()], [1, 15, 0]);
+        assert!(!signals.untaken());
+    }
+
+    #[tokio::test]
+    async fn arrival_is_ready_as_long_as_a_signal_waits() {
+        let signals = Signals::default();
+        let mut arrival = Arrival(signals.clone());
+        let sender = signals.clone();
+        tokio::spawn(async move { sender.send(Signal::Interrupt) });
+        arrival.ready().await;
+        arrival.ready().await;
+        assert_eq!(signals.take(), 2);
+    }
+}
