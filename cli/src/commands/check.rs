@@ -1,10 +1,10 @@
 //! `pywasm check`: what of a project runs here, without packing it.
 
-use super::pack::{Shown, base, settings, tell_lines};
+use super::pack::{Shown, base, dockerfile_use, settings, tell_lines};
 use crate::args::{CheckArgs, ReportFormat};
 use crate::environment::Environment;
 use crate::printer;
-use pywasm_packager::{CheckReport, CheckedPackage, DockerfileUse, PackSettings, Project, Status};
+use pywasm_packager::{CheckReport, CheckedPackage, PackSettings, Project, Status};
 use std::process::ExitCode;
 
 /// Something cannot run: the answer to the question, not a failure of the command.
@@ -23,10 +23,7 @@ pub fn check(args: CheckArgs, environment: &Environment) -> anyhow::Result<ExitC
         false => Project::requirements_only(&[], &requirements),
     };
     let settings = PackSettings {
-        dockerfile: match no_dockerfile {
-            true => DockerfileUse::Ignore,
-            false => DockerfileUse::Follow,
-        },
+        dockerfile: dockerfile_use(no_dockerfile),
         ..settings(&index, environment)?
     };
     let progress = Shown::new(false);

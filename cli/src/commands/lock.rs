@@ -1,12 +1,12 @@
 //! `pywasm lock`: what a project's requirements lead to, for the next time and for others.
 
-use super::pack::{Shown, base, settings, tell};
+use super::pack::{Shown, base, dockerfile_use, settings, tell};
 use crate::args::LockArgs;
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::printer;
 use anyhow::Context;
-use pywasm_packager::{DockerfileUse, PackSettings, Project};
+use pywasm_packager::{PackSettings, Project};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,10 +23,7 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
         .or_else(|| project.lock_path())
         .context("only the requirements of a project folder can be locked")?;
     let settings = PackSettings {
-        dockerfile: match no_dockerfile {
-            true => DockerfileUse::Ignore,
-            false => DockerfileUse::Follow,
-        },
+        dockerfile: dockerfile_use(no_dockerfile),
         ..settings(&index, environment)?
     };
     let progress = Shown::new(false);

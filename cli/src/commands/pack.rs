@@ -39,10 +39,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         name: tag.as_ref().map(ToString::to_string),
         command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
         output: output.clone(),
-        dockerfile: match no_dockerfile {
-            true => DockerfileUse::Ignore,
-            false => DockerfileUse::Follow,
-        },
+        dockerfile: dockerfile_use(no_dockerfile),
         ..settings(&index, environment)?
     };
     let base = base()?;
@@ -122,6 +119,14 @@ fn in_cache(
     progress.done();
     tell(&report.notes);
     Ok(Package::open(&path, &ReadLimits::default())?)
+}
+
+/// What `--no-dockerfile` means.
+pub fn dockerfile_use(no_dockerfile: bool) -> DockerfileUse {
+    match no_dockerfile {
+        true => DockerfileUse::Ignore,
+        false => DockerfileUse::Follow,
+    }
 }
 
 pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {
