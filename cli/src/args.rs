@@ -1,7 +1,8 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
-use crate::store_args::{ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs};
+use crate::store_args::{ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb};
 use crate::units::{ByteSize, Span};
+use crate::volume_name::VolumeName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use pywasm_format::ImageName;
@@ -51,6 +52,9 @@ pub enum Verb {
     /// What is kept on this machine
     #[command(subcommand)]
     System(SystemVerb),
+    /// The named volumes on this machine
+    #[command(subcommand)]
+    Volume(VolumeVerb),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
     Python(PythonArgs),
     /// Show what apps may do and what they were denied
@@ -211,7 +215,7 @@ pub enum VolumeSource {
     /// On the host, as given.
     Path(PathBuf),
     /// In a folder that pywasm keeps under this name.
-    Named(String),
+    Named(VolumeName),
 }
 
 /// `-e NAME=VALUE`, or `-e NAME` for the value of this process.
@@ -440,24 +444,16 @@ fn parse_volume(text: &str) -> Result<VolumeArg, String> {
     }
     let source = match host.contains('/') || host == "." || host == ".." {
         true => VolumeSource::Path(host.into()),
-        false if is_volume_name(host) => VolumeSource::Named(host.to_owned()),
-        false => {
-            return Err(format!(
-                "`{host}` is no name for a volume (letters, digits, _ . -); write ./{host} for a folder"
-            ));
-        }
+        false => VolumeSource::Named(
+            host.parse()
+                .map_err(|error: String| format!("{error}; write ./{host} for a folder"))?,
+        ),
     };
     Ok(VolumeArg {
         source,
         guest: guest.to_owned(),
         read_only,
     })
-}
-
-/// As docker has it.
-fn is_volume_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
 }
 
 /// `FOLDER`; docker's options after a colon are for a kernel's file system.
@@ -503,7 +499,7 @@ mod tests {
         let path = |path: &str| VolumeSource::Path(path.into());
         assert_eq!(volume("./a:/b"), Ok((path("./a"), "/b".into(), false)));
         assert_eq!(volume("/a:/b:ro"), Ok((path("/a"), "/b".into(), true)));
-        let named = VolumeSource::Named("data".to_owned());
+        let named = VolumeSource::Named("data".parse().expect("a name"));
         assert_eq!(volume("data:/b"), Ok((named, "/b".into(), false)));
         for wrong in [
             "/a", "/a:b", "/a:/b:x", "da ta:/b", ".x:/b", "-x:/b", ":/b", "a:b:c:d",

@@ -1,6 +1,7 @@
 //! What the process brings along: the one place that reads environment variables and
 //! the command line as it was written.
 
+use crate::volume_name::VolumeName;
 use anyhow::Context;
 use pywasm::Cache;
 use pywasm_store::Store;
@@ -68,9 +69,14 @@ impl Environment {
         private_folder(folder)
     }
 
-    /// A named volume's folder, made where it is new. Its name has been checked to be one.
-    pub fn volume(&self, name: &str) -> anyhow::Result<PathBuf> {
-        private_folder(self.data_dir()?.join("volumes").join(name))
+    /// The folder of all named volumes, which is there if one has been made.
+    pub fn volumes(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.data_dir()?.join("volumes"))
+    }
+
+    /// A named volume's folder, made where it is new.
+    pub fn volume(&self, name: &VolumeName) -> anyhow::Result<PathBuf> {
+        private_folder(self.volumes()?.join(name.as_str()))
     }
 
     /// `$PYWASM_DATA`, else `$XDG_DATA_HOME/pywasm`, else `~/.local/share/pywasm`.

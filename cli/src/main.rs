@@ -12,6 +12,7 @@ mod report;
 mod store_args;
 mod supervise;
 mod units;
+mod volume_name;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         args::Verb::Sbom(args) => commands::inspect::sbom(&args, &environment),
         args::Verb::History(args) => commands::inspect::history(&args, &environment),
         args::Verb::System(verb) => commands::system::system(verb, &environment),
+        args::Verb::Volume(verb) => commands::volume::volume(verb, &environment),
         args::Verb::Policy(args::PolicyVerb::Show(args)) => {
             commands::run::show(*args, &environment)
         }

@@ -1,6 +1,7 @@
 //! The command line of the verbs about packages that are kept.
 
 use crate::args::ReportFormat;
+use crate::volume_name::VolumeName;
 use clap::{Args, Subcommand};
 use pywasm_format::ImageName;
 use pywasm_store::Reference;
@@ -76,4 +77,29 @@ pub struct PruneArgs {
     /// Remove the caches too: they are filled again when they are needed
     #[arg(short, long)]
     pub all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum VolumeVerb {
+    /// List the volumes
+    Ls(VolumeLsArgs),
+    /// Remove volumes with all that is in them
+    Rm(VolumeRmArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeLsArgs {
+    /// Print names only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeRmArgs {
+    /// Names of volumes
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<VolumeName>,
+    /// Say nothing about volumes that are not there
+    #[arg(short, long)]
+    pub force: bool,
 }

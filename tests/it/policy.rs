@@ -122,6 +122,39 @@ fn a_named_volume_is_kept_and_a_file_is_given_as_a_copy() {
 }
 
 #[test]
+fn volumes_are_listed_and_removed_but_not_from_under_an_app() {
+    let folder = project(&[]);
+    let data = folder.path().join("data");
+    let pywasm = |args: &[&str]| {
+        let mut command = pywasm(args);
+        command.env("PYWASM_DATA", &data);
+        command
+    };
+    assert_eq!(run(pywasm(&["volume", "ls", "-q"])).stdout, "");
+    let code = "open('/data/kept', 'w').write('x' * 3000); print('up', flush=True); input()";
+    let mut command = pywasm(&["python", "--volume", "state:/data", "-c", code]);
+    command.stdin(std::process::Stdio::piped());
+    let mut app = crate::support::Running::start(command);
+    app.line("up");
+    let listed = run(pywasm(&["volume", "ls"])).stdout;
+    assert!(listed.starts_with("VOLUME"), "{listed}");
+    assert!(listed.contains("state ") && listed.contains("3.0 kB"), "{listed}");
+    let refused = run(pywasm(&["volume", "rm", "state"]));
+    assert_eq!(refused.code, Some(125));
+    assert!(refused.stderr.contains("`state` is in use"), "{refused:?}");
+    assert!(data.join("volumes/state/kept").exists());
+    app.signal("TERM");
+    app.wait();
+    let removed = run(pywasm(&["volume", "rm", "state"]));
+    assert_eq!((removed.code, removed.stdout.as_str()), (Some(0), "removed state\n"));
+    assert_eq!(run(pywasm(&["volume", "ls", "-q"])).stdout, "");
+    let missing = run(pywasm(&["volume", "rm", "state"]));
+    assert_eq!(missing.code, Some(125));
+    assert!(missing.stderr.contains("no volume `state`"), "{missing:?}");
+    assert_eq!(run(pywasm(&["volume", "rm", "-f", "state"])).code, Some(0));
+}
+
+#[test]
 fn all_exposed_ports_can_be_published() {
     let folder = project(&[
         ("app.py", "print('up')"),

@@ -6,11 +6,14 @@ use crate::environment::Environment;
 use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
 use crate::units::{ByteSize, Span};
+use crate::volume_name::VolumeName;
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
 use pywasm::{
     App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
 };
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -182,6 +185,25 @@ impl Grants {
         Ok(command)
     }
 
+    /// Keeps named volumes from being removed as long as the answer lives.
+    fn hold_volumes(&self, environment: &Environment) -> anyhow::Result<Vec<File>> {
+        let named = |volume: &VolumeArg| match &volume.source {
+            VolumeSource::Named(name) => Some(name.clone()),
+            VolumeSource::Path(_) => None,
+        };
+        let hold = |name: VolumeName| {
+            let folder = File::open(environment.volume(&name)?)?;
+            flock(&folder, FlockOperation::NonBlockingLockShared)?;
+            anyhow::Ok(folder)
+        };
+        let volumes = self.volumes.iter().filter_map(named);
+        volumes
+            .map(|name| {
+                hold(name.clone()).with_context(|| format!("cannot use the volume `{name}`"))
+            })
+            .collect()
+    }
+
     /// Starts the app under these grants and stays with it to its end.
     pub fn run(
         &self,
@@ -191,6 +213,7 @@ impl Grants {
         environment: &Environment,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
+        let _held = self.hold_volumes(environment)?;
         let log = Log::begin(environment);
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let prepared = app.prepare(command, policy, stdio, log.into_sink())?;

@@ -15,3 +15,4 @@ pub mod save;
 pub mod system;
 pub mod target;
 pub mod version;
+pub mod volume;

@@ -57,7 +57,7 @@ fn prune(args: &PruneArgs, environment: &Environment) -> anyhow::Result<ExitCode
 }
 
 /// The sizes of all files in a folder; links are not followed.
-fn size_of(folder: &Path) -> io::Result<u64> {
+pub fn size_of(folder: &Path) -> io::Result<u64> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         entries => entries?,
