@@ -1,6 +1,8 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
-use crate::store_args::{ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb};
+use crate::store_args::{
+    ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
+};
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -5,6 +5,8 @@ use pywasm::policy::{Limits, Policy};
 use pywasm::{
     App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Runtime, Stdio,
 };
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 fn interpreter() -> App {
@@ -68,4 +70,65 @@ fn an_instance_reports_its_end_as_data() {
     }
     instance.stopper().stop();
     assert_eq!(instance.wait_blocking(), Exit::Stopped);
+}
+
+/// Each hostile one takes all that it can get of its host; the server beside them answers all the same.
+#[test]
+fn a_good_guest_is_served_beside_hostile_ones_in_one_process() {
+    const HOSTILE: [&str; 5] = [
+        "while True: pass",
+        "x = []
+while True:
+    try: x.append(bytearray(1 << 20))
+    except MemoryError: x = []",
+        "import socket
+all = []
+while True:
+    try: all.append(socket.socketpair())
+    except OSError: all = []",
+        "import socket
+while True:
+    try: socket.create_connection(('198.51.100.1', 1), 1)
+    except OSError: pass",
+        "while True: print('x' * 60000)",
+    ];
+    const SERVER: &str = "
+import socket
+server = socket.create_server(('0.0.0.0', 80))
+for _ in range(200):
+    peer = server.accept()[0]; peer.sendall(peer.recv(100).upper()); peer.close()";
+    let app = interpreter();
+    let limits = Limits {
+        memory: 64 << 20,
+        ..Limits::default()
+    };
+    let start = |code: &str, policy: &Policy| {
+        let command = Command::python(["-c", code], GuestPath::root());
+        let (stdio, _) = Stdio::captured("", 1 << 20);
+        app.start(command, policy, stdio, EventSink::silent())
+            .expect("it starts")
+    };
+    let limited = Policy::none().limits(limits);
+    let hostile = HOSTILE.map(|code| start(code, &limited));
+    let port = "0:80".parse().expect("a port mapping");
+    let good = start(SERVER, &Policy::none().publish(port));
+    let address = good.published()[0].host();
+    for _ in 0..200 {
+        // Refused until the server listens.
+        let mut client = loop {
+            match TcpStream::connect(address) {
+                Ok(client) => break client,
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        client.write_all(b"hello").expect("it reads");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer");
+        assert_eq!(answer, "HELLO");
+    }
+    assert_eq!(good.wait_blocking(), Exit::Code(0));
+    for (instance, code) in hostile.into_iter().zip(HOSTILE) {
+        instance.stopper().stop();
+        assert_eq!(instance.wait_blocking(), Exit::Stopped, "{code}");
+    }
 }

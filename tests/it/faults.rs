@@ -1,7 +1,7 @@
 //! Faults around a run: killed processes, full disks, exhausted descriptors, slow and vanishing clients.
 
 use crate::support::{Ended, Running, get, project, pywasm, run};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -126,4 +126,58 @@ http.server.ThreadingHTTPServer(('0.0.0.0', 5000), http.server.SimpleHTTPRequest
     drop(clients);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(143));
+}
+
+/// As many connections as an app may hold, and more than that: those beyond wait their turn in the kernel.
+#[test]
+fn thousands_of_idle_connections_do_not_keep_the_next_waiting() {
+    const HELD: usize = 2_000;
+    const LIMIT: usize = HELD + 20;
+    raise_descriptors();
+    let server = "
+import asyncio
+async def serve(reader, writer):
+    while line := await reader.readline(): writer.write(line.upper())
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, '0.0.0.0', 5000, backlog=4096)
+    await server.serve_forever()
+asyncio.run(main())";
+    let limit = LIMIT.to_string();
+    let flags = ["python", "--publish", "0:5000", "--max-sockets", &limit];
+    let mut command = pywasm(flags);
+    command.args(["-c", server]).stdin(Stdio::null());
+    let mut server = Running::start(command);
+    let address = server.address(5000);
+    let connect = || TcpStream::connect(address).expect("it accepts");
+    let mut idle: Vec<TcpStream> = (0..HELD).map(|_| connect()).collect();
+    assert_eq!(echo(&mut connect()), "HELLO\n", "beside all that wait");
+    assert_eq!(echo(&mut idle[HELD / 2]), "HELLO\n", "one of those");
+    let mut beyond: Vec<TcpStream> = (0..100).map(|_| connect()).collect();
+    idle.truncate(HELD / 2);
+    for late in &mut beyond {
+        assert_eq!(echo(late), "HELLO\n", "its turn came");
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(143));
+}
+
+fn echo(stream: &mut TcpStream) -> String {
+    let patience = Some(Duration::from_secs(120));
+    stream.set_read_timeout(patience).expect("a socket");
+    stream.write_all(b"hello\n").expect("it reads");
+    let mut answer = [0; 6];
+    stream.read_exact(&mut answer).expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Some systems allow few of them at first, and more to who asks.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    setrlimit(Resource::Nofile, most).expect("up to the hard limit");
 }

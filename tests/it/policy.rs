@@ -138,7 +138,10 @@ fn volumes_are_listed_and_removed_but_not_from_under_an_app() {
     app.line("up");
     let listed = run(pywasm(&["volume", "ls"])).stdout;
     assert!(listed.starts_with("VOLUME"), "{listed}");
-    assert!(listed.contains("state ") && listed.contains("3.0 kB"), "{listed}");
+    assert!(
+        listed.contains("state ") && listed.contains("3.0 kB"),
+        "{listed}"
+    );
     let refused = run(pywasm(&["volume", "rm", "state"]));
     assert_eq!(refused.code, Some(125));
     assert!(refused.stderr.contains("`state` is in use"), "{refused:?}");
@@ -146,7 +149,10 @@ fn volumes_are_listed_and_removed_but_not_from_under_an_app() {
     app.signal("TERM");
     app.wait();
     let removed = run(pywasm(&["volume", "rm", "state"]));
-    assert_eq!((removed.code, removed.stdout.as_str()), (Some(0), "removed state\n"));
+    assert_eq!(
+        (removed.code, removed.stdout.as_str()),
+        (Some(0), "removed state\n")
+    );
     assert_eq!(run(pywasm(&["volume", "ls", "-q"])).stdout, "");
     let missing = run(pywasm(&["volume", "rm", "state"]));
     assert_eq!(missing.code, Some(125));

@@ -53,3 +53,10 @@ def load(path):
 case("the wrong kind of extension", control, lambda: load("/tmp/evil.so"), *CANNOT, "ImportError", "ModuleNotFoundError")
 case("changing the standard library", lambda: open("/tmp/x", "w").write("x") and None, lambda: open(io.__file__, "w"), "EROFS", "EPERM")
 case("changing what others import", lambda: os.mkdir("/tmp/m"), lambda: os.mkdir(os.path.dirname(io.__file__) + "/__pycache__/x"), "EROFS", "EPERM", "ENOENT")
+
+# The clock is the host's, and one that jumps is no way around a limit: those are kept by one that does not.
+import time
+for clock in ("CLOCK_REALTIME", "CLOCK_MONOTONIC"):
+    at = getattr(time, clock)
+    def set_clock(at=at): time.clock_settime(at, time.clock_gettime(at) - 3600)
+    case(f"setting {clock}", lambda at=at: nothing(time.clock_gettime(at)), set_clock, *CANNOT, "EPERM", "EINVAL", "ENOTSUP")
