@@ -39,16 +39,16 @@ def main() -> None:
     work.step("configure", configured, lambda: interpreter.configure(work, source))
     compiled = digest(configured, RECIPE / "Setup.local", code(interpreter.compile_objects))
     work.step("objects", compiled, lambda: interpreter.compile_objects(work))
-    core, optimised, component = (work.out / name for name in ("core.wasm", "core.opt.wasm", "python.wasm"))
+    names = ("core.wasm", "core.opt.wasm", "python.wasm", "state.wasm")
+    core, optimised, component, state = (work.out / name for name in names)
     glue = sorted(file for part in ("entry", *interpreter.GLUE) for file in (RECIPE / part).glob("*.[chS]"))
     glue += sorted(RECIPE.glob("*/link.toml"))
     linked = digest(compiled, *glue, code(interpreter.compile_glue), code(interpreter.link))
     work.step("link", linked, lambda: interpreter.link(work, interpreter.compile_glue(work, source), core))
     shrunk = digest(linked, pins["binaryen"].sha256, code(interpreter.optimise))
     work.step("wasm-opt", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
-    encoder = sorted((GUESTS / "componentize").glob("**/*.rs")) + [GUESTS / "componentize/Cargo.lock"]
-    encoded = digest(shrunk, *encoder, *sorted((RECIPE / "wit").glob("**/*.wit")))
-    work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component))
+    encoded = digest(shrunk, *artifacts.encoder_files(), *sorted((RECIPE / "wit").glob("**/*.wit")))
+    work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component, state))
 
     print("standard library")
     tree = work.out / "stdlib"
@@ -56,7 +56,7 @@ def main() -> None:
     work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], unpacked["certifi"], tree))
 
     print("artefacts")
-    artifacts.write(work, pins, unpacked, component, tree, arguments.output)
+    artifacts.write(work, pins, unpacked, component, state, tree, arguments.output)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -16,7 +16,8 @@ const MANIFEST: &str = include_str!("../artifacts/guest.json");
 /// Which part of the guest a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The interpreter: one component at `usr/local/lib/pywasm/python.wasm`.
+    /// The interpreter below `usr/local/lib/pywasm`: its code, `python.wasm`, and the memory it starts
+    /// with, `state.wasm`.
     Runtime,
     /// The standard library below `usr/local/lib/python3.14`.
     Stdlib,

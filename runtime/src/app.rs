@@ -18,10 +18,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use wasmtime::Module;
+use wasmtime::component::Component;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// The interpreter's file in a runtime layer.
 const COMPONENT: &str = "python.wasm";
+
+/// The memory it starts with, beside it.
+const STATE: &str = "state.wasm";
 
 /// For compiling a layer to bytecode, which a hostile interpreter may do otherwise than expected.
 const BYTECODE: Limits = Limits {
@@ -185,6 +190,14 @@ impl App {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    match std::fs::read(path) {
+        Ok(wasm) => Ok(wasm),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(LoadError::NoInterpreter),
+        Err(e) => Err(CacheError::io("read", path)(e).into()),
+    }
+}
+
 /// An app whose first layers are there already.
 struct Loading {
     runtime: Runtime,
@@ -226,22 +239,23 @@ impl Loading {
         Ok(())
     }
 
+    /// The interpreter of a runtime layer, with the memory it starts with.
     fn compile(
         &self,
         digest: &Digest,
         folder: &Path,
     ) -> Result<CommandPre<crate::host::Host>, LoadError> {
         let shared = &self.runtime.shared;
-        let component = shared.cache.component(&shared.engine, digest, || {
+        let component: Component = shared.cache.code(&shared.engine, digest, || {
             shared.progress(Progress::Compiling);
-            let path = folder.join(COMPONENT);
-            match std::fs::read(&path) {
-                Ok(wasm) => Ok(wasm),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(LoadError::NoInterpreter),
-                Err(e) => Err(CacheError::io("read", &path)(e).into()),
-            }
+            read(&folder.join(COMPONENT))
         })?;
-        Ok(CommandPre::new(shared.linker.instantiate_pre(&component)?)?)
+        let state: Module = shared
+            .cache
+            .code(&shared.engine, digest, || read(&folder.join(STATE)))?;
+        let mut linker = shared.linker.clone();
+        linker.root().module(pywasm_state::IMPORT, &state)?;
+        Ok(CommandPre::new(linker.instantiate_pre(&component)?)?)
     }
 
     /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every

@@ -13,8 +13,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// A folder that only the current user can enter.
 #[derive(Debug, Clone)]
@@ -74,21 +74,22 @@ impl Cache {
         Ok(path)
     }
 
-    /// The native code of the component with this digest, compiled from `wasm` if it is not here yet.
-    pub(crate) fn component<E: From<CacheError> + From<wasmtime::Error>>(
+    /// The native code of the component or module with this digest, compiled from `wasm` if it is not
+    /// here yet.
+    pub(crate) fn code<C: Code, E: From<CacheError> + From<wasmtime::Error>>(
         &self,
         engine: &Engine,
         digest: &Digest,
         wasm: impl FnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Component, E> {
-        let path = self.root.join("code").join(code_name(engine, digest));
+    ) -> Result<C, E> {
+        let path = self.root.join("code").join(code_name::<C>(engine, digest));
         if path.exists() {
             // A file of another wasmtime or cut short by a full disk is compiled anew, not an error.
-            if let Ok(component) = load_native(engine, &path) {
-                return Ok(component);
+            if let Ok(code) = load_native::<C>(engine, &path) {
+                return Ok(code);
             }
         }
-        let native = engine.precompile_component(&wasm()?)?;
+        let native = C::compile(engine, &wasm()?)?;
         write_atomically(&path, &native)?;
         Ok(load_native(engine, &path)?)
     }
@@ -142,22 +143,61 @@ fn create_private(path: &Path) -> Result<(), CacheError> {
     Ok(())
 }
 
-/// Component, compiler version and every engine setting that changes the code.
-fn code_name(engine: &Engine, digest: &Digest) -> String {
+/// What the cache keeps as native code: a component or a module.
+pub(crate) trait Code: Sized {
+    /// Tells the two apart in the cache where they come from the same layer.
+    const KIND: &'static str;
+
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
+
+    /// # Safety
+    ///
+    /// The file must be the work of [`Code::compile`]: what is in it runs.
+    #[expect(unsafe_code, reason = "see the module's head")]
+    unsafe fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Self>;
+}
+
+#[expect(unsafe_code, reason = "see the module's head")]
+impl Code for Component {
+    const KIND: &'static str = "component";
+
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        engine.precompile_component(wasm)
+    }
+
+    unsafe fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::deserialize_file(engine, path) }
+    }
+}
+
+#[expect(unsafe_code, reason = "see the module's head")]
+impl Code for Module {
+    const KIND: &'static str = "module";
+
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        engine.precompile_module(wasm)
+    }
+
+    unsafe fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::deserialize_file(engine, path) }
+    }
+}
+
+/// Component or module, compiler version and every engine setting that changes the code.
+fn code_name<C: Code>(engine: &Engine, digest: &Digest) -> String {
     let mut settings = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut settings);
-    let key = format!("{digest} {:016x}", settings.finish());
+    let key = format!("{} {digest} {:016x}", C::KIND, settings.finish());
     format!("{}.cwasm", hex::encode(Sha256::digest(key)))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the one place where native code is loaded; see the module's head"
-)]
-fn load_native(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+#[expect(unsafe_code, reason = "the one place where native code is loaded")]
+fn load_native<C: Code>(engine: &Engine, path: &Path) -> wasmtime::Result<C> {
     // SAFETY: the file lies in a folder that only we can write to (checked in `Cache::open`) and was
-    // written by `precompile_component` of the same wasmtime.
-    unsafe { Component::deserialize_file(engine, path) }
+    // written by `Code::compile` of the same wasmtime.
+    unsafe { C::load(engine, path) }
 }
 
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
+use wasmtime::component::Component;
 use wasmtime_wasi::cli::AsyncStdinStream;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
@@ -34,7 +35,7 @@ impl Suite {
         let wasm = || zstd::decode_all(CTESTS).map_err(wasmtime::Error::from);
         let component = shared
             .cache
-            .component::<Failed>(&shared.engine, &Digest::of(CTESTS), || Ok(wasm()?))
+            .code::<Component, Failed>(&shared.engine, &Digest::of(CTESTS), || Ok(wasm()?))
             .expect("it compiles");
         let pre = shared
             .linker

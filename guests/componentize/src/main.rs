@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! componentize component CORE WIT-DIR WORLD OUTPUT   core module -> component
+//! componentize split COMPONENT OUTPUT STATE          component -> component without memory, its state
 //! componentize compress INPUT OUTPUT                 file -> zstd, level 19
 //! ```
+
+mod split;
 
 use std::{fs, path::Path};
 
@@ -16,8 +19,9 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["component", core, wit, world, output] => component(core, wit, world, output),
+        ["split", component, output, state] => split(component, output, state),
         ["compress", input, output] => compress(input, output),
-        _ => bail!("usage: componentize component CORE WIT-DIR WORLD OUTPUT | compress INPUT OUTPUT"),
+        _ => bail!("usage: componentize component CORE WIT-DIR WORLD OUTPUT | split COMPONENT OUTPUT STATE | compress INPUT OUTPUT"),
     }
 }
 
@@ -34,6 +38,12 @@ fn component(core: &str, wit: &str, world: &str, output: &str) -> Result<()> {
         .encode()
         .with_context(|| format!("encoding {core} as a component"))?;
     write(output, &component)
+}
+
+fn split(component: &str, output: &str, state: &str) -> Result<()> {
+    let (code, memory) = split::split(&read(component)?).with_context(|| format!("splitting {component}"))?;
+    write(output, &code)?;
+    write(state, &memory)
 }
 
 fn compress(input: &str, output: &str) -> Result<()> {

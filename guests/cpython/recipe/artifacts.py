@@ -11,6 +11,7 @@ from .stdlib import MOUNTED_AT
 from .work import CPYTHON_VERSION, GUESTS, RECIPE, Work, sha256_of
 
 ENCODER = GUESTS / "componentize"
+STATE_CRATE = GUESTS / "state"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # Everything that, when changed, makes another guest.
@@ -18,8 +19,11 @@ RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patche
                 "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
 
 
-def componentize(work: Work, core: Path, component: Path) -> None:
-    encoder(work, "component", core, RECIPE / "wit", "python", component)
+def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
+    """The component that holds the code, and apart from it the memory that it starts with."""
+    whole = work.out / "whole.wasm"
+    encoder(work, "component", core, RECIPE / "wit", "python", whole)
+    encoder(work, "split", whole, component, state)
 
 
 def encoder(work: Work, *arguments) -> None:
@@ -27,10 +31,10 @@ def encoder(work: Work, *arguments) -> None:
     work.run("componentize.log", [*command, *arguments], ENCODER, {"CARGO_TARGET_DIR": str(work.root / "cargo")})
 
 
-def write(work: Work, pins: dict, unpacked: dict, component: Path, library: Path, output: Path) -> None:
+def write(work: Work, pins: dict, unpacked: dict, component: Path, state: Path, library: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     layers = {
-        "runtime.tar": (RUNTIME_AT, {component.name: component}),
+        "runtime.tar": (RUNTIME_AT, {component.name: component, state.name: state}),
         "stdlib.tar": (MOUNTED_AT, tree(library)),
     }
     artefacts = []
@@ -62,8 +66,12 @@ def write(work: Work, pins: dict, unpacked: dict, component: Path, library: Path
 def recipe_files() -> list:
     """The files of ours that decide the artefacts' bytes."""
     ours = {file for part in RECIPE_PARTS for file in RECIPE.glob(part) if file.is_file()}
-    encoder_files = [ENCODER / "Cargo.toml", ENCODER / "Cargo.lock", *(ENCODER / "src").glob("*.rs")]
-    return sorted([INPUTS_FILE, *ours, *encoder_files])
+    return sorted([INPUTS_FILE, *ours, *encoder_files()])
+
+
+def encoder_files() -> list:
+    """All that the encoder is made of: its own crate and the one that says what a state is."""
+    return sorted([*ENCODER.glob("Cargo.*"), *ENCODER.glob("src/*.rs"), *STATE_CRATE.glob("Cargo.toml"), *STATE_CRATE.glob("src/*.rs")])
 
 
 def builtin_modules(work: Work) -> list:

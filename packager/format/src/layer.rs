@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// What a layer is for. The order is the order of the layers in the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LayerKind {
-    /// The Python interpreter: one component, `python.wasm`.
+    /// The Python interpreter: its code, `python.wasm`, and the memory it starts with, `state.wasm`.
     Runtime,
     /// Python's standard library.
     Stdlib,
