@@ -8,7 +8,7 @@ use crate::volume_name::VolumeName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use pywasm_format::ImageName;
-use pywasm_packager::AsOf;
+use pywasm_packager::{AsOf, Base};
 use std::path::PathBuf;
 
 /// Run Python apps in a WebAssembly sandbox, the way people run containers.
@@ -134,6 +134,9 @@ pub struct IndexArgs {
     /// Do not look at the project's pylock.toml
     #[arg(long)]
     pub no_lock: bool,
+    /// Python without or with native packages built in [default: slim, unless a requirement needs full]
+    #[arg(long, value_name = "slim|full")]
+    pub base: Option<Base>,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from recipe import artifacts, inputs, interpreter, libraries, stdlib, toolchain
+from recipe import artifacts, crates, inputs, interpreter, libraries, localise, natives, stdlib, toolchain
 from recipe.work import GUESTS, RECIPE, Work, digest
 
 
@@ -50,13 +50,38 @@ def main() -> None:
     encoded = digest(shrunk, *artifacts.encoder_files(), *sorted((RECIPE / "wit").glob("**/*.wit")))
     work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component, state))
 
+    print("native packages")
+    work.step("rust", digest(code(crates)), lambda: crates.install(work))
+    packages, origins, keys = natives.load(), {}, []
+    for package in packages:
+        name = package.source.name
+        origins[name] = prepare(work, package.source, arguments.inputs or work.root / "inputs")
+        keys.append(digest(compiled, package.file, code(natives), code(crates), code(localise)))
+        work.step(f"native-{name}", keys[-1], lambda: natives.build(work, package, origins[name], source))
+    names = ("full.wasm", "full.opt.wasm", "full/python.wasm", "full/state.wasm")
+    full, full_optimised, full_component, full_state = (work.out / name for name in names)
+
+    def link_full() -> None:
+        table = interpreter.compile_table(work, source, packages)
+        interpreter.link(work, interpreter.compile_glue(work, source), full, table, packages)
+
+    joined = digest(linked, *keys, code(interpreter.compile_table))
+    work.step("link-full", joined, link_full)
+    shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
+    work.step("wasm-opt-full", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], full, full_optimised))
+    full_component.parent.mkdir(exist_ok=True)
+    encoded = digest(shrunk, encoded)
+    work.step("component-full", encoded, lambda: artifacts.componentize(work, full_optimised, full_component, full_state))
+
     print("standard library")
     tree = work.out / "stdlib"
     laid = digest(compiled, pins["tzdata"].sha256, pins["certifi"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
     work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], unpacked["certifi"], tree))
 
     print("artefacts")
-    artifacts.write(work, pins, unpacked, component, state, tree, arguments.output)
+    pins |= {package.source.name: package.source for package in packages}
+    runtimes = {"runtime.tar": (component, state), "runtime-full.tar": (full_component, full_state)}
+    artifacts.write(work, pins, unpacked | origins, runtimes, tree, packages, arguments.output)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,12 +6,21 @@
 
 mod manifest;
 
-pub use manifest::{Artifact, Input, Manifest};
+pub use manifest::{Artifact, Input, Manifest, NativePackage};
 
 /// The version of the Python inside.
 pub const PYTHON_VERSION: &str = "3.14.7";
 
 const MANIFEST: &str = include_str!("../artifacts/guest.json");
+
+/// Which of the two interpreters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// CPython alone.
+    Slim,
+    /// CPython with the extension modules of [`Manifest::natives`] built in.
+    Full,
+}
 
 /// Which part of the guest a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +49,8 @@ pub struct GuestLayer {
     pub diff_size: u64,
 }
 
-/// The interpreter and the standard library, in this order.
-pub fn layers() -> [GuestLayer; 2] {
+/// The interpreter asked for and the standard library, in this order.
+pub fn layers(base: Base) -> [GuestLayer; 2] {
     let manifest = manifest();
     let layer = |part, mount, artifact: Artifact, tar_zst| GuestLayer {
         part,
@@ -57,12 +66,22 @@ pub fn layers() -> [GuestLayer; 2] {
             .cloned()
             .expect("the manifest lists its artefacts")
     };
+    let (name, runtime): (_, &[u8]) = match base {
+        Base::Slim => (
+            "runtime.tar.zst",
+            include_bytes!("../artifacts/runtime.tar.zst"),
+        ),
+        Base::Full => (
+            "runtime-full.tar.zst",
+            include_bytes!("../artifacts/runtime-full.tar.zst"),
+        ),
+    };
     [
         layer(
             Part::Runtime,
             "/usr/local/lib/pywasm",
-            artifact("runtime.tar.zst"),
-            include_bytes!("../artifacts/runtime.tar.zst"),
+            artifact(name),
+            runtime,
         ),
         layer(
             Part::Stdlib,
@@ -92,7 +111,7 @@ mod tests {
     fn the_artefacts_are_the_recorded_ones() {
         let manifest = manifest();
         assert_eq!(manifest.python, PYTHON_VERSION);
-        for layer in layers() {
+        for layer in [layers(Base::Slim), layers(Base::Full)].concat() {
             assert_eq!(sha256(layer.tar_zst), layer.sha256, "{:?}", layer.part);
             let mut tar = Vec::new();
             let decoder = zstd::Decoder::new(layer.tar_zst);
@@ -116,7 +135,13 @@ mod tests {
                 "{path} changed: run guests/cpython/build.py"
             );
         }
-        let pins = std::fs::read_to_string(folder.join("cpython/inputs.toml")).expect("the pins");
+        let natives = std::fs::read_dir(folder.join("cpython/natives")).expect("the recipes");
+        let natives = natives.map(|entry| entry.expect("a recipe").path());
+        let pins: String = [folder.join("cpython/inputs.toml")]
+            .into_iter()
+            .chain(natives)
+            .map(|file| std::fs::read_to_string(file).expect("the pins"))
+            .collect();
         for input in &manifest.inputs {
             assert!(pins.contains(&input.sha256), "{} is pinned", input.name);
         }

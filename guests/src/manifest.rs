@@ -10,12 +10,27 @@ pub struct Manifest {
     pub python: String,
     /// Modules that are compiled in.
     pub builtin_modules: Vec<String>,
+    /// Packages whose extension modules are in [`Base::Full`](crate::Base::Full).
+    pub natives: Vec<NativePackage>,
     /// What the recipe built.
     pub artifacts: Vec<Artifact>,
     /// What it was built from.
     pub inputs: Vec<Input>,
     /// SHA-256 of every file of the recipe, by path below `guests`.
     pub recipe: BTreeMap<String, String>,
+}
+
+/// A package of PyPI's that is linked into the interpreter.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NativePackage {
+    /// Its name, normalised.
+    pub name: String,
+    /// The release: its Python files go with no other.
+    pub version: String,
+    /// The full names of its extension modules.
+    pub modules: Vec<String>,
+    /// Python that fails if they do not work, where the package is installed.
+    pub test: String,
 }
 
 /// One built file.

@@ -1,20 +1,92 @@
 //! The layers every package begins with.
 
+use pep440_rs::Version;
+use pep508_rs::PackageName;
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{GuestPath, GuestPathError};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
 
-/// The interpreter and the standard library that a package is built on.
+/// The interpreters and the standard library that packages are built on.
 #[derive(Debug, Clone)]
 pub struct BaseLayers {
     /// The version of Python, such as `3.14.7`.
     pub python: String,
-    /// The interpreter.
-    pub runtime: BuiltLayer,
+    /// The interpreter without native packages.
+    pub slim: BuiltLayer,
+    /// The interpreter with native packages.
+    pub full: FullRuntime,
     /// The standard library.
     pub stdlib: BuiltLayer,
 }
 
+/// The interpreter with native packages built in.
+#[derive(Debug, Clone)]
+pub struct FullRuntime {
+    /// The interpreter.
+    pub layer: BuiltLayer,
+    /// What is built in.
+    pub natives: Vec<NativePackage>,
+}
+
+/// A package whose extension modules are built into an interpreter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativePackage {
+    /// Its name.
+    pub name: PackageName,
+    /// The release that was built in. Its Python files go with no other, and Python finds what is
+    /// built in before any file.
+    pub version: Version,
+}
+
+/// On which interpreter a package is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// The one without native packages.
+    #[default]
+    Slim,
+    /// The one with native packages.
+    Full,
+}
+
+impl FromStr for Base {
+    type Err = ParseBaseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBaseError> {
+        match text {
+            "slim" => Ok(Self::Slim),
+            "full" => Ok(Self::Full),
+            _ => Err(ParseBaseError),
+        }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Slim => "slim",
+            Self::Full => "full",
+        })
+    }
+}
+
+/// A text that names no base.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there are the bases `slim` and `full` (with native packages)")]
+pub struct ParseBaseError;
+
 impl BaseLayers {
+    /// The interpreter of a base.
+    pub fn runtime(&self, base: Base) -> &BuiltLayer {
+        match base {
+            Base::Slim => &self.slim,
+            Base::Full => &self.full.layer,
+        }
+    }
+
     /// `3.14` of `3.14.7`.
     pub fn python_series(&self) -> &str {
         match self.python.match_indices('.').nth(1) {

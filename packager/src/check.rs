@@ -3,7 +3,7 @@
 use crate::plan::{Inputs, Note, PlanError, resolution};
 use crate::resolve::{Unrunnable, UnrunnableReason};
 use crate::wheel::Native;
-use crate::{BaseLayers, Day, PackSettings, Progress, Project};
+use crate::{Base, BaseLayers, Day, PackSettings, Progress, Project};
 use serde::Serialize;
 
 /// What of a project runs here.
@@ -11,6 +11,8 @@ use serde::Serialize;
 pub struct CheckReport {
     /// The version of Python inside.
     pub python: String,
+    /// The base that it would be packed on.
+    pub base: Base,
     /// Can the project be packed as it is?
     pub packable: bool,
     /// Everything its requirements lead to, by name.
@@ -49,6 +51,8 @@ pub enum Status {
     Runs,
     /// Yes, in pure Python: its optional native parts are left out.
     RunsWithoutNativeParts,
+    /// Yes: its native code is built into the full base.
+    BuiltIn,
     /// Only its source is offered: packing builds it in the sandbox, if it can be built there.
     NeedsBuild,
     /// No.
@@ -74,6 +78,7 @@ impl Project {
             status: match resolved.native {
                 Native::None => Status::Runs,
                 Native::LeaveOut => Status::RunsWithoutNativeParts,
+                Native::BuiltIn => Status::BuiltIn,
             },
             path: resolved.path.clone(),
             reason: None,
@@ -86,6 +91,7 @@ impl Project {
         packages.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(CheckReport {
             python: base.python.clone(),
+            base: resolution.base,
             packable: packages
                 .iter()
                 .all(|package| package.status != Status::CannotRun),
@@ -99,7 +105,9 @@ impl Project {
 impl CheckedPackage {
     fn unrunnable(package: &Unrunnable) -> Self {
         let (status, reason) = match &package.reason {
-            UnrunnableReason::Native => (
+            UnrunnableReason::Native
+            | UnrunnableReason::OtherRelease { .. }
+            | UnrunnableReason::SlimBase => (
                 Status::CannotRun,
                 "its wheels hold native code for other machines",
             ),
@@ -114,8 +122,8 @@ impl CheckedPackage {
             version: package.version.clone(),
             status,
             path: package.path.clone(),
-            reason: Some(package.why().unwrap_or(reason).to_owned()),
-            instead: package.instead().map(str::to_owned),
+            reason: Some(package.why().unwrap_or_else(|| reason.to_owned())),
+            instead: package.instead(),
             runnable_version: package.runnable_version.clone(),
         }
     }

@@ -4,7 +4,7 @@ use crate::compat::{self, Compat};
 use crate::index::{Client, FetchedWheel, IndexError};
 use crate::plan::Note;
 use crate::resolve::ResolvedWheel;
-use crate::wheel::{Wheel, WheelContent, WheelError, WheelFile};
+use crate::wheel::{Native, Wheel, WheelContent, WheelError, WheelFile};
 use crate::{BaseLayers, Event, Progress};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerError, LayerWriter};
 use pywasm_format::{EntryPoint, GuestPathError, LayerKind, ResolvedPackage};
@@ -74,7 +74,10 @@ pub(crate) fn build(
             version: from.wheel.version.to_string(),
             file: from.file.filename.clone(),
             digest,
-            native_left_out: wheel.native_left_out.clone(),
+            native_left_out: match from.native {
+                Native::None | Native::LeaveOut => wheel.native_left_out.clone(),
+                Native::BuiltIn => Vec::new(),
+            },
         });
         scripts.extend(wheel.scripts.iter().cloned());
         wheels.push(wheel);
@@ -194,7 +197,7 @@ impl ResolvedWheel {
     fn news(&self, wheel: &Wheel) -> Vec<Note> {
         let (name, version) = (&self.wheel.name, &self.wheel.version);
         let mut texts = Vec::new();
-        if !wheel.native_left_out.is_empty() {
+        if self.native == Native::LeaveOut && !wheel.native_left_out.is_empty() {
             texts.push(format!(
                 "{name} {version} runs in pure Python: its optional native parts are left out ({})",
                 wheel.native_left_out.join(", ")

@@ -25,7 +25,7 @@ mod sbom;
 mod settings;
 mod wheel;
 
-pub use base::BaseLayers;
+pub use base::{Base, BaseLayers, FullRuntime, NativePackage, ParseBaseError};
 pub use build::{BuildEnd, BuildError, BuildSandbox};
 pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};

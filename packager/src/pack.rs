@@ -117,7 +117,10 @@ impl Plan {
     /// Fetches the wheels and builds the layers.
     pub fn build(&self, base: &BaseLayers, progress: &dyn Progress) -> Result<Built, PackError> {
         let mut config = self.content.config.clone();
-        let mut layers = vec![base.runtime.clone(), base.stdlib.clone()];
+        let mut layers = vec![
+            base.runtime(self.resolution.base).clone(),
+            base.stdlib.clone(),
+        ];
         let mut notes = Vec::new();
         if !self.resolution.wheels.is_empty() {
             let client = Client::new(

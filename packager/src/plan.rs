@@ -8,7 +8,7 @@ use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
 use crate::settings::{Access, LockUse, SettingsError};
 use crate::wheel::Native;
-use crate::{BaseLayers, BuildSandbox, PackSettings, Progress, Project};
+use crate::{Base, BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
 use std::fmt;
 use std::path::PathBuf;
@@ -120,7 +120,8 @@ impl Project {
             hasher.update(text.as_bytes());
         };
         add(&env!("CARGO_PKG_VERSION"));
-        add(&(base.runtime.digest, base.stdlib.digest));
+        let bases = [&base.slim, &base.full.layer, &base.stdlib];
+        add(&(bases.map(|layer| layer.digest), settings.base));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
         add(&(&settings.versions, &set.options.from_source, &set.direct));
@@ -210,16 +211,24 @@ pub(crate) fn resolution(
     progress: &dyn Progress,
 ) -> Result<Resolution, PlanError> {
     let Inputs { set, access, .. } = inputs;
-    let target = Target::new(&base.python).ok_or_else(|| PlanError::Python(base.python.clone()))?;
+    let target =
+        Target::new(base, settings.base).ok_or_else(|| PlanError::Python(base.python.clone()))?;
     if set.requirements.is_empty() {
-        return Ok(Resolution::default());
+        return Ok(Resolution {
+            base: settings.base.unwrap_or_default(),
+            ..Resolution::default()
+        });
     }
     let cache_dir = &settings.machine.cache_dir;
     let client = Client::new(&access.places, &access.connection, cache_dir, progress)?;
+    let build_target = Target {
+        base: Some(Base::Slim),
+        ..target.clone()
+    };
     let builder = sandbox.map(|sandbox| Builder {
         client: &client,
         base,
-        target: &target,
+        target: &build_target,
         sandbox,
         cache_dir,
         progress,
@@ -262,7 +271,10 @@ impl fmt::Display for Plan {
             .chain(&config.cmd)
             .map(|word| quoted(word))
             .collect();
-        writeln!(f, "python    {}", config.python)?;
+        match self.resolution.base {
+            Base::Slim => writeln!(f, "python    {}", config.python)?,
+            Base::Full => writeln!(f, "python    {} with native packages", config.python)?,
+        }
         writeln!(
             f,
             "starts    {}  (in {})",
@@ -309,9 +321,11 @@ fn package(f: &mut fmt::Formatter<'_>, resolved: &ResolvedWheel) -> fmt::Result 
     if path.len() > 1 {
         write!(f, "  ({})", path.join(" -> "))?;
     }
-    if *native == Native::LeaveOut {
-        f.write_str("  without its optional native parts")?;
-    }
+    f.write_str(match native {
+        Native::None => "",
+        Native::LeaveOut => "  without its optional native parts",
+        Native::BuiltIn => "  built in",
+    })?;
     let digest = file
         .sha256
         .map_or_else(|| "no digest given".to_owned(), |digest| digest.to_string());

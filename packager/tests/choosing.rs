@@ -197,3 +197,26 @@ fn a_check_tells_of_everything_what_becomes_of_it() {
         index.paths()
     );
 }
+
+#[test]
+fn what_a_package_does_without_is_left_out_unless_the_person_asks_for_it() {
+    let index = index(&[
+        wheel("uvicorn", "1.0").extra("standard", "uvloop>=0.15"),
+        wheel("other", "1.0").requires("uvloop"),
+    ]);
+    index.publish_wheels(&[tagged("uvloop", "1.0", "cp314-cp314-manylinux_2_17_x86_64")]);
+    let person = Person::new(&index);
+    let plan = person.plan_file("uvicorn[standard]").expect("a plan");
+    assert_eq!(packages(&plan), ["uvicorn 1.0"]);
+    let notes = notes(&plan);
+    assert!(
+        notes.contains(
+            "uvloop is left out, uvicorn does without it: asyncio's own event loop is used"
+        ),
+        "{notes}"
+    );
+    for asked in ["uvicorn[standard]\nuvloop", "uvicorn[standard]\nother"] {
+        let error = person.error(asked);
+        assert!(error.contains("uvloop 1.0"), "{error}");
+    }
+}

@@ -125,7 +125,7 @@ impl LayerSet<'static> {
             })
         };
         Ok(Self(
-            pywasm_guest::layers()
+            pywasm_guest::layers(pywasm_guest::Base::Slim)
                 .into_iter()
                 .map(source)
                 .collect::<Result<_, LoadError>>()?,

@@ -13,6 +13,7 @@ mod cli;
 mod dev;
 mod docs;
 mod embed;
+mod fastapi;
 mod faults;
 mod files;
 mod layering;

@@ -51,6 +51,7 @@ fn text(report: &CheckReport) -> String {
             Status::RunsWithoutNativeParts,
             "runs without its optional native parts",
         ),
+        (Status::BuiltIn, "runs, built into the full base"),
         (Status::Runs, "runs"),
     ] {
         let of_status = report

@@ -9,8 +9,8 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
-    BaseLayers, Built, DockerfileUse, Event, IndexFlags, LockUse, Machine, Note, OlderVersions,
-    Optional, PackSettings, Progress, Project, VersionChoice,
+    BaseLayers, Built, DockerfileUse, Event, FullRuntime, IndexFlags, LockUse, Machine,
+    NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project, VersionChoice,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -145,6 +145,7 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
         group,
         locked,
         no_lock,
+        base,
     } = index;
     Ok(PackSettings {
         index: IndexFlags {
@@ -164,6 +165,7 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
             overrides: overrides.clone(),
             excludes: exclude.clone(),
         },
+        base: *base,
         optional: Optional {
             extras: extra.clone(),
             groups: group.clone(),
@@ -196,12 +198,27 @@ pub fn base() -> anyhow::Result<BaseLayers> {
             bytes: Cow::Borrowed(layer.tar_zst),
         })
     };
-    let [runtime, stdlib] = pywasm_guest::layers();
+    let [slim, stdlib] = pywasm_guest::layers(pywasm_guest::Base::Slim);
+    let [full, _] = pywasm_guest::layers(pywasm_guest::Base::Full);
+    let native = |native: pywasm_guest::NativePackage| {
+        Ok::<_, anyhow::Error>(NativePackage {
+            name: native.name.parse()?,
+            version: native.version.parse().map_err(anyhow::Error::msg)?,
+        })
+    };
+    let natives = pywasm_guest::manifest().natives.into_iter();
     let damaged =
         || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
     Ok(BaseLayers {
         python: pywasm_guest::PYTHON_VERSION.to_owned(),
-        runtime: built(runtime).with_context(damaged)?,
+        slim: built(slim).with_context(damaged)?,
+        full: FullRuntime {
+            layer: built(full).with_context(damaged)?,
+            natives: natives
+                .map(native)
+                .collect::<Result<_, _>>()
+                .with_context(damaged)?,
+        },
         stdlib: built(stdlib).with_context(damaged)?,
     })
 }

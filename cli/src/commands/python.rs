@@ -5,6 +5,7 @@ use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
 use pywasm::{Command, GuestPath, Interruption};
+use pywasm_packager::Base;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,7 +46,8 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         allow_net,
     };
     let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;
-    let app = if with.is_empty() && requirements.is_empty() {
+    let bare = with.is_empty() && requirements.is_empty() && index.base != Some(Base::Full);
+    let app = if bare {
         runtime.interpreter()?
     } else {
         let package = pack::requirements_only(&with, &requirements, &index, environment)?;

@@ -15,8 +15,8 @@ STATE_CRATE = GUESTS / "state"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # Everything that, when changed, makes another guest.
-RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "*/link.toml", "entry/*.c",
-                "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
+RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "natives/*.toml", "*/link.toml",
+                "entry/*.c", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
@@ -31,10 +31,11 @@ def encoder(work: Work, *arguments) -> None:
     work.run("componentize.log", [*command, *arguments], ENCODER, {"CARGO_TARGET_DIR": str(work.root / "cargo")})
 
 
-def write(work: Work, pins: dict, unpacked: dict, component: Path, state: Path, library: Path, output: Path) -> None:
+def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path, packages: list, output: Path) -> None:
+    """`runtimes`: the files of each layer with an interpreter, by the layer's name."""
     output.mkdir(parents=True, exist_ok=True)
     layers = {
-        "runtime.tar": (RUNTIME_AT, {component.name: component, state.name: state}),
+        **{name: (RUNTIME_AT, {file.name: file for file in files}) for name, files in runtimes.items()},
         "stdlib.tar": (MOUNTED_AT, tree(library)),
     }
     artefacts = []
@@ -54,6 +55,13 @@ def write(work: Work, pins: dict, unpacked: dict, component: Path, state: Path, 
         "target": "wasm32-wasip2",
         "artifacts": artefacts,
         "builtin_modules": builtin_modules(work),
+        "natives": [
+            {
+                "name": package.source.name, "version": package.source.version,
+                "modules": [module.name for module in package.modules], "test": package.test,
+            }
+            for package in packages
+        ],
         "inputs": [
             {"name": pin.name, "version": pin.version, "sha256": pin.sha256, "licence": pin.licence, "purpose": pin.purpose}
             for pin in pins.values()

@@ -108,12 +108,20 @@ def apt_mirror() -> str:
 
 
 def fetch_pypi(item: Input, target: Path) -> None:
+    platform = item.filename.removesuffix(".whl").rsplit("-", 1)[-1].split(".")[0]
+    pip_download(item, target, ["--only-binary", ":all:", "--platform", platform])
+
+
+def fetch_pypi_sdist(item: Input, target: Path) -> None:
+    pip_download(item, target, ["--no-binary", item.name])
+
+
+def pip_download(item: Input, target: Path, form: list) -> None:
     requirements = target.with_name(target.name + ".requirements")
     requirements.write_text(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n")
-    platform = item.filename.removesuffix(".whl").rsplit("-", 1)[-1].split(".")[0]
     client(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:",
-         "--platform", platform, "--dest", str(target.parent), "--requirement", str(requirements)], target.parent)
+        [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", *form,
+         "--dest", str(target.parent), "--requirement", str(requirements)], target.parent)
     requirements.unlink()
 
 
@@ -127,4 +135,4 @@ def client(command: list, cwd: Path) -> None:
         raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stdout}")
 
 
-FETCHERS = {"debian-pool": fetch_debian, "pypi": fetch_pypi, "npm": fetch_npm}
+FETCHERS = {"debian-pool": fetch_debian, "pypi": fetch_pypi, "pypi-sdist": fetch_pypi_sdist, "npm": fetch_npm}

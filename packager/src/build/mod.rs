@@ -159,7 +159,7 @@ impl Builder<'_> {
         let mut key = Hasher::default();
         for part in [
             &archive.digest,
-            &self.base.runtime.digest,
+            &self.base.slim.digest,
             &self.base.stdlib.digest,
         ] {
             key.update(part.hex().as_bytes());
@@ -244,7 +244,7 @@ impl Builder<'_> {
             .collect();
         let set =
             RequirementSet::read(&inputs, &BTreeMap::new()).map_err(|error| broken(&error))?;
-        let mut layers = vec![self.base.runtime.clone(), self.base.stdlib.clone()];
+        let mut layers = vec![self.base.slim.clone(), self.base.stdlib.clone()];
         if !set.requirements.is_empty() {
             let search = Search {
                 set: &set,

@@ -35,6 +35,8 @@ pub(super) struct Choice {
     pub(super) as_of: Option<Day>,
     /// Only what can run here, even if that means old versions.
     pub(super) runnable_only: bool,
+    /// Of packages that are built in, only the release that is.
+    pub(super) built_only: bool,
 }
 
 /// The versions of one package.
@@ -43,7 +45,10 @@ pub(super) struct Candidates {
     pub(super) releases: BTreeMap<Version, Release>,
     /// Can the package do without its native code?
     optional_native: bool,
+    /// The release whose native code is built in.
+    built_in: Option<Version>,
     runnable_only: bool,
+    built_only: bool,
 }
 
 /// What one version offers.
@@ -174,7 +179,7 @@ impl<'a> Facts<'a> {
             range.contains(version)
                 && limits.contains(version)
                 && (range.as_singleton().is_some() || !candidates.is_placeholder(version))
-                && candidates.is_usable(release, range)
+                && candidates.is_usable(version, release, range)
         };
         let releases = || candidates.releases.iter().rev().filter(usable);
         let stable = || releases().find(|(version, _)| pre_releases || !version.any_prerelease());
@@ -222,7 +227,9 @@ impl Candidates {
     ) -> Self {
         let mut candidates = Self {
             optional_native: wheel::is_optional(name),
+            built_in: target.built_in(name).cloned(),
             runnable_only: choice.runnable_only,
+            built_only: choice.built_only,
             ..Self::default()
         };
         for file in files {
@@ -240,10 +247,13 @@ impl Candidates {
     }
 
     /// May the version be chosen, as on a mainstream platform?
-    fn is_usable(&self, release: &Release, range: &Ranges<Version>) -> bool {
+    fn is_usable(&self, version: &Version, release: &Release, range: &Ranges<Version>) -> bool {
         // A yanked release is for those who name precisely it.
         let wanted = release.yanked.is_none() || range.as_singleton().is_some();
-        wanted && self.offers_something(release)
+        let built = self.built_in.as_ref().filter(|_| self.built_only);
+        wanted
+            && built.is_none_or(|built| built == version)
+            && self.offers_something(version, release)
     }
 
     /// Is the version an empty one that only holds the name of a native package (`0.0.1`)? Whoever
@@ -256,9 +266,9 @@ impl Candidates {
                 .any(|(_, later)| later.native.is_some())
     }
 
-    pub(super) fn offers_something(&self, release: &Release) -> bool {
+    pub(super) fn offers_something(&self, version: &Version, release: &Release) -> bool {
         if self.runnable_only {
-            return self.runnable(release).is_some() || self.source(release).is_some();
+            return self.runnable(version, release).is_some() || self.source(release).is_some();
         }
         let native =
             release.mainstream_native || (self.optional_native && release.native.is_some());
@@ -272,11 +282,20 @@ impl Candidates {
         release.sdist.as_ref().filter(|_| !native)
     }
 
-    /// The wheel to take here, if there is one.
-    pub(super) fn runnable<'r>(&self, release: &'r Release) -> Option<(&'r RemoteFile, Native)> {
-        let pure = release.pure.as_ref().map(|(_, file)| (file, Native::None));
-        let native = release.native.as_ref().filter(|_| self.optional_native);
-        pure.or(native.map(|(_, file)| (file, Native::LeaveOut)))
+    /// The wheel to take here, if there is one: on the slim base where that can be.
+    pub(super) fn runnable<'r>(
+        &self,
+        version: &Version,
+        release: &'r Release,
+    ) -> Option<(&'r RemoteFile, Native)> {
+        if let Some((_, file)) = &release.pure {
+            return Some((file, Native::None));
+        }
+        let (_, file) = release.native.as_ref()?;
+        if self.optional_native {
+            return Some((file, Native::LeaveOut));
+        }
+        (self.built_in.as_ref() == Some(version)).then_some((file, Native::BuiltIn))
     }
 }
 

@@ -37,11 +37,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "leave it out (--exclude uvloop): asyncio's own loop is used",
     ),
     (
-        &["httptools"],
-        "it is a parser in C",
-        "leave it out (--exclude httptools): uvicorn uses h11 then; require uvicorn without [standard]",
-    ),
-    (
         &["watchfiles", "watchdog"],
         "it asks the host's kernel for changes of files, which do not change in a package",
         "leave it out (--exclude): it serves development only",
@@ -93,11 +88,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "rsa, ecdsa and pyaes are pure Python; hashlib, hmac and secrets are in the standard library",
     ),
     (
-        &["pydantic-core"],
-        "it is written in Rust",
-        "pydantic 1.10 is pure Python (pydantic<2)",
-    ),
-    (
         &[
             "numpy",
             "scipy",
@@ -144,6 +134,29 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     ),
     (&["pyzmq"], "it is built on libzmq in C++", ""),
 ];
+
+/// Requirements that their dependents do without: who requires it, what, and what then happens.
+const DISPENSABLE: &[(&str, &str, &str)] = &[
+    ("uvicorn", "uvloop", "asyncio's own event loop is used"),
+    (
+        "uvicorn",
+        "watchfiles",
+        "files of a package do not change, so nothing is reloaded",
+    ),
+    (
+        "fastapi-cloud-cli",
+        "rignore",
+        "the command line cannot deploy to a cloud from inside",
+    ),
+];
+
+/// What happens if `dependent` is installed without `name`, which it requires; nothing if it would fail.
+pub(crate) fn dispensable(dependent: &str, name: &str) -> Option<&'static str> {
+    let found = DISPENSABLE
+        .iter()
+        .find(|(who, what, _)| (*who, *what) == (dependent, name));
+    found.map(|(.., then)| *then)
+}
 
 /// What is known about a package by its normalised name.
 pub(crate) fn known(name: &str) -> Option<Known> {

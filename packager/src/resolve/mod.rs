@@ -94,6 +94,7 @@ impl Search<'_> {
                 AsOf::Auto | AsOf::Today => None,
             },
             runnable_only: false,
+            built_only: false,
         };
         let Found {
             resolution,
@@ -101,12 +102,12 @@ impl Search<'_> {
         } = self.run(choice)?;
         let left_behind = left_behind.filter(|_| wishes.as_of == AsOf::Auto);
         let Some(left_behind) = left_behind else {
-            return Ok(self.or_older(resolution, choice, wishes.older));
+            return Ok(self.settle(resolution, choice, wishes.older));
         };
         let (day, at) = (left_behind.as_of, Some(left_behind.origin()));
         let then = self
             .run(choice.on(day))
-            .map(|found| self.or_older(found.resolution, choice.on(day), wishes.older));
+            .map(|found| self.settle(found.resolution, choice.on(day), wishes.older));
         match then {
             Ok(mut resolution) => {
                 let text = format!(
@@ -118,7 +119,7 @@ impl Search<'_> {
             }
             // On that day they have no solution either: then the newest, and the person is told.
             Err(_) => {
-                let mut resolution = self.or_older(resolution, choice, wishes.older);
+                let mut resolution = self.settle(resolution, choice, wishes.older);
                 let text = format!(
                     "{}: if the app fails at import, choose versions as of a day with --as-of DATE, or replace the pin",
                     left_behind.tell()
@@ -161,6 +162,58 @@ impl Search<'_> {
                 left_behind,
             })
         })
+    }
+
+    /// Chooses again what cannot run, in the ways that are allowed.
+    fn settle(&self, resolution: Resolution, choice: Choice, older: OlderVersions) -> Resolution {
+        let (resolution, choice) = match self.with_built_in(&resolution, choice) {
+            Some(found) => (
+                found,
+                Choice {
+                    built_only: true,
+                    ..choice
+                },
+            ),
+            None => (resolution, choice),
+        };
+        self.or_older(resolution, choice, older)
+    }
+
+    /// The versions that go with what is built in, where other ones are the newest.
+    fn with_built_in(&self, newest: &Resolution, choice: Choice) -> Option<Resolution> {
+        let other_release =
+            |package: &Unrunnable| matches!(package.reason, UnrunnableReason::OtherRelease { .. });
+        if !newest.unrunnable.iter().any(other_release) {
+            return None;
+        }
+        let built_only = Choice {
+            built_only: true,
+            ..choice
+        };
+        let mut found = self.run(built_only).ok()?.resolution;
+        if found.unrunnable.iter().any(other_release) {
+            return None;
+        }
+        let versions = found.versions();
+        let mut changed = Vec::new();
+        for (name, before) in newest.versions() {
+            let Some(now) = versions.get(&name).filter(|now| **now != before) else {
+                continue;
+            };
+            // Another major version is another package: that choice is the person's.
+            if now.release().first() != before.release().first() {
+                return None;
+            }
+            changed.push(format!("{name} {now}, not {before}"));
+        }
+        found.notes.insert(
+            0,
+            note(format!(
+                "versions are chosen to go with what is built in: {}",
+                changed.join("; ")
+            )),
+        );
+        Some(found)
     }
 
     /// Tries with what can run alone, where that is allowed and needed.

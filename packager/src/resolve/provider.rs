@@ -2,6 +2,7 @@
 
 use super::Target;
 use super::candidates::{Facts, range_of};
+use super::known::dispensable;
 use super::memo::Pool;
 use crate::index::IndexError;
 use crate::requirements::{Requirement, RequirementSet, names_pre_release};
@@ -172,6 +173,9 @@ impl<'a, 'scope> Provider<'a, 'scope> {
             let Some(requirement) = self.set.in_force(requirement) else {
                 continue;
             };
+            if parent.is_some_and(|parent| is_dispensable(parent, &requirement.name)) {
+                continue;
+            }
             self.met(parent, &requirement);
             let range = range_of(&requirement);
             for package in packages(&requirement) {
@@ -182,7 +186,7 @@ impl<'a, 'scope> Provider<'a, 'scope> {
         constraints
     }
 
-    fn requirements_of<'r>(
+    pub(super) fn requirements_of<'r>(
         &self,
         package: &Package,
         all: &'r [Requirement],
@@ -198,6 +202,10 @@ impl<'a, 'scope> Provider<'a, 'scope> {
             })
             .collect()
     }
+}
+
+fn is_dispensable(dependent: &PackageName, name: &PackageName) -> bool {
+    dispensable(dependent.as_ref(), name.as_ref()).is_some()
 }
 
 /// The package that a requirement names, and its extras.

@@ -263,13 +263,14 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
     {
         if !limits.contains(version) {
             excluded = true;
-        } else if let (Some(requires), false) =
-            (&release.other_python, candidates.offers_something(release))
-        {
+        } else if let (Some(requires), false) = (
+            &release.other_python,
+            candidates.offers_something(version, release),
+        ) {
             reasons.push(format!("{version} needs Python {requires}"));
-        } else if release.other_day && !candidates.offers_something(release) {
+        } else if release.other_day && !candidates.offers_something(version, release) {
             late += 1;
-        } else if release.other_hash && !candidates.offers_something(release) {
+        } else if release.other_hash && !candidates.offers_something(version, release) {
             reasons.push(format!(
                 "{version} has no file with one of the --hash values"
             ));
@@ -279,7 +280,7 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
                 true => format!("{version} was withdrawn (yanked)"),
                 false => format!("{version} was withdrawn (yanked: {why})"),
             });
-        } else if !candidates.offers_something(release) {
+        } else if !candidates.offers_something(version, release) {
             reasons.push(format!("{version} has no file for this Python"));
         }
     }

@@ -1,14 +1,14 @@
 //! From chosen versions to files, or to the list of what cannot run.
 
 use super::candidates::{Candidates, Facts, Release};
-use super::known::{Known, known};
+use super::known::{dispensable, known};
 use super::provider::{Package, Provider};
 use super::{ResolveError, Target, arrows, note};
-use crate::Day;
 use crate::index::RemoteFile;
 use crate::plan::Note;
 use crate::requirements::RequirementSet;
 use crate::wheel::{Native, WheelName};
+use crate::{Base, Day};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use pubgrub::{Dependencies, DependencyProvider, Ranges, SelectedDependencies};
@@ -25,6 +25,8 @@ pub(crate) struct Resolution {
     pub(crate) notes: Vec<Note>,
     /// The day as of which it was chosen, if not today.
     pub(crate) as_of: Option<Day>,
+    /// The base that the packages need.
+    pub(crate) base: Base,
 }
 
 /// One package of a solution and the file to take for it.
@@ -65,6 +67,13 @@ pub enum UnrunnableReason {
     SourceOnly,
     /// It has only its source, and that cannot be built; with the reason.
     Build(String),
+    /// Another release of it is built into the full base.
+    OtherRelease {
+        /// The release that is.
+        built: String,
+    },
+    /// It is built into the full base, and the person wants the slim one.
+    SlimBase,
 }
 
 /// Finds the file for every chosen version.
@@ -83,7 +92,10 @@ pub(super) fn complete(
         })
         .collect();
     let graph = Graph::of(selected, provider);
-    let mut resolution = Resolution::default();
+    let mut resolution = Resolution {
+        base: base(&versions, facts, target),
+        ..Resolution::default()
+    };
     let mut without_hash = Vec::new();
     for (name, version) in versions {
         let known = facts.package(name);
@@ -97,8 +109,14 @@ pub(super) fn complete(
         if set.requires_hashes() && allowed.is_empty() {
             without_hash.push(name.to_string());
         }
+        let built = target.natives.get(name);
+        if resolution.base == Base::Full && built.is_some_and(|built| built != version) {
+            let unrunnable = Unrunnable::new(name, version, &graph, candidates, target);
+            resolution.unrunnable.push(unrunnable);
+            continue;
+        }
         let wheel = candidates
-            .runnable(release)
+            .runnable(version, release)
             .and_then(|(file, native)| Some((WheelName::parse(&file.filename)?, file, native)));
         if let (None, Some(source), Some(builder)) =
             (&wheel, candidates.source(release), facts.builder())
@@ -120,16 +138,20 @@ pub(super) fn complete(
                 }
                 Err(error) => resolution.unrunnable.push(Unrunnable {
                     reason: UnrunnableReason::Build(error.to_string()),
-                    ..Unrunnable::new(name, version, &graph, candidates)
+                    ..Unrunnable::new(name, version, &graph, candidates, target)
                 }),
             }
             continue;
         }
         let Some((wheel, file, native)) = wheel else {
-            resolution
-                .unrunnable
-                .push(Unrunnable::new(name, version, &graph, candidates));
+            let unrunnable = Unrunnable::new(name, version, &graph, candidates, target);
+            resolution.unrunnable.push(unrunnable);
             continue;
+        };
+        let native = match native {
+            // What is built in is found before any file, so it does the work in any case.
+            Native::LeaveOut if resolution.base == Base::Full && built.is_some() => Native::BuiltIn,
+            native => native,
         };
         resolution.notes.extend(notes(name, version, release, file));
         resolution
@@ -145,6 +167,9 @@ pub(super) fn complete(
         });
     }
     resolution.notes.extend(unknown_extras(selected, facts));
+    resolution
+        .notes
+        .extend(done_without(selected, provider, facts));
     resolution.notes.extend(skipped(set, target));
     match without_hash.is_empty() {
         false => Err(ResolveError::NoHashes(without_hash.join(", "))),
@@ -152,7 +177,42 @@ pub(super) fn complete(
     }
 }
 
+/// The base for a solution: the slim one, unless a package can only run where it is built in.
+fn base(versions: &BTreeMap<&PackageName, &Version>, facts: &Facts<'_>, target: &Target) -> Base {
+    let needs_full = |name: &PackageName, version: &Version| {
+        let known = facts.package(name);
+        let Ok(Some(candidates)) = known.as_ref() else {
+            return false;
+        };
+        let release = candidates.releases.get(version);
+        release
+            .and_then(|release| candidates.runnable(version, release))
+            .is_some_and(|(_, native)| native == Native::BuiltIn)
+    };
+    match target.base {
+        Some(base) => base,
+        None if versions
+            .iter()
+            .any(|(name, version)| needs_full(name, version)) =>
+        {
+            Base::Full
+        }
+        None => Base::Slim,
+    }
+}
+
 impl Resolution {
+    /// The version of every package, whether it can run or not.
+    pub(super) fn versions(&self) -> BTreeMap<String, Version> {
+        let wheels = self.wheels.iter();
+        let wheels = wheels.map(|resolved| (&resolved.wheel.name, &resolved.wheel.version));
+        let runnable = wheels.map(|(name, version)| (name.to_string(), version.clone()));
+        let unrunnable = self.unrunnable.iter();
+        let unrunnable = unrunnable
+            .filter_map(|package| Some((package.name.clone(), package.version.parse().ok()?)));
+        runnable.chain(unrunnable).collect()
+    }
+
     /// The same, if all of it can run.
     pub(crate) fn runnable(self) -> Result<Self, ResolveError> {
         match self.unrunnable.is_empty() {
@@ -195,7 +255,9 @@ fn passed_over(
     let (other, release) = newer
         .filter(|(other, release)| !other.any_prerelease() && release.yanked.is_none())
         .filter(|(other, _)| graph.allows(name, other))
-        .find(|(_, release)| !candidates.offers_something(release) && !release.other_day)?;
+        .find(|(other, release)| {
+            !candidates.offers_something(other, release) && !release.other_day
+        })?;
     let why = match &release.other_python {
         Some(requires) => format!("needs Python {requires}"),
         None => "has no file for this Python".to_owned(),
@@ -225,6 +287,34 @@ fn unknown_extras(
         .collect();
     unknown.sort();
     unknown.into_iter().map(note).collect()
+}
+
+/// Requirements that were not followed because those who have them do without.
+fn done_without(
+    selected: &SelectedDependencies<Package, Version>,
+    provider: &Provider<'_, '_>,
+    facts: &Facts<'_>,
+) -> Vec<Note> {
+    let mut texts = BTreeSet::new();
+    for (package, version) in selected.iter() {
+        let Some(dependent) = package.name() else {
+            continue;
+        };
+        let known = facts.requirements(dependent, version);
+        let Ok(requirements) = known.as_ref() else {
+            continue;
+        };
+        for requirement in provider.requirements_of(package, &requirements.requires) {
+            let name = &requirement.name;
+            let chosen = selected.get(&Package::Base(name.clone())).is_some();
+            if let (false, Some(then)) = (chosen, dispensable(dependent.as_ref(), name.as_ref())) {
+                texts.insert(format!(
+                    "{name} is left out, {dependent} does without it: {then}"
+                ));
+            }
+        }
+    }
+    texts.into_iter().map(note).collect()
 }
 
 /// Requirements that markers switch off for this platform.
@@ -306,18 +396,43 @@ impl Graph {
 
 impl Unrunnable {
     /// Why it cannot run, where more is known than its files tell.
-    pub fn why(&self) -> Option<&'static str> {
-        known(&self.name).map(|known| known.why)
+    pub fn why(&self) -> Option<String> {
+        match &self.reason {
+            UnrunnableReason::OtherRelease { built } => Some(format!(
+                "release {built} of it is built into the full base, and Python would find that before this one"
+            )),
+            UnrunnableReason::SlimBase => {
+                Some("its native code is in the full base alone".to_owned())
+            }
+            _ => known(&self.name).map(|known| known.why.to_owned()),
+        }
     }
 
-    /// What does its work here, where that is known.
-    pub fn instead(&self) -> Option<&'static str> {
-        known(&self.name)
-            .map(|known| known.instead)
-            .filter(|text| !text.is_empty())
+    /// What to do, where that is known.
+    pub fn instead(&self) -> Option<String> {
+        let Self { name, path, .. } = self;
+        let parent = path.iter().rev().nth(1);
+        match (&self.reason, parent) {
+            (UnrunnableReason::OtherRelease { built }, None) => Some(format!(
+                "write {name}=={built}, or {name} without a version"
+            )),
+            (UnrunnableReason::OtherRelease { built }, Some(parent)) => Some(format!(
+                "ask for a release of {parent} that takes {name} {built}, or for {parent} without a version"
+            )),
+            (UnrunnableReason::SlimBase, _) => Some("leave out --base slim".to_owned()),
+            _ => known(name)
+                .map(|known| known.instead.to_owned())
+                .filter(|text| !text.is_empty()),
+        }
     }
 
-    fn new(name: &PackageName, version: &Version, graph: &Graph, candidates: &Candidates) -> Self {
+    fn new(
+        name: &PackageName,
+        version: &Version,
+        graph: &Graph,
+        candidates: &Candidates,
+        target: &Target,
+    ) -> Self {
         let release = candidates.releases.get(version);
         let native =
             release.is_some_and(|release| release.mainstream_native || release.native.is_some());
@@ -328,16 +443,23 @@ impl Unrunnable {
             .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
             .filter(|(version, _)| !candidates.is_placeholder(version))
             .filter(|(version, _)| graph.allows(name, version))
-            .find(|(_, release)| candidates.runnable(release).is_some());
+            .find(|(version, release)| candidates.runnable(version, release).is_some());
         Self {
             name: name.to_string(),
             version: version.to_string(),
             path: graph.path_to(name),
-            reason: match native {
-                true => UnrunnableReason::Native,
-                false => UnrunnableReason::SourceOnly,
+            reason: match (target.natives.get(name), native) {
+                (Some(built), _) if built == version => UnrunnableReason::SlimBase,
+                (Some(built), _) => UnrunnableReason::OtherRelease {
+                    built: built.to_string(),
+                },
+                (None, true) => UnrunnableReason::Native,
+                (None, false) => UnrunnableReason::SourceOnly,
             },
-            runnable_version: runnable.map(|(version, _)| version.to_string()),
+            // Where one release is built in, that is the one to use.
+            runnable_version: runnable
+                .filter(|_| !target.natives.contains_key(name))
+                .map(|(version, _)| version.to_string()),
         }
     }
 }
@@ -355,17 +477,16 @@ impl fmt::Display for Unrunnable {
         if path.len() > 1 {
             write!(f, " ({})", arrows(path))?;
         }
-        let known = known(name);
-        match (reason, known) {
+        match (reason, self.why()) {
             (UnrunnableReason::Build(why), _) => {
                 write!(f, ": it has no wheel, and {why}")?;
             }
-            (_, Some(Known { why, .. })) => write!(f, ": {why}")?,
-            (UnrunnableReason::Native, None) => {
-                f.write_str(": it is native code, and its wheels are for other machines only")?
-            }
+            (_, Some(why)) => write!(f, ": {why}")?,
             (UnrunnableReason::SourceOnly, None) => {
                 f.write_str(": it has no wheel, only its source")?;
+            }
+            (_, None) => {
+                f.write_str(": it is native code, and its wheels are for other machines only")?
             }
         }
         match runnable_version {
@@ -375,9 +496,9 @@ impl fmt::Display for Unrunnable {
             ),
             None => Ok(()),
         }?;
-        match (known, runnable_version) {
-            (Some(Known { instead, .. }), _) if !instead.is_empty() => write!(f, "; {instead}"),
-            (_, None) if *reason == UnrunnableReason::Native => {
+        match (self.instead(), runnable_version) {
+            (Some(instead), _) => write!(f, "; {instead}"),
+            (None, None) if *reason == UnrunnableReason::Native => {
                 f.write_str("; remove it, or replace it by a package that is pure Python")
             }
             _ => Ok(()),

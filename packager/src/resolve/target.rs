@@ -1,7 +1,9 @@
 //! The Python that the packages must run on.
 
+use crate::{Base, BaseLayers};
 use pep440_rs::{Version, VersionSpecifiers};
-use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder, PackageName};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// The guest as markers and `Requires-Python` see it.
@@ -11,11 +13,27 @@ pub(crate) struct Target {
     pub(crate) python: Version,
     /// 14 of 3.14.
     pub(crate) minor: u32,
+    /// The packages built into the full base, each with the release that is.
+    pub(crate) natives: BTreeMap<PackageName, Version>,
+    /// The base to build on, where the person decides and not the packages.
+    pub(crate) base: Option<Base>,
 }
 
 impl Target {
-    /// The guest with Python `version`, such as `3.14.7`; `None` if that is no version of Python 3.
-    pub(crate) fn new(version: &str) -> Option<Self> {
+    /// The guest of `layers`; `None` if its Python is no version of Python 3.
+    pub(crate) fn new(layers: &BaseLayers, base: Option<Base>) -> Option<Self> {
+        let natives = layers.full.natives.iter();
+        Some(Self {
+            natives: natives
+                .map(|native| (native.name.clone(), native.version.clone()))
+                .collect(),
+            base,
+            ..Self::of_python(&layers.python)?
+        })
+    }
+
+    /// The guest with Python `version`, such as `3.14.7`, and nothing built in.
+    fn of_python(version: &str) -> Option<Self> {
         let python = Version::from_str(version).ok()?;
         let [3, minor, ..] = *python.release() else {
             return None;
@@ -38,7 +56,16 @@ impl Target {
             markers: markers.ok()?,
             python,
             minor: u32::try_from(minor).ok()?,
+            natives: BTreeMap::new(),
+            base: None,
         })
+    }
+
+    /// The release of a package that may be used as it is built in; none if the base is to be slim.
+    pub(crate) fn built_in(&self, name: &PackageName) -> Option<&Version> {
+        self.natives
+            .get(name)
+            .filter(|_| self.base != Some(Base::Slim))
     }
 
     /// Does `Requires-Python` allow this Python? What cannot be understood forbids nothing, as with
@@ -56,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_guest_as_markers_see_it() {
-        let target = Target::new("3.14.7").expect("a version");
+        let target = Target::of_python("3.14.7").expect("a version");
         for (marker, expected) in [
             ("sys_platform == 'wasi'", true),
             ("sys_platform == 'win32'", false),
@@ -77,6 +104,6 @@ mod tests {
             );
         }
         assert!(target.allows(">=3.8,<4") && target.allows("nonsense") && !target.allows("<3.14"));
-        assert!(Target::new("2.7.18").is_none() && Target::new("x").is_none());
+        assert!(Target::of_python("2.7.18").is_none() && Target::of_python("x").is_none());
     }
 }

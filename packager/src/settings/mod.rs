@@ -6,7 +6,7 @@ mod pip_conf;
 pub(crate) use indexes::Access;
 pub use indexes::SettingsError;
 
-use crate::{Day, ParseDayError};
+use crate::{Base, Day, ParseDayError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -140,6 +140,8 @@ pub struct PackSettings {
     pub index: IndexFlags,
     /// How versions are chosen.
     pub versions: VersionChoice,
+    /// `--base`: on which interpreter; none: the slim one unless a package needs the full one.
+    pub base: Option<Base>,
     /// Is the lock file followed?
     pub lock: LockUse,
     /// Optional dependencies.

@@ -19,7 +19,7 @@ pub(crate) struct Wheel {
     /// By their path below site-packages.
     pub(crate) files: BTreeMap<String, WheelFile>,
     pub(crate) scripts: Vec<(String, EntryPoint)>,
-    /// Native modules that were left out.
+    /// Native modules that were left out, whether the interpreter has them or not.
     pub(crate) native_left_out: Vec<String>,
     /// Files for places outside site-packages, left out.
     pub(crate) elsewhere: Vec<String>,
@@ -49,6 +49,8 @@ pub(crate) enum Native {
     None,
     /// It has optional native modules, which are left out.
     LeaveOut,
+    /// Its native modules are those that the interpreter has built in; the wheel's are left out.
+    BuiltIn,
 }
 
 /// Why a wheel is refused.
@@ -160,7 +162,7 @@ impl Wheel {
                     continue;
                 }
             };
-            if native == Native::LeaveOut && native::is_native(path) {
+            if native != Native::None && native::is_native(path) {
                 self.native_left_out.push(path.to_owned());
                 continue;
             }

@@ -7,7 +7,7 @@ pub mod wheel;
 
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{LayerKind, Package, ReadLimits};
-use pywasm_packager::{BaseLayers, BuildEnd, BuildSandbox, Machine};
+use pywasm_packager::{BaseLayers, BuildEnd, BuildSandbox, FullRuntime, Machine, NativePackage};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -25,7 +25,16 @@ impl BuildSandbox for NoBuilds {
 pub fn base() -> BaseLayers {
     BaseLayers {
         python: "3.14.7".to_owned(),
-        runtime: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "python.wasm"),
+        slim: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "python.wasm"),
+        full: FullRuntime {
+            layer: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "full.wasm"),
+            natives: [("markupsafe", "3.0.4"), ("pydantic-core", "2.50.5")]
+                .map(|(name, version)| NativePackage {
+                    name: name.parse().expect("a name"),
+                    version: version.parse().expect("a version"),
+                })
+                .to_vec(),
+        },
         stdlib: layer(LayerKind::Stdlib, "/usr/local/lib/python3.14", "os.py"),
     }
 }

@@ -4,7 +4,7 @@ use super::index::Index;
 use super::wheel::TestWheel;
 use super::{NoBuilds, bare_machine, base};
 use pywasm_packager::{
-    CheckReport, IndexFlags, PackSettings, Plan, PlanError, Project, Silent, VersionChoice,
+    Base, CheckReport, IndexFlags, PackSettings, Plan, PlanError, Project, Silent, VersionChoice,
 };
 use tempfile::TempDir;
 
@@ -13,6 +13,7 @@ pub struct Person {
     pub home: TempDir,
     pub flags: IndexFlags,
     pub versions: VersionChoice,
+    pub base: Option<Base>,
 }
 
 impl Person {
@@ -28,6 +29,7 @@ impl Person {
                 ..IndexFlags::default()
             },
             versions: VersionChoice::default(),
+            base: None,
         }
     }
 
@@ -35,6 +37,7 @@ impl Person {
         PackSettings {
             index: self.flags.clone(),
             versions: self.versions.clone(),
+            base: self.base,
             machine: bare_machine(self.home.path()),
             ..PackSettings::default()
         }

@@ -1,0 +1,85 @@
+"""Extension modules written in Rust: a static library by cargo, with what it needs fetched by the crate's own lock file."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+from .toolchain import TARGET
+from .work import CPYTHON_VERSION, Work
+
+# The compiler and its standard library for the guest, from rustup; a panic ends the guest with its message.
+TOOLCHAIN = "1.95.0"
+# What PyO3 would ask a Python for that could run on the build machine.
+PYO3_CONFIG = f"""\
+implementation=CPython
+version={CPYTHON_VERSION.rpartition(".")[0]}
+shared=false
+abi3=false
+pointer_width=32
+suppress_build_script_link_lines=true
+"""
+NOTICES = "CRATES.txt"
+
+
+def install(work: Work) -> None:
+    """Adds the toolchain unless it is there: others may be compiling with it."""
+    query = subprocess.run(
+        ["rustup", "run", TOOLCHAIN, "rustc", "--print", "target-libdir", "--target", TARGET], text=True, stdout=subprocess.PIPE)
+    if query.returncode == 0 and Path(query.stdout.strip()).is_dir():
+        return
+    work.run("rust.log", ["rustup", "toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--target", TARGET], work.root)
+
+
+def build(work: Work, log: str, crate: Path) -> Path:
+    """The static library of the crate, all it depends on included; the notices of these lie beside its Cargo.toml."""
+    vendored = work.build / "crates" / crate.name
+    shutil.rmtree(vendored, ignore_errors=True)
+    vendored.parent.mkdir(parents=True, exist_ok=True)
+    work.run(log, cargo("vendor", "--locked", "--versioned-dirs", vendored), crate)
+    config = vendored.with_suffix(".pyo3")
+    config.write_text(PYO3_CONFIG)
+    output = work.root / "cargo-natives" / crate.name
+    environment = {
+        "CARGO_TARGET_DIR": str(output),
+        "CARGO_PROFILE_RELEASE_STRIP": "none",
+        "PYO3_CONFIG_FILE": str(config),
+        **{f"{tool}_{TARGET.replace('-', '_')}": f"wasm-{tool.lower()}" for tool in ("CC", "AR")},
+        # Panics name source files: those of the work folder, not of this machine.
+        "RUSTFLAGS": f"--remap-path-prefix={work.root}=.",
+    }
+    offline = ["--offline", "--locked", "--config", "source.crates-io.replace-with='vendored'",
+               "--config", f"source.vendored.directory='{vendored}'"]
+    work.run(log, cargo("rustc", "--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs, *offline),
+             crate, environment)
+    (crate / NOTICES).write_text(notices(work, crate, vendored, offline))
+    library = tomllib.loads((crate / "Cargo.toml").read_text())["lib"]["name"]
+    return output / TARGET / "release" / f"lib{library}.a"
+
+
+def notices(work: Work, crate: Path, vendored: Path, offline: list) -> str:
+    """Name, version and licence of every crate that is linked in and of Rust's standard library, then each licence text once."""
+    tree = work.capture(
+        cargo("tree", "--target", TARGET, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}\t{l}", *offline), crate)
+    crates, texts = [], {}
+    for line in sorted({line.removesuffix(" (*)") for line in tree.splitlines()}):
+        package, _, licence = line.partition("\t")
+        name, version = package.split()[:2]
+        folder = vendored / f"{name}-{version.removeprefix('v')}"
+        if not folder.exists():  # the extension's own crates: their licence is the package's
+            continue
+        crates.append(f"{name} {version.removeprefix('v')}: {licence}")
+        for file in sorted(folder.iterdir()):
+            if is_licence(file):
+                texts.setdefault(file.read_text(errors="replace").strip(), []).append(name)
+    crates.append(f"Rust's standard library {TOOLCHAIN}: MIT OR Apache-2.0")
+    parts = [f"{', '.join(dict.fromkeys(names))}:\n\n{text}" for text, names in texts.items()]
+    return ("\n\n" + "-" * 80 + "\n\n").join(["\n".join(crates), *parts]) + "\n"
+
+
+def is_licence(file: Path) -> bool:
+    return file.is_file() and file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"))
+
+
+def cargo(*arguments) -> list:
+    return ["rustup", "run", TOOLCHAIN, "cargo", *arguments]

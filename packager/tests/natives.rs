@@ -1,0 +1,174 @@
+//! Packages that are built into the interpreter: only the release that is can be used.
+
+mod support;
+
+use pywasm_format::{Digest, LayerKind, Package, ResolvedPackage};
+use pywasm_packager::{Base, Plan, Silent, Status};
+use support::index::Index;
+use support::person::{Person, notes, packages};
+use support::wheel::{TestWheel, tagged, wheel};
+use support::{base, files_of, open};
+
+const LINUX: &str = "cp314-cp314-manylinux_2_17_x86_64";
+
+/// `pydantic-core` as it is published: Python files beside a native module.
+fn core(version: &str) -> TestWheel {
+    tagged("pydantic-core", version, LINUX)
+        .file("pydantic_core/_core.cpython-314-x86_64-linux-gnu.so", b"x")
+}
+
+/// A package of models, each release with its own release of the core.
+fn models() -> Vec<TestWheel> {
+    let model =
+        |version, core: &str| wheel("model", version).requires(&format!("pydantic-core=={core}"));
+    vec![
+        wheel("web", "1.0").requires("model>=1.5"),
+        wheel("model", "1.10"),
+        model("2.14.3", "2.50.4"),
+        model("2.14.4", "2.50.5"),
+        core("2.50.4"),
+        core("2.50.5"),
+    ]
+}
+
+fn with(more: Vec<TestWheel>) -> Index {
+    let index = Index::start();
+    index.publish_wheels(&[models(), more].concat());
+    index
+}
+
+/// The digest of the interpreter that a plan's package has, and the package.
+fn packed(person: &Person, plan: &Plan) -> (Digest, Package) {
+    let path = person.home.path().join("a.pkg");
+    let built = plan.build(&base(), &Silent).expect("built");
+    built.write(&path).expect("written");
+    let package = open(&path);
+    let runtime = package.layer(LayerKind::Runtime).expect("an interpreter");
+    (runtime.digest(), package)
+}
+
+#[test]
+fn a_package_that_is_built_in_brings_its_python_files_and_the_full_base() {
+    let index = with(vec![]);
+    let person = Person::new(&index);
+    let plan = person.plan_file("web").expect("a plan");
+    assert_eq!(
+        packages(&plan),
+        ["model 2.14.4", "pydantic-core 2.50.5", "web 1.0"]
+    );
+    let (runtime, package) = packed(&person, &plan);
+    assert_eq!(runtime, base().full.layer.digest);
+    let files = files_of(&package, LayerKind::Dependencies);
+    let ends = |end| files.keys().any(|path| path.ends_with(end));
+    assert!(ends("pydantic_core/__init__.py") && !ends(".so"));
+    let left_out = |package: &ResolvedPackage| !package.native_left_out.is_empty();
+    assert!(!package.config().packages.iter().any(left_out));
+}
+
+#[test]
+fn without_need_the_base_is_slim() {
+    let index = with(vec![tagged("markupsafe", "3.0.4", LINUX)]);
+    let person = Person::new(&index);
+    // Its native code is optional: no reason to carry that of all others.
+    let plan = person.plan_file("markupsafe").expect("a plan");
+    assert_eq!(packed(&person, &plan).0, base().slim.digest);
+}
+
+#[test]
+fn the_newest_versions_that_go_with_what_is_built_in_are_taken_and_it_is_said() {
+    let index = with(vec![
+        wheel("model", "2.15.0").requires("pydantic-core==2.51.0"),
+        core("2.51.0"),
+    ]);
+    let plan = Person::new(&index).plan_file("web").expect("a plan");
+    assert_eq!(
+        packages(&plan),
+        ["model 2.14.4", "pydantic-core 2.50.5", "web 1.0"]
+    );
+    let notes = notes(&plan);
+    assert!(
+        notes.contains("versions are chosen to go with what is built in: model 2.14.4, not 2.15.0; pydantic-core 2.50.5, not 2.51.0"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn another_pin_is_an_error_with_the_built_version_and_the_way_out() {
+    let index = with(vec![]);
+    let person = Person::new(&index);
+    let error = person.error("model==2.14.3");
+    assert!(
+        error.contains("pydantic-core 2.50.4 (model -> pydantic-core): release 2.50.5 of it is built into the full base, and Python would find that before this one; ask for a release of model that takes pydantic-core 2.50.5, or for model without a version"),
+        "{error}"
+    );
+    let error = person.error("pydantic-core<2.50.5");
+    assert!(error.contains("write pydantic-core==2.50.5"), "{error}");
+}
+
+#[test]
+fn no_major_version_is_given_up_for_what_is_built_in() {
+    let index = Index::start();
+    index.publish_wheels(&[
+        wheel("model", "1.10"),
+        wheel("model", "2.15").requires("pydantic-core==2.51.0"),
+        core("2.51.0"),
+        core("2.50.5"),
+    ]);
+    let error = Person::new(&index).error("model");
+    assert!(error.contains("pydantic-core 2.51.0 (model -> "), "{error}");
+}
+
+#[test]
+fn optional_native_code_of_another_release_runs_on_the_slim_base_alone() {
+    let index = with(vec![
+        tagged("markupsafe", "3.0.3", LINUX),
+        tagged("markupsafe", "3.0.4", LINUX),
+    ]);
+    let mut person = Person::new(&index);
+    assert_eq!(person.chosen("markupsafe==3.0.3"), ["markupsafe 3.0.3"]);
+    let error = person.error("markupsafe==3.0.3\nweb");
+    assert!(
+        error.contains("markupsafe 3.0.3: release 3.0.4 of it is built into the full base"),
+        "{error}"
+    );
+    person.base = Some(Base::Full);
+    assert!(person.error("markupsafe==3.0.3").contains("release 3.0.4"));
+}
+
+#[test]
+fn the_person_can_choose_the_base() {
+    let index = with(vec![tagged("markupsafe", "3.0.4", LINUX)]);
+    let mut person = Person::new(&index);
+    person.base = Some(Base::Full);
+    let plan = person.plan_file("markupsafe").expect("a plan");
+    assert_eq!(packed(&person, &plan).0, base().full.layer.digest);
+    person.base = Some(Base::Slim);
+    let error = person.error("web");
+    assert!(
+        error.contains("pydantic-core 2.50.5 (web -> model -> pydantic-core): its native code is in the full base alone; leave out --base slim"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_check_tells_what_is_built_in() {
+    let index = with(vec![tagged("markupsafe", "3.0.4", LINUX)]);
+    let report = Person::new(&index)
+        .check("web\nmarkupsafe\n")
+        .expect("a report");
+    let told: Vec<_> = report
+        .packages
+        .iter()
+        .map(|package| (package.name.as_str(), package.status))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("markupsafe", Status::BuiltIn),
+            ("model", Status::Runs),
+            ("pydantic-core", Status::BuiltIn),
+            ("web", Status::Runs),
+        ]
+    );
+    assert!(report.packable && report.base == Base::Full);
+}

@@ -1,0 +1,152 @@
+//! FastAPI from the package index, unmodified, on the interpreter with native packages: `registry_` tests.
+
+use crate::support::{Running, get, project, pywasm, run};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+fn serve(app: &Path) -> (Running, SocketAddr) {
+    let mut command = pywasm(["run", "-p", "0:8000"]);
+    command.arg(app);
+    let mut server = Running::start(command);
+    let address = server.address(8000);
+    (server, address)
+}
+
+/// Sends a body of JSON and gives the whole response.
+fn post(address: SocketAddr, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    response
+}
+
+/// What a WebSocket answers to a short text.
+fn web_socket(address: SocketAddr, path: &str, text: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a timeout");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    // One final text frame, masked with zeros as a client must.
+    let mut frame = vec![
+        0x81,
+        0x80 | u8::try_from(text.len()).expect("short"),
+        0,
+        0,
+        0,
+        0,
+    ];
+    frame.extend(text.as_bytes());
+    stream.write_all(&frame).expect("sent");
+    let mut start = [0; 2];
+    stream.read_exact(&mut start).expect("a frame");
+    assert_eq!(start[0], 0x81);
+    let mut payload = vec![0; usize::from(start[1])];
+    stream.read_exact(&mut payload).expect("its payload");
+    String::from_utf8(payload).expect("text")
+}
+
+#[test]
+fn registry_fastapi_serves_routes_errors_documents_sockets_and_streams() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/fastapi");
+    let (_server, address) = serve(&example);
+    let found = get(address, "/items/5?q=x");
+    assert!(
+        found.starts_with("HTTP/1.1 200") && found.ends_with(r#"{"item_id":5,"q":"x"}"#),
+        "{found}"
+    );
+    let wrong = get(address, "/items/five");
+    assert!(
+        wrong.starts_with("HTTP/1.1 422") && wrong.contains(r#""type":"int_parsing""#),
+        "{wrong}"
+    );
+    let created = post(
+        address,
+        "/items",
+        r#"{"name": "pen", "price": "1.5", "tags": ["a", "a"]}"#,
+    );
+    assert!(
+        created.starts_with("HTTP/1.1 201")
+            && created.ends_with(r#"{"name":"pen","price":1.5,"tags":["a"]}"#),
+        "{created}"
+    );
+    let refused = post(address, "/items", r#"{"name": "", "price": 0}"#);
+    assert!(
+        refused.starts_with("HTTP/1.1 422")
+            && refused.contains("string_too_short")
+            && refused.contains("greater_than"),
+        "{refused}"
+    );
+    // The background task has run.
+    assert!(get(address, "/stored").ends_with(r#"["pen"]"#));
+    assert!(get(address, "/docs").contains("swagger-ui"));
+    assert!(get(address, "/openapi.json").contains(r#""/items/{item_id}":{"get""#));
+    let streamed = get(address, "/stream");
+    for line in ["line 0\n", "line 1\n", "line 2\n"] {
+        assert!(streamed.contains(line), "{streamed}");
+    }
+    assert_eq!(web_socket(address, "/echo", "hello"), "HELLO");
+}
+
+/// Validators call Python from Rust, where another thread may have its turn.
+#[test]
+fn registry_pydantic_validates_in_many_threads_at_once() {
+    let app = project(&[
+        (
+            "app.py",
+            r"
+import threading
+from pydantic import BaseModel, ValidationError, field_validator
+class Node(BaseModel):
+    number: int
+    children: list['Node'] = []
+    @field_validator('number')
+    @classmethod
+    def slow(cls, value):
+        return sum(1 for _ in range(2000)) and value
+def work(seed):
+    for turn in range(60):
+        node = Node.model_validate_json('{\'number\': %d, \'children\': [{\'number\': %d}]}'.replace(chr(39), chr(34)) % (seed, turn))
+        assert (node.number, node.children[0].number) == (seed, turn)
+        try:
+            Node(number='x', children=[{'number': seed}, 5])
+        except ValidationError as error:
+            assert error.error_count() == 2
+        else:
+            raise SystemExit('accepted')
+    done.append(seed)
+done = []
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sorted(done))
+",
+        ),
+        ("requirements.txt", "pydantic\n"),
+    ]);
+    let mut command = pywasm(["run"]);
+    command.arg(app.path());
+    let ended = run(command);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "[0, 1, 2, 3, 4, 5, 6, 7]\n");
+}
