@@ -1,5 +1,6 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
+use crate::registry_args::{LoginArgs, LogoutArgs, PullArg, PullArgs, PushArgs, ServerArgs};
 use crate::store_args::{
     ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
@@ -51,6 +52,14 @@ pub enum Verb {
     Sbom(PackageArg),
     /// Show the layers of a package
     History(PackageArg),
+    /// Fetch a package from a registry
+    Pull(PullArgs),
+    /// Send a kept package to a registry
+    Push(PushArgs),
+    /// Tell who you are to a registry
+    Login(LoginArgs),
+    /// Forget who you are to a registry
+    Logout(LogoutArgs),
     /// What is kept on this machine
     #[command(subcommand)]
     System(SystemVerb),
@@ -329,6 +338,11 @@ pub struct RunArgs {
     /// `none`: no published ports and no outbound connections
     #[arg(long, value_name = "none", value_parser = ["none"])]
     pub network: Option<String>,
+    /// When to fetch the package from the registry that its name begins with
+    #[arg(long, value_name = "missing|always|never", default_value = "missing")]
+    pub pull: PullArg,
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Remove the app's files after it ends; always so, accepted for habit
     #[arg(long, hide = true)]
     pub rm: bool,

@@ -4,12 +4,18 @@
 use crate::volume_name::VolumeName;
 use anyhow::Context;
 use pywasm::Cache;
+use pywasm_http::{Connection, Proxies};
+use pywasm_registry::CredentialStore;
 use pywasm_store::Store;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a registry may stay silent.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A snapshot of the process's environment.
 pub struct Environment {
@@ -96,6 +102,25 @@ impl Environment {
     /// The packages kept by name.
     pub fn store(&self) -> anyhow::Result<Store> {
         Ok(Store::open(&self.data_dir()?.join("store"))?)
+    }
+
+    /// Who this person is to registries: the `config.json` of `$DOCKER_CONFIG`, else of `~/.docker`.
+    pub fn registry_credentials(&self) -> anyhow::Result<CredentialStore> {
+        let folder = self
+            .get("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".docker")))
+            .context("no place for credentials: neither DOCKER_CONFIG nor HOME is set")?;
+        Ok(CredentialStore::in_folder(&folder))
+    }
+
+    /// How registries are reached: the certificates and proxies that are set for everybody.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            certificates: self.get("SSL_CERT_FILE").map(PathBuf::from),
+            proxies: Proxies::of_environment(&self.variables),
+            timeout: PATIENCE,
+        }
     }
 
     /// The cache folder, made private where it is new.

@@ -8,6 +8,7 @@ mod environment;
 mod policy_file;
 mod printer;
 mod refused;
+mod registry_args;
 mod report;
 mod store_args;
 mod supervise;
@@ -39,6 +40,10 @@ fn main() -> ExitCode {
         args::Verb::Inspect(args) => commands::inspect::inspect(&args, &environment),
         args::Verb::Sbom(args) => commands::inspect::sbom(&args, &environment),
         args::Verb::History(args) => commands::inspect::history(&args, &environment),
+        args::Verb::Pull(args) => commands::registry::pull_verb(args, &environment),
+        args::Verb::Push(args) => commands::registry::push_verb(args, &environment),
+        args::Verb::Login(args) => commands::login::login(args, &environment),
+        args::Verb::Logout(args) => commands::login::logout(args, &environment),
         args::Verb::System(verb) => commands::system::system(verb, &environment),
         args::Verb::Volume(verb) => commands::volume::volume(verb, &environment),
         args::Verb::Policy(args::PolicyVerb::Show(args)) => {

@@ -2,8 +2,11 @@
 //! output belongs to the app.
 #![expect(clippy::print_stderr, reason = "this is the printer")]
 
-use std::io::{IsTerminal, Write};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Something the person should know while the app runs.
 pub fn note(text: &str) {
@@ -72,5 +75,62 @@ impl Steps {
         if self.open.swap(false, Ordering::Relaxed) {
             eprint!("\r\x1b[2K");
         }
+    }
+}
+
+/// A line from the person at the terminal.
+pub fn ask(prompt: &str) -> io::Result<String> {
+    eprint!("{prompt}");
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+/// The same without showing what is typed.
+pub fn ask_secretly(prompt: &str) -> io::Result<String> {
+    rpassword::prompt_password(prompt)
+}
+
+/// Transfers that go on at the same time: a bar for each on a terminal, a line for each in a log when it
+/// has ended.
+pub struct Bars {
+    all: MultiProgress,
+    bars: Mutex<BTreeMap<String, ProgressBar>>,
+    terminal: bool,
+}
+
+impl Bars {
+    pub fn new() -> Self {
+        Self {
+            all: MultiProgress::new(),
+            bars: Mutex::default(),
+            terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// So many of so many bytes of `what`.
+    pub fn at(&self, what: &str, at: u64, of: u64) {
+        if !self.terminal {
+            return;
+        }
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bars.entry(what.to_owned()).or_insert_with(|| {
+            let shape = "pywasm: {prefix:<12} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}";
+            let style = ProgressStyle::with_template(shape)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(of).with_style(style.progress_chars("=> "));
+            self.all.add(bar.with_prefix(what.to_owned()))
+        });
+        bar.set_position(at);
+    }
+
+    /// `what` has ended; `text` says how.
+    pub fn end(&self, what: &str, text: &str) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bars.remove(what) {
+            bar.finish_and_clear();
+        }
+        // Through the bars, which would otherwise be drawn over it.
+        self.all.suspend(|| note(text));
     }
 }

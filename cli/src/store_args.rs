@@ -49,7 +49,7 @@ pub struct SaveArgs {
 
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// Package file to read
+    /// File to read: FILE.tar is an OCI archive, any other name a package file
     #[arg(short, long, value_name = "FILE")]
     pub input: PathBuf,
     /// Name to give it [default: the one recorded in it]

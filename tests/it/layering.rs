@@ -31,7 +31,12 @@ fn crates_depend_only_downwards() {
     let allowed: BTreeMap<&str, BTreeSet<&str>> = [
         ("pywasm-format", vec![]),
         ("pywasm-guest", vec![]),
-        ("pywasm-packager", vec!["pywasm-format"]),
+        ("pywasm-http", vec![]),
+        ("pywasm-packager", vec!["pywasm-format", "pywasm-http"]),
+        (
+            "pywasm-registry",
+            vec!["pywasm-format", "pywasm-http", "pywasm-store"],
+        ),
         ("pywasm-store", vec!["pywasm-format"]),
         ("pywasm", vec!["pywasm-format", "pywasm-guest"]),
         (
@@ -40,7 +45,9 @@ fn crates_depend_only_downwards() {
                 "pywasm",
                 "pywasm-format",
                 "pywasm-guest",
+                "pywasm-http",
                 "pywasm-packager",
+                "pywasm-registry",
                 "pywasm-store",
             ],
         ),

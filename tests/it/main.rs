@@ -21,6 +21,7 @@ mod limits;
 mod network;
 mod policy;
 mod python;
+mod registry;
 mod seeds;
 mod signals;
 mod store;

@@ -99,6 +99,8 @@ impl Asked {
             entrypoint,
             mut allow_net,
             network,
+            pull,
+            server,
             rm: _,
             interactive: _,
             tty: _,
@@ -125,7 +127,7 @@ impl Asked {
         let target = Path::new(target);
         let package = match is_project(target) {
             true => pack::project_in_cache(target, &index, environment)?,
-            false => super::target::package(target, environment).with_context(|| {
+            false => super::target::wanted(target, pull, &server, environment).with_context(|| {
                 format!(
                     "cannot run `{}`; give a package's name or file, a project folder or a .py file",
                     target.display()

@@ -7,6 +7,7 @@ use crate::store_args::{LoadArgs, SaveArgs};
 use anyhow::Context;
 use pywasm::{Package, ReadLimits};
 use pywasm_format::write::{copy_package, write_oci_archive};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -14,10 +15,7 @@ pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCo
     let package = environment
         .store()?
         .package(reference, &ReadLimits::default())?;
-    let size = match output
-        .extension()
-        .is_some_and(|extension| extension == "tar")
-    {
+    let size = match is_archive(output) {
         true => write_oci_archive(output, &package)?,
         false => copy_package(output, &package)?,
     };
@@ -27,6 +25,11 @@ pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCo
 
 pub fn load(args: LoadArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let LoadArgs { input, tag } = args;
+    if is_archive(&input) {
+        let image = environment.store()?.load_archive(&input, tag.as_ref())?;
+        printer::result(&format!("{}  {}", image.name, image.digest));
+        return Ok(ExitCode::SUCCESS);
+    }
     let package = Package::open(&input, &ReadLimits::default())?;
     let name = match (tag, package.name()) {
         (Some(name), _) => name,
@@ -39,4 +42,9 @@ pub fn load(args: LoadArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let image = environment.store()?.load(&package, &name)?;
     printer::result(&format!("{}  {}", image.name, image.digest));
     Ok(ExitCode::SUCCESS)
+}
+
+/// An OCI archive, by its name.
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tar")
 }

@@ -1,25 +1,62 @@
-//! What a person means by the name of a package: a file, or a name or digest in the store.
+//! What a person means by the name of a package: a file, a name or digest in the store, or a name on a
+//! registry.
 
+use super::registry::{Shown, fetched};
 use crate::environment::Environment;
+use crate::registry_args::{PullArg, ServerArgs};
 use pywasm::{Package, ReadLimits};
-use pywasm_store::Reference;
+use pywasm_registry::RemoteName;
+use pywasm_store::{Reference, Store};
 use std::path::Path;
 
 /// Opens it. A file that is there is meant before a name in the store.
 pub fn package(target: &Path, environment: &Environment) -> anyhow::Result<Package> {
     let limits = ReadLimits::default();
-    if !target.exists()
-        && let Some(reference) = reference(target)
-    {
-        return Ok(environment.store()?.package(&reference, &limits)?);
+    match reference(target) {
+        Some(reference) => Ok(environment.store()?.package(&reference, &limits)?),
+        None => Ok(Package::open(target, &limits)?),
     }
-    Ok(Package::open(target, &limits)?)
 }
 
-/// The name or digest that the text is, unless it looks like a file.
+/// The same, but a package that is not kept here is fetched from the registry that its name begins with.
+/// A name that names no registry never leads to one: what it stands for there could be anybody's.
+pub fn wanted(
+    target: &Path,
+    pull: PullArg,
+    server: &ServerArgs,
+    environment: &Environment,
+) -> anyhow::Result<Package> {
+    let reference = reference(target);
+    let remote = reference.as_ref().and_then(remote);
+    if let (Some(reference), Some(remote)) = (&reference, &remote)
+        && must_fetch(&environment.store()?, reference, pull)?
+    {
+        fetched(remote, server, Shown::Yes, environment)?;
+    }
+    package(target, environment)
+}
+
+fn must_fetch(store: &Store, reference: &Reference, pull: PullArg) -> anyhow::Result<bool> {
+    Ok(match pull {
+        PullArg::Never => false,
+        PullArg::Always => true,
+        PullArg::Missing => !store.contains(reference)?,
+    })
+}
+
+fn remote(reference: &Reference) -> Option<RemoteName> {
+    match reference {
+        Reference::Name(name) => RemoteName::try_from(name.clone()).ok(),
+        Reference::Pinned(name, digest) => format!("{name}@{digest}").parse().ok(),
+        Reference::Digest(_) => None,
+    }
+}
+
+/// The name or digest that the text is, unless it is a file or looks like one.
 fn reference(target: &Path) -> Option<Reference> {
-    let is_file = target
-        .extension()
-        .is_some_and(|extension| extension == "pkg");
+    let is_file = target.exists()
+        || target
+            .extension()
+            .is_some_and(|extension| extension == "pkg");
     target.to_str().filter(|_| !is_file)?.parse().ok()
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub struct Digest([u8; 32]);
 
 /// A text that is no digest.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
 #[error("`{0}` is not a digest of the form sha256: and 64 lower-case hex digits")]
 pub struct ParseDigestError(String);
 
@@ -82,7 +82,7 @@ impl fmt::Debug for Digest {
 }
 
 /// Computes a [`Digest`] piece by piece.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {

@@ -41,6 +41,13 @@ pub struct ReadError {
 }
 
 impl ReadError {
+    pub(crate) fn new(name: impl Into<PathBuf>, problem: Problem) -> Self {
+        Self {
+            path: name.into(),
+            problem,
+        }
+    }
+
     /// The system's error, where reading the file failed (not there, not allowed).
     pub fn io(&self) -> Option<&io::Error> {
         match &self.problem {
@@ -385,7 +392,7 @@ impl Documents<'_> {
     }
 }
 
-fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|reason| Problem::Json {
         what: what.to_owned(),
         reason,

@@ -37,6 +37,8 @@ impl OciLayout {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Index {
     pub(crate) schema_version: u32,
+    /// Optional in the specification, and left out by some tools.
+    #[serde(default)]
     pub(crate) media_type: String,
     pub(crate) manifests: Vec<Descriptor>,
 }

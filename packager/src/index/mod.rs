@@ -7,16 +7,16 @@ mod html;
 mod http;
 mod json;
 mod links;
-mod names;
 mod ranged;
 
 pub(crate) use auth::Credentials;
 pub(crate) use client::{Client, FetchedWheel, Places};
-pub(crate) use http::{Connection, Proxies};
+pub(crate) use http::Connection;
 pub(crate) use links::LinkPlace;
 
 use crate::Day;
 use pywasm_format::Digest;
+use pywasm_http::ConnectionError;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ pub enum IndexError {
         status: u16,
     },
     /// No answer.
-    #[error("{url} cannot be reached: {reason}{hint}")]
+    #[error("{url} cannot be reached: {reason}{hint}, or use --offline")]
     Connection {
         /// What was asked for.
         url: String,
@@ -80,12 +80,9 @@ pub enum IndexError {
         /// What to do, where that is known.
         hint: &'static str,
     },
-    /// The proxy settings.
-    #[error("the proxy cannot be used: {reason}; check HTTPS_PROXY and PIP_PROXY")]
-    Proxy {
-        /// What is wrong.
-        reason: String,
-    },
+    /// The certificates or the proxy.
+    #[error(transparent)]
+    Settings(#[from] ConnectionError),
     /// `--offline`, and not in the cache.
     #[error("{what} is not in the cache; run once without --offline")]
     Offline {

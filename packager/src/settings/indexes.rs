@@ -4,8 +4,9 @@
 //! default. Lists (`--extra-index-url`, `--find-links`) are put together from all of them.
 
 use super::{IndexFlags, Machine, pip_conf};
-use crate::index::{Connection, Credentials, LinkPlace, Places, Proxies};
+use crate::index::{Connection, Credentials, LinkPlace, Places};
 use crate::requirements::IndexOptions;
+use pywasm_http::Proxies;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -91,9 +92,11 @@ impl Access {
         Ok(Self {
             places,
             connection: Connection {
-                certificates: sources.certificates(),
-                proxies,
-                timeout: seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+                servers: pywasm_http::Connection {
+                    certificates: sources.certificates(),
+                    proxies,
+                    timeout: seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+                },
                 retries: retries.unwrap_or(DEFAULT_RETRIES).min(MOST_RETRIES),
                 credentials,
             },
@@ -325,14 +328,14 @@ mod tests {
         assert_eq!(access.places.links, [LinkPlace::Local("/wheels".into())]);
         assert!(access.places.offline && access.pre);
         let connection = &access.connection;
-        assert_eq!(connection.certificates, Some("/ca.pem".into()));
-        assert_eq!(connection.timeout, Duration::from_secs(180));
+        assert_eq!(connection.servers.certificates, Some("/ca.pem".into()));
+        assert_eq!(connection.servers.timeout, Duration::from_secs(180));
         assert_eq!(connection.retries, MOST_RETRIES);
         assert_eq!(
-            connection.proxies.https.as_deref(),
+            connection.servers.proxies.https.as_deref(),
             Some("http://proxy.example:3128")
         );
-        assert!(connection.proxies.http.is_none());
+        assert!(connection.servers.proxies.http.is_none());
         assert!(!format!("{access:?}").contains("secret"));
     }
 

@@ -3,15 +3,19 @@
 //! ```text
 //! blobs/sha256/DIGEST   manifests, configs and layers; what two packages share is there once
 //! names/DIGEST.json     one per name: the name, and the digest of the manifest it stands for
+//! partial/DIGEST        blobs that are being fetched
 //! lock                  held by all who write, alone by those who remove
 //! ```
 //! Every file is written beside its place, brought to the disk and renamed; blobs come before the names
 //! that need them and go after them. So whatever is cut short, and whenever, every name stands for a
 //! whole package.
 
+mod archive;
+mod incoming;
 mod names;
 mod reference;
 mod store;
 
+pub use incoming::{Incoming, Settled};
 pub use reference::{ParseReferenceError, Reference};
 pub use store::{Freed, Image, Store, StoreError, Usage};

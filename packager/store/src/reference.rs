@@ -1,16 +1,18 @@
 //! What people write to mean a package in the store.
 
-use pywasm_format::{ImageName, ParseImageNameError};
+use pywasm_format::{Digest, ImageName, ParseDigestError, ParseImageNameError};
 use std::str::FromStr;
 use thiserror::Error;
 
-/// A name, or the beginning of a digest.
+/// A name, the beginning of a digest, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// `NAME[:TAG]`
     Name(ImageName),
     /// `sha256:` and at least some of its digits, in small letters.
     Digest(String),
+    /// `NAME@DIGEST`: that package, whatever the name stands for.
+    Pinned(ImageName, Digest),
 }
 
 /// A text that is neither.
@@ -22,6 +24,9 @@ pub enum ParseReferenceError {
     /// No digest.
     #[error("`{0}` is no digest: after sha256: come 6 to 64 of the digits 0-9 and a-f")]
     Digest(String),
+    /// No whole digest after `@`.
+    #[error(transparent)]
+    Pin(#[from] ParseDigestError),
 }
 
 /// Fewer digits could mean anything.
@@ -31,6 +36,9 @@ impl FromStr for Reference {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ParseReferenceError> {
+        if let Some((name, digest)) = text.split_once('@') {
+            return Ok(Self::Pinned(name.parse()?, digest.parse()?));
+        }
         let Some(digits) = text.strip_prefix("sha256:") else {
             return Ok(Self::Name(text.parse()?));
         };
@@ -57,7 +65,12 @@ mod tests {
             parse("sha256:0123ab"),
             Ok(Reference::Digest("0123ab".to_owned()))
         );
-        for wrong in ["sha256:01", "sha256:0123AB", "App", ""] {
+        let digest = Digest::of(b"");
+        assert!(matches!(
+            parse(&format!("ghcr.io/me/app@{digest}")),
+            Ok(Reference::Pinned(_, pin)) if pin == digest
+        ));
+        for wrong in ["app@sha256:0123ab", "sha256:01", "sha256:0123AB", "App", ""] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

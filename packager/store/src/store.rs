@@ -1,9 +1,10 @@
 //! The store.
 
+use crate::incoming::{self, Incoming};
 use crate::names::{self, Named};
 use crate::reference::Reference;
 use pywasm_format::write::{ImageBlobs, PackageSpec, WriteError};
-use pywasm_format::{Digest, ImageName, Package, ReadError, ReadLimits};
+use pywasm_format::{Blob, Digest, ImageName, Package, ReadError, ReadLimits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -31,6 +32,14 @@ pub enum StoreError {
         path = path.display()
     )]
     Name {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An OCI archive.
+    #[error("{path} cannot be loaded: {reason}", path = path.display())]
+    Archive {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -120,7 +129,7 @@ impl Store {
         let store = Self {
             root: root.to_owned(),
         };
-        for folder in [store.blobs(), store.names()] {
+        for folder in [store.blobs(), store.names(), store.partial()] {
             fs::create_dir_all(&folder).map_err(|reason| StoreError::write(&folder, reason))?;
         }
         Ok(store)
@@ -166,6 +175,38 @@ impl Store {
         self.image(name)
     }
 
+    /// Is this blob here, whole?
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.blob(digest).is_file()
+    }
+
+    /// The bytes of a small blob, such as a manifest, where it is here.
+    pub fn small(&self, blob: &Blob) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob(&blob.digest);
+        fs::read(&path).map_err(|reason| StoreError::read(&path, reason))
+    }
+
+    /// Begins to take in a blob in pieces; `None` if it is here. No lock is held meanwhile: it may take
+    /// hours. So a blob that has come may be removed again by others before a name needs it, which
+    /// [`Self::admit`] tells.
+    pub fn incoming(&self, blob: Blob) -> Result<Option<Incoming>, StoreError> {
+        let place = self.blob(&blob.digest);
+        match place.is_file() {
+            true => Ok(None),
+            false => Incoming::open(self.partial().join(blob.digest.hex()), place, blob),
+        }
+    }
+
+    /// Gives a name to the package whose config and layers have come, and whose manifest is this.
+    pub fn admit(&self, manifest: &[u8], name: &ImageName) -> Result<Image, StoreError> {
+        let _guard = self.shared()?;
+        let digest = Digest::of(manifest);
+        self.put_blob(digest, manifest)?;
+        self.opened(digest)?;
+        names::write(&self.names(), name, digest)?;
+        self.image(name)
+    }
+
     /// Gives the package that `reference` means one more name.
     pub fn tag(&self, reference: &Reference, name: &ImageName) -> Result<Image, StoreError> {
         let _guard = self.shared()?;
@@ -182,7 +223,7 @@ impl Store {
                 self.named(name)?;
                 vec![name.clone()]
             }
-            Reference::Digest(_) => {
+            Reference::Digest(_) | Reference::Pinned(..) => {
                 let digest = self.digest_of(reference)?;
                 let named = names::all(&self.names())?.into_iter();
                 named
@@ -198,10 +239,16 @@ impl Store {
         Ok((gone, self.collect()?))
     }
 
-    /// Removes everything that no name needs, and what killed processes left behind.
+    /// Removes everything that no name needs, what killed processes left behind, and what has come of
+    /// packages whose transfer was cut off.
     pub fn prune(&self) -> Result<Freed, StoreError> {
         let _guard = self.alone()?;
-        self.collect()
+        let mut freed = self.collect()?;
+        for size in incoming::discard(&self.partial())? {
+            freed.blobs += 1;
+            freed.bytes += size;
+        }
+        Ok(freed)
     }
 
     /// All names, sorted.
@@ -221,7 +268,7 @@ impl Store {
         let digest = self.digest_of(reference)?;
         let name = match reference {
             Reference::Name(name) => Some(name.to_string()),
-            Reference::Digest(_) => None,
+            Reference::Digest(_) | Reference::Pinned(..) => None,
         };
         Ok(Package::open_blobs(&self.root, digest, name, limits)?)
     }
@@ -255,6 +302,9 @@ impl Store {
                 usage.reclaimable += size;
             }
         }
+        let partial = incoming::size(&self.partial())?;
+        usage.bytes += partial;
+        usage.reclaimable += partial;
         Ok(usage)
     }
 
@@ -329,6 +379,16 @@ impl Store {
     fn digest_of(&self, reference: &Reference) -> Result<Digest, StoreError> {
         match reference {
             Reference::Name(name) => Ok(self.named(name)?.digest),
+            Reference::Pinned(name, digest) => {
+                let named = names::all(&self.names())?;
+                match named.iter().any(|named| named.digest == *digest) {
+                    true => Ok(*digest),
+                    false => Err(StoreError::Unknown(format!(
+                        "{}@{digest}",
+                        name.repository()
+                    ))),
+                }
+            }
             Reference::Digest(digits) => {
                 let named = names::all(&self.names())?;
                 let found: BTreeSet<Digest> = named
@@ -399,6 +459,10 @@ impl Store {
 
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(digest.hex())
+    }
+
+    fn partial(&self) -> PathBuf {
+        self.root.join("partial")
     }
 
     fn names(&self) -> PathBuf {

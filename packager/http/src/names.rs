@@ -13,7 +13,7 @@ use ureq::unversioned::transport::NextTimeout;
 /// ask a dozen times for the same name, and name servers drop such floods: the ones who were not
 /// answered then wait five seconds before they ask again.
 #[derive(Debug, Default)]
-pub(super) struct RememberedNames {
+pub(crate) struct RememberedNames {
     names: DefaultResolver,
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
 }

@@ -1,0 +1,288 @@
+//! Packages to registries and back, by the command.
+
+use crate::support::{Ended, Running, project, pywasm, run};
+use pywasm_store::Store;
+use server::{Fault, PASSWORD, Registry};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+
+#[allow(dead_code, reason = "the tests of the client use more of it")]
+#[path = "../../packager/registry/tests/support/server.rs"]
+mod server;
+
+/// A person with a store and credentials of their own.
+struct Person(TempDir);
+
+impl Person {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a folder"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = pywasm(args);
+        command
+            .env("PYWASM_DATA", self.0.path())
+            .env("DOCKER_CONFIG", self.0.path().join("docker"))
+            .current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        run(self.command(args))
+    }
+
+    fn says(&self, args: &[&str]) -> String {
+        let Ended {
+            code,
+            stdout,
+            stderr,
+        } = self.run(args);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        stdout
+    }
+
+    fn fails(&self, args: &[&str]) -> String {
+        let Ended { code, stderr, .. } = self.run(args);
+        assert_eq!(code, Some(125), "{args:?}");
+        stderr
+    }
+
+    fn login(&self, host: &str, password: &str) -> Ended {
+        let mut child = self
+            .command(&["login", host, "-u", "me", "--password-stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        writeln!(stdin, "{password}").expect("written");
+        drop(stdin);
+        let output = child.wait_with_output().expect("our child");
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn pack(&self, name: &str, text: &str) {
+        let app = project(&[("app.py", &format!("print({text:?})"))]);
+        self.says(&["pack", "-q", "-t", name, &app.path().display().to_string()]);
+    }
+
+    fn digest(&self) -> String {
+        self.says(&["images", "-q"]).trim().to_owned()
+    }
+}
+
+#[test]
+fn log_in_push_and_run_elsewhere() {
+    let registry = Registry::start();
+    registry.demand_token();
+    let host = registry.host();
+    let name = format!("{host}/me/app:1");
+    let author = Person::new();
+    author.pack(&name, "travelled");
+    let stderr = author.fails(&["push", &name]);
+    assert!(
+        stderr.contains(&format!("log in with `pywasm login {host}`")),
+        "{stderr}"
+    );
+    let Ended { code, stderr, .. } = author.login(&host, "guess");
+    assert_eq!(code, Some(125));
+    assert!(
+        stderr.contains("does not accept the credentials"),
+        "{stderr}"
+    );
+    assert!(!author.0.path().join("docker/config.json").exists());
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = author.login(&host, PASSWORD);
+    assert_eq!(
+        (code, stdout),
+        (Some(0), format!("logged in to {host} as me\n")),
+        "{stderr}"
+    );
+    let config = author.0.path().join("docker/config.json");
+    let mode = std::fs::metadata(&config)
+        .expect("kept")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let said = author.says(&["push", &name]);
+    assert_eq!(said, format!("{name}  {}\n", author.digest()));
+    // Another machine, which knows only the name.
+    let reader = Person::new();
+    assert_eq!(reader.login(&host, PASSWORD).code, Some(0));
+    let stderr = reader.fails(&["run", "--pull", "never", &name]);
+    assert!(stderr.contains("there is no package"), "{stderr}");
+    assert_eq!(reader.says(&["run", &name]), "travelled\n");
+    assert_eq!(reader.digest(), author.digest());
+    let pinned = format!("{host}/me/app@{}", author.digest());
+    assert_eq!(reader.says(&["run", &pinned]), "travelled\n");
+    // The name moves on; who has it keeps it until asked otherwise.
+    author.pack(&name, "newer");
+    author.says(&["push", "-q", &name]);
+    assert_eq!(reader.says(&["run", &name]), "travelled\n");
+    assert_eq!(reader.says(&["run", "--pull", "always", &name]), "newer\n");
+    assert_eq!(reader.says(&["run", &pinned]), "travelled\n");
+    reader.says(&["logout", &host]);
+    let stderr = reader.fails(&["pull", &name]);
+    assert!(stderr.contains("log in with"), "{stderr}");
+    assert!(
+        !std::fs::read_to_string(reader.0.path().join("docker/config.json"))
+            .expect("kept")
+            .contains("auth\"")
+    );
+}
+
+#[test]
+fn names_without_a_registry_lead_to_none_and_passwords_are_not_arguments() {
+    let person = Person::new();
+    person.pack("app", "here");
+    let stderr = person.fails(&["push", "app"]);
+    assert!(
+        stderr.contains("`pywasm tag app:latest HOST/app:latest`"),
+        "{stderr}"
+    );
+    let stderr = person.fails(&["run", "aap"]);
+    assert!(
+        stderr.contains("there is no package `aap:latest` here"),
+        "{stderr}"
+    );
+    let stderr = person.fails(&["login", "registry.example", "-u", "me", "-p", "hunter2"]);
+    assert!(stderr.contains("--password-stdin"), "{stderr}");
+    assert!(!stderr.contains("hunter2"));
+}
+
+#[test]
+fn a_pull_that_is_killed_leaves_the_store_sound_and_goes_on() {
+    let registry = Registry::start();
+    let name = format!("{}/me/app:1", registry.host());
+    let author = Person::new();
+    author.pack(&name, "whole");
+    author.says(&["push", "-q", &name]);
+    let person = Person::new();
+    let started = Instant::now();
+    person.says(&["pull", &name]);
+    let length = started.elapsed();
+    let store = Store::open(&person.0.path().join("store")).expect("a store");
+    let mut killed = 0;
+    for round in 0_u32..60 {
+        person.says(&["rmi", "-f", &name]);
+        if round % 7 == 0 {
+            person.says(&["system", "prune"]);
+        }
+        // Some of them with a connection that breaks, besides.
+        if round % 3 == 0 {
+            registry.rule("GET", "/blobs/", 1, Fault::Cut(1 << 20));
+        }
+        let mut child = person
+            .command(&["pull", &name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        std::thread::sleep(length * (round * 37 % 101) / 101);
+        child.kill().expect("our child");
+        killed += u32::from(child.wait().expect("our child").code().is_none());
+        store
+            .verify()
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    assert!(killed > 30, "{killed} were killed in time");
+    assert_eq!(person.says(&["run", &name]), "whole\n");
+}
+
+/// The registry and the tool that everybody has. Debian: `docker-registry` and `skopeo`.
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_real_registry_and_another_tool_understand_it() {
+    let folder = TempDir::new().expect("a folder");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
+    let host = format!("127.0.0.1:{port}");
+    // `correct horse` for `me`, by bcrypt.
+    let passwords = folder.path().join("htpasswd");
+    std::fs::write(
+        &passwords,
+        "me:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n",
+    )
+    .expect("a file");
+    let config = folder.path().join("config.yml");
+    std::fs::write(
+        &config,
+        format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: {host}}}\nauth:\n  htpasswd: {{realm: test, path: {}}}\n",
+            folder.path().join("data").display(),
+            passwords.display(),
+        ),
+    )
+    .expect("a file");
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(&config);
+    let mut server = Running::start(command);
+    server.line("listening on");
+    let name = format!("{host}/me/app:1");
+    let author = Person::new();
+    author.pack(&name, "understood");
+    assert_eq!(author.login(&host, PASSWORD).code, Some(0));
+    author.says(&["push", &name]);
+    let skopeo = |args: &[&str]| {
+        let output = Command::new("skopeo").args(args).output().expect("skopeo");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+        output.stdout
+    };
+    let credentials = format!("me:{PASSWORD}");
+    let remote = format!("docker://{name}");
+    let raw = skopeo(&[
+        "inspect",
+        "--raw",
+        "--tls-verify=false",
+        "--creds",
+        &credentials,
+        &remote,
+    ]);
+    assert_eq!(pywasm_format::Digest::of(&raw).to_string(), author.digest());
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (archive, ours) = (place("theirs.tar"), place("ours.tar"));
+    let theirs = format!("oci-archive:{archive}:app");
+    skopeo(&[
+        "copy",
+        "--src-tls-verify=false",
+        "--src-creds",
+        &credentials,
+        &remote,
+        &theirs,
+    ]);
+    let copied = format!("docker://{host}/me/copied:1");
+    author.says(&["save", &name, "-o", &ours]);
+    skopeo(&["inspect", "--config", &format!("oci-archive:{ours}")]);
+    skopeo(&[
+        "copy",
+        "--dest-tls-verify=false",
+        "--dest-creds",
+        &credentials,
+        &format!("oci-archive:{ours}"),
+        &copied,
+    ]);
+    let reader = Person::new();
+    assert_eq!(reader.login(&host, PASSWORD).code, Some(0));
+    let copied = format!("{host}/me/copied:1");
+    assert_eq!(reader.says(&["run", &copied]), "understood\n");
+    reader.says(&["rmi", &copied]);
+    reader.says(&["load", "-i", &archive, "-t", "loaded"]);
+    assert_eq!(reader.says(&["run", "loaded"]), "understood\n");
+    assert_eq!(reader.digest(), author.digest());
+    assert!(Path::new(&archive).exists());
+}
