@@ -1,6 +1,7 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
 use crate::registry_args::{LoginArgs, LogoutArgs, PullArg, PullArgs, PushArgs, ServerArgs};
+use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
@@ -56,6 +57,12 @@ pub enum Verb {
     Pull(PullArgs),
     /// Send a kept package to a registry
     Push(PushArgs),
+    /// Make a pair of keys to sign packages with
+    Key(KeyArgs),
+    /// Sign a package
+    Sign(SignArgs),
+    /// Say whether a package is signed by a key
+    Verify(VerifyArgs),
     /// Tell who you are to a registry
     Login(LoginArgs),
     /// Forget who you are to a registry
@@ -339,10 +346,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "none", value_parser = ["none"])]
     pub network: Option<String>,
     /// When to fetch the package from the registry that its name begins with
-    #[arg(long, value_name = "missing|always|never", default_value = "missing")]
+    #[arg(
+        long,
+        value_name = "missing|always|never",
+        default_value = "missing",
+        hide_possible_values = true
+    )]
     pub pull: PullArg,
     #[command(flatten)]
     pub server: ServerArgs,
+    /// Start the package only if it is signed by this key, or by one of several
+    #[arg(long, value_name = "FILE")]
+    pub require_signature: Vec<PathBuf>,
     /// Remove the app's files after it ends; always so, accepted for habit
     #[arg(long, hide = true)]
     pub rm: bool,

@@ -10,6 +10,7 @@ mod printer;
 mod refused;
 mod registry_args;
 mod report;
+mod signature_args;
 mod store_args;
 mod supervise;
 mod units;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
         args::Verb::History(args) => commands::inspect::history(&args, &environment),
         args::Verb::Pull(args) => commands::registry::pull_verb(args, &environment),
         args::Verb::Push(args) => commands::registry::push_verb(args, &environment),
+        args::Verb::Key(args) => commands::signature::key(&args),
+        args::Verb::Sign(args) => commands::signature::sign(&args, &environment),
+        args::Verb::Verify(args) => commands::signature::verify(&args, &environment),
         args::Verb::Login(args) => commands::login::login(args, &environment),
         args::Verb::Logout(args) => commands::login::logout(args, &environment),
         args::Verb::System(verb) => commands::system::system(verb, &environment),

@@ -35,10 +35,20 @@ fn crates_depend_only_downwards() {
         ("pywasm-packager", vec!["pywasm-format", "pywasm-http"]),
         (
             "pywasm-registry",
-            vec!["pywasm-format", "pywasm-http", "pywasm-store"],
+            vec![
+                "pywasm-format",
+                "pywasm-http",
+                "pywasm-signature",
+                "pywasm-store",
+            ],
         ),
-        ("pywasm-store", vec!["pywasm-format"]),
-        ("pywasm", vec!["pywasm-format", "pywasm-guest"]),
+        ("pywasm-signature", vec!["pywasm-format"]),
+        ("pywasm-store", vec!["pywasm-format", "pywasm-signature"]),
+        ("pywasm-state", vec![]),
+        (
+            "pywasm",
+            vec!["pywasm-format", "pywasm-guest", "pywasm-state"],
+        ),
         (
             "pywasm-cli",
             vec![
@@ -48,6 +58,7 @@ fn crates_depend_only_downwards() {
                 "pywasm-http",
                 "pywasm-packager",
                 "pywasm-registry",
+                "pywasm-signature",
                 "pywasm-store",
             ],
         ),

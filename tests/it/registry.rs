@@ -163,6 +163,75 @@ fn names_without_a_registry_lead_to_none_and_passwords_are_not_arguments() {
 }
 
 #[test]
+fn only_what_is_signed_by_a_trusted_key_starts() {
+    let registry = Registry::start();
+    let name = format!("{}/me/app:1", registry.host());
+    let author = Person::new();
+    author.pack(&name, "trusted");
+    author.says(&["key", "mine"]);
+    author.says(&["key", "other"]);
+    let mode = |file: &str| {
+        let file = std::fs::metadata(author.0.path().join(file)).expect("a key");
+        file.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("mine.key"), 0o600);
+    author.fails(&["key", "mine"]);
+    let stderr = author.fails(&["run", "--require-signature", "mine.pub", &name]);
+    assert!(stderr.contains("it is not signed"), "{stderr}");
+    author.says(&["sign", "--key", "mine.key", &name]);
+    author.says(&["push", &name]);
+    // Elsewhere: the signature comes along with the package.
+    let reader = Person::new();
+    for file in ["mine.pub", "other.pub"] {
+        std::fs::copy(author.0.path().join(file), reader.0.path().join(file)).expect("copied");
+    }
+    let trusting = |key: &str| ["run", "--require-signature", key, &name].map(str::to_owned);
+    let run = |args: [String; 4]| reader.run(&args.each_ref().map(String::as_str));
+    assert_eq!(run(trusting("mine.pub")).stdout, "trusted\n");
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(trusting("other.pub"));
+    assert_eq!((code, stdout.as_str()), (Some(125), ""));
+    assert!(
+        stderr.contains("is by a key that is trusted here"),
+        "{stderr}"
+    );
+    let said = reader.says(&["verify", "--key", "other.pub", "--key", "mine.pub", &name]);
+    assert!(
+        said.trim()
+            .ends_with(&format!("is signed as {}/me/app", registry.host())),
+        "{said}"
+    );
+    // A signature says nothing about the next package of that name.
+    author.pack(&name, "another");
+    author.says(&["push", &name]);
+    let stderr = reader.fails(&[
+        "run",
+        "--pull",
+        "always",
+        "--require-signature",
+        "mine.pub",
+        &name,
+    ]);
+    assert!(stderr.contains("it is not signed"), "{stderr}");
+    // Files have theirs beside them.
+    author.says(&["save", &name, "-o", "app.pkg"]);
+    author.says(&["sign", "--key", "other.key", "app.pkg"]);
+    assert_eq!(
+        author.says(&["run", "--require-signature", "other.pub", "app.pkg"]),
+        "another\n"
+    );
+    author.fails(&["run", "--require-signature", "mine.pub", "app.pkg"]);
+    // What removes the package removes what was said about it.
+    reader.says(&["rmi", &name]);
+    reader.says(&["system", "prune"]);
+    let left = std::fs::read_dir(reader.0.path().join("store/signatures")).expect("a folder");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
 fn a_pull_that_is_killed_leaves_the_store_sound_and_goes_on() {
     let registry = Registry::start();
     let name = format!("{}/me/app:1", registry.host());
@@ -201,9 +270,9 @@ fn a_pull_that_is_killed_leaves_the_store_sound_and_goes_on() {
     assert_eq!(person.says(&["run", &name]), "whole\n");
 }
 
-/// The registry and the tool that everybody has. Debian: `docker-registry` and `skopeo`.
+/// The registry and the tool that everybody has. Debian: `docker-registry` and `skopeo`, and `openssl`.
 #[test]
-#[ignore = "needs docker-registry and skopeo"]
+#[ignore = "needs docker-registry, skopeo and openssl"]
 fn a_real_registry_and_another_tool_understand_it() {
     let folder = TempDir::new().expect("a folder");
     let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -236,6 +305,8 @@ fn a_real_registry_and_another_tool_understand_it() {
     let author = Person::new();
     author.pack(&name, "understood");
     assert_eq!(author.login(&host, PASSWORD).code, Some(0));
+    author.says(&["key", "mine"]);
+    author.says(&["sign", "--key", "mine.key", &name]);
     author.says(&["push", &name]);
     let skopeo = |args: &[&str]| {
         let output = Command::new("skopeo").args(args).output().expect("skopeo");
@@ -255,6 +326,49 @@ fn a_real_registry_and_another_tool_understand_it() {
     ]);
     assert_eq!(pywasm_format::Digest::of(&raw).to_string(), author.digest());
     let place = |name: &str| folder.path().join(name).display().to_string();
+    // The signature lies where cosign looks for it, and is one by the public key.
+    let tag = format!("{}.sig", author.digest().replace(':', "-"));
+    let signatures = format!("docker://{host}/me/app:{tag}");
+    let signed = place("signed");
+    skopeo(&[
+        "copy",
+        "--src-tls-verify=false",
+        "--src-creds",
+        &credentials,
+        &signatures,
+        &format!("dir:{signed}"),
+    ]);
+    let manifest = std::fs::read(format!("{signed}/manifest.json")).expect("the manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let layer = &manifest["layers"][0];
+    assert_eq!(
+        layer["mediaType"],
+        "application/vnd.dev.cosign.simplesigning.v1+json"
+    );
+    let signature = layer["annotations"]["dev.cosignproject.cosign/signature"]
+        .as_str()
+        .expect("a signature");
+    let signature = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, signature)
+        .expect("base64");
+    std::fs::write(place("signature"), signature).expect("a file");
+    let payload = layer["digest"]
+        .as_str()
+        .and_then(|digest| digest.strip_prefix("sha256:"))
+        .expect("a digest");
+    let key = author.0.path().join("mine.pub").display().to_string();
+    let checked = Command::new("openssl")
+        .args([
+            "dgst",
+            "-sha256",
+            "-verify",
+            &key,
+            "-signature",
+            &place("signature"),
+            &format!("{signed}/{payload}"),
+        ])
+        .output()
+        .expect("openssl");
+    assert_eq!(String::from_utf8_lossy(&checked.stdout), "Verified OK\n");
     let (archive, ours) = (place("theirs.tar"), place("ours.tar"));
     let theirs = format!("oci-archive:{archive}:app");
     skopeo(&[

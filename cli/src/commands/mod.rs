@@ -14,6 +14,7 @@ pub mod python;
 pub mod registry;
 pub mod run;
 pub mod save;
+pub mod signature;
 pub mod system;
 pub mod target;
 pub mod version;

@@ -59,13 +59,13 @@ pub fn push_verb(args: PushArgs, environment: &Environment) -> anyhow::Result<Ex
         server,
     } = args;
     let remote = RemoteName::try_from(name.clone())?;
-    let package: Package = environment
-        .store()?
-        .package(&Reference::Name(name.clone()), &ReadLimits::default())?;
+    let store = environment.store()?;
+    let package: Package = store.package(&Reference::Name(name.clone()), &ReadLimits::default())?;
     let client = client(remote.host(), Purpose::Push, &server, environment)?;
     push(
         &client,
         &package,
+        &store.signatures_of(package.digest())?,
         &name,
         &Transfer::new("sent", Shown::unless(quiet)),
     )?;

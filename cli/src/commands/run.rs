@@ -2,6 +2,7 @@
 
 use super::launch::{Grants, runtime, workdir};
 use super::pack;
+use super::signature::signed;
 use crate::args::RunArgs;
 use crate::environment::Environment;
 use crate::{printer, refused};
@@ -101,6 +102,7 @@ impl Asked {
             network,
             pull,
             server,
+            require_signature,
             rm: _,
             interactive: _,
             tty: _,
@@ -126,6 +128,10 @@ impl Asked {
         }
         let target = Path::new(target);
         let package = match is_project(target) {
+            true if !require_signature.is_empty() => bail!(
+                "--require-signature is for packages, and `{}` is a project; pack and sign it first",
+                target.display()
+            ),
             true => pack::project_in_cache(target, &index, environment)?,
             false => super::target::wanted(target, pull, &server, environment).with_context(|| {
                 format!(
@@ -134,6 +140,9 @@ impl Asked {
                 )
             })?,
         };
+        if !require_signature.is_empty() {
+            signed(&package, target, &require_signature, environment)?;
+        }
         Ok(Self {
             package,
             grants: Grants {

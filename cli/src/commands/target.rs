@@ -52,6 +52,18 @@ fn remote(reference: &Reference) -> Option<RemoteName> {
     }
 }
 
+/// Where a package is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    File,
+    Named(Reference),
+}
+
+/// What a text means.
+pub fn place(target: &Path) -> Place {
+    reference(target).map_or(Place::File, Place::Named)
+}
+
 /// The name or digest that the text is, unless it is a file or looks like one.
 fn reference(target: &Path) -> Option<Reference> {
     let is_file = target.exists()

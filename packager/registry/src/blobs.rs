@@ -2,7 +2,7 @@
 
 use crate::RegistryError;
 use crate::client::{Ask, Client, Failed, location};
-use pywasm_format::Blob;
+use pywasm_format::{Blob, Digest};
 use pywasm_http::Pauses;
 use pywasm_store::{Incoming, Settled};
 use std::io::Read;
@@ -148,6 +148,45 @@ fn begins_at(response: &Response<Body>) -> Option<u64> {
     let value = response.headers().get("content-range")?.to_str().ok()?;
     let range = value.strip_prefix("bytes ")?;
     range.split('-').next()?.trim().parse().ok()
+}
+
+/// A blob that is small enough to be held in memory; the caller has looked at its size.
+pub(crate) fn small(
+    client: &Client,
+    repository: &str,
+    blob: &Blob,
+) -> Result<Vec<u8>, RegistryError> {
+    let url = client.url(&format!("{repository}/blobs/{}", blob.digest))?;
+    let mut pauses = Pauses::new(client.retries());
+    loop {
+        let mut response = client.send(&Ask::new(Method::GET, url.clone(), repository))?;
+        if response.status() != 200 {
+            return Err(client.refused(&url, &blob.digest.to_string(), response));
+        }
+        let mut bytes = Vec::new();
+        let mut body = response.body_mut().as_reader().take(blob.size + 1);
+        let reason = match body.read_to_end(&mut bytes) {
+            Ok(_) => {
+                let found = Digest::of(&bytes);
+                return match found == blob.digest {
+                    true => Ok(bytes),
+                    false => Err(RegistryError::Digest {
+                        host: client.host().to_string(),
+                        expected: blob.digest,
+                        found,
+                    }),
+                };
+            }
+            Err(error) => error.to_string(),
+        };
+        if !pauses.pause(None) {
+            return Err(RegistryError::Transfer {
+                host: client.host().to_string(),
+                digest: blob.digest,
+                reason,
+            });
+        }
+    }
 }
 
 /// Has the registry this blob?

@@ -120,6 +120,10 @@ impl Client {
         &self.host
     }
 
+    pub(crate) fn root(&self) -> &Url {
+        &self.root
+    }
+
     pub(crate) fn retries(&self) -> u32 {
         self.retries
     }

@@ -12,6 +12,7 @@ mod error;
 mod manifests;
 mod progress;
 mod remote;
+mod signatures;
 mod transfer;
 
 pub use client::{Client, Purpose};

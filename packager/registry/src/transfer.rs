@@ -1,8 +1,9 @@
 //! `pull` and `push`.
 
 use crate::client::Client;
-use crate::{At, Event, Progress, RegistryError, RemoteName, blobs, manifests};
+use crate::{At, Event, Progress, RegistryError, RemoteName, blobs, manifests, signatures};
 use pywasm_format::{Blob, ImageName, Listing, Package, ReadLimits, RemoteDocument, check_config};
+use pywasm_signature::Signatures;
 use pywasm_store::{Image, Store};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,7 +14,8 @@ const AT_ONCE: usize = 3;
 /// How often a package is fetched again because somebody removed a part of it meanwhile.
 const ROUNDS: usize = 3;
 
-/// Fetches a package and gives it its name in the store. Whatever goes wrong, no name changes.
+/// Fetches a package and its signatures, and gives it its name in the store. Whatever goes wrong, a name
+/// stands for a whole package.
 pub fn pull(
     client: &Client,
     name: &RemoteName,
@@ -27,7 +29,11 @@ pub fn pull(
     loop {
         fetch_all(client, name, &repository, &listing, store, progress)?;
         match store.admit(&manifest, &local) {
-            Ok(image) => return Ok(image),
+            Ok(image) => {
+                let found = signatures::fetch(client, name, image.digest)?;
+                store.attach(image.digest, &found)?;
+                return Ok(image);
+            }
             Err(_) if rounds < ROUNDS && !all_held(store, &listing) => rounds += 1,
             Err(error) => return Err(error.into()),
         }
@@ -130,6 +136,7 @@ fn all_held(store: &Store, listing: &Listing) -> bool {
 pub fn push(
     client: &Client,
     package: &Package,
+    attached: &Signatures,
     name: &ImageName,
     progress: &dyn Progress,
 ) -> Result<RemoteName, RegistryError> {
@@ -163,6 +170,10 @@ pub fn push(
             reason,
         },
     )?;
+    // Signatures first: whoever demands them finds them as soon as the name is there.
+    if !attached.is_empty() {
+        signatures::send(client, &remote, package.digest(), attached)?;
+    }
     manifests::put(client, &repository, &remote.at().reference(), &bytes)?;
     Ok(remote)
 }

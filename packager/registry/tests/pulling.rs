@@ -60,7 +60,11 @@ fn a_package_comes_and_what_is_there_already_does_not() {
     let before = registry.seen().len();
     pull(&client, &remote, &machine.store, &Quiet).expect("pulled");
     let asked = &registry.seen()[before..];
-    assert_eq!(asked.len(), 1, "the manifest alone: {asked:?}");
+    assert_eq!(
+        asked.len(),
+        2,
+        "the manifest, and whether there are signatures: {asked:?}"
+    );
 }
 
 #[test]
@@ -344,7 +348,7 @@ fn a_list_of_images_leads_to_ours() {
     registry.hold_manifest("me/app", "1", list.to_string().as_bytes());
     assert_eq!(outcome(&registry, None), Ok(()));
     // What the list promises is compared, too.
-    registry.rule("GET", "/manifests/sha256", 9, Fault::Flip);
+    registry.rule("GET", "/manifests/sha256:", 9, Fault::Flip);
     fails(&registry, "has the digest");
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 use pywasm_format::{Digest, ImageName};
 use pywasm_registry::{Purpose, pull, push};
+use pywasm_signature::Signatures;
 use support::{Fault, Machine, Quiet, Registry, client, password, pieces};
 
 fn name(registry: &Registry) -> ImageName {
@@ -17,7 +18,7 @@ fn outcome(registry: &Registry) -> Result<(), String> {
     let name = name(registry);
     let package = machine.keep(&name, "new");
     let client = client(registry, password(), Purpose::Push);
-    let outcome = push(&client, &package, &name, &Quiet);
+    let outcome = push(&client, &package, &Signatures::default(), &name, &Quiet);
     assert!(registry.is_sound());
     if outcome.is_ok() {
         let manifest = registry.manifest("me/app", "1").expect("it is there");

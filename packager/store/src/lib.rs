@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/sha256/DIGEST   manifests, configs and layers; what two packages share is there once
 //! names/DIGEST.json     one per name: the name, and the digest of the manifest it stands for
+//! signatures/DIGEST.json  of the package with that digest
 //! partial/DIGEST        blobs that are being fetched
 //! lock                  held by all who write, alone by those who remove
 //! ```

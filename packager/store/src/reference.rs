@@ -29,6 +29,16 @@ pub enum ParseReferenceError {
     Pin(#[from] ParseDigestError),
 }
 
+impl Reference {
+    /// The name without tag and digest, where there is one.
+    pub fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) | Self::Pinned(name, _) => Some(name.repository()),
+            Self::Digest(_) => None,
+        }
+    }
+}
+
 /// Fewer digits could mean anything.
 const FEWEST_DIGITS: usize = 6;
 

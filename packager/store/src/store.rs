@@ -5,6 +5,7 @@ use crate::names::{self, Named};
 use crate::reference::Reference;
 use pywasm_format::write::{ImageBlobs, PackageSpec, WriteError};
 use pywasm_format::{Blob, Digest, ImageName, Package, ReadError, ReadLimits};
+use pywasm_signature::Signatures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -129,7 +130,12 @@ impl Store {
         let store = Self {
             root: root.to_owned(),
         };
-        for folder in [store.blobs(), store.names(), store.partial()] {
+        for folder in [
+            store.blobs(),
+            store.names(),
+            store.partial(),
+            store.signatures(),
+        ] {
             fs::create_dir_all(&folder).map_err(|reason| StoreError::write(&folder, reason))?;
         }
         Ok(store)
@@ -205,6 +211,36 @@ impl Store {
         self.opened(digest)?;
         names::write(&self.names(), name, digest)?;
         self.image(name)
+    }
+
+    /// The signatures that are kept with a package. They have not been compared with any key.
+    pub fn signatures_of(&self, digest: Digest) -> Result<Signatures, StoreError> {
+        let path = self.signature(digest);
+        match fs::read(&path) {
+            Ok(bytes) => Signatures::parse(&bytes).map_err(|error| StoreError::Name {
+                path,
+                reason: error.to_string(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Signatures::default()),
+            Err(reason) => Err(StoreError::read(&path, reason)),
+        }
+    }
+
+    /// Keeps signatures with a package, beside those that are there.
+    pub fn attach(&self, digest: Digest, signatures: &Signatures) -> Result<(), StoreError> {
+        let _guard = self.alone()?;
+        let path = self.signature(digest);
+        let before = self.signatures_of(digest)?;
+        let mut all = before.clone();
+        for signature in signatures.iter() {
+            all.add(signature.clone())
+                .map_err(|error| StoreError::write(&path, io::Error::other(error.to_string())))?;
+        }
+        match all == before {
+            true => Ok(()),
+            false => names::replace(&path, &all.to_bytes())
+                .map_err(|reason| StoreError::write(&path, reason)),
+        }
     }
 
     /// Gives the package that `reference` means one more name.
@@ -340,8 +376,23 @@ impl Store {
 
     /// Removes the blobs that no name needs. Call with the lock held alone.
     fn collect(&self) -> Result<Freed, StoreError> {
-        let needed = self.needed(&names::all(&self.names())?)?;
+        let named = names::all(&self.names())?;
+        let needed = self.needed(&named)?;
         let mut freed = Freed::default();
+        // Signatures are part of nothing and go first: they are about a package that may go next.
+        let signed: BTreeSet<PathBuf> = named
+            .iter()
+            .map(|named| self.signature(named.digest))
+            .collect();
+        let folder = self.signatures();
+        for entry in fs::read_dir(&folder).map_err(|reason| StoreError::read(&folder, reason))? {
+            let path = entry
+                .map_err(|reason| StoreError::read(&folder, reason))?
+                .path();
+            if !signed.contains(&path) {
+                fs::remove_file(&path).map_err(|reason| StoreError::write(&path, reason))?;
+            }
+        }
         for (path, size) in self.files()? {
             if !needed.contains(&path) {
                 fs::remove_file(&path).map_err(|reason| StoreError::write(&path, reason))?;
@@ -459,6 +510,14 @@ impl Store {
 
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(digest.hex())
+    }
+
+    fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
+    }
+
+    fn signature(&self, digest: Digest) -> PathBuf {
+        self.signatures().join(format!("{}.json", digest.hex()))
     }
 
     fn partial(&self) -> PathBuf {
