@@ -155,6 +155,24 @@ pub struct IndexArgs {
     pub base: Option<Base>,
 }
 
+/// Which instructions are followed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Dockerfile")]
+pub struct DockerfileArgs {
+    /// Do not look at the project's Dockerfile
+    #[arg(long, conflicts_with_all = ["file", "target", "build_arg"])]
+    pub no_dockerfile: bool,
+    /// Another file than the project's Dockerfile
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The stage to pack [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Value for an ARG; NAME alone takes this shell's
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    pub build_arg: Vec<EnvArg>,
+}
+
 #[derive(Debug, Args)]
 pub struct PackArgs {
     /// Project folder or Python file
@@ -169,9 +187,8 @@ pub struct PackArgs {
     /// Program to start, instead of the one found
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<String>,
-    /// Do not look at the project's Dockerfile
-    #[arg(long)]
-    pub no_dockerfile: bool,
+    #[command(flatten)]
+    pub dockerfile: DockerfileArgs,
     /// Show what would be packed and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -193,9 +210,8 @@ pub struct CheckArgs {
     /// How to say it
     #[arg(long, value_name = "text|json", default_value = "text")]
     pub format: ReportFormat,
-    /// Do not look at the project's Dockerfile
-    #[arg(long)]
-    pub no_dockerfile: bool,
+    #[command(flatten)]
+    pub dockerfile: DockerfileArgs,
     #[command(flatten)]
     pub index: IndexArgs,
 }
@@ -208,9 +224,8 @@ pub struct LockArgs {
     /// File to write, `-` for standard output [default: pylock.toml in the project]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Do not look at the project's Dockerfile
-    #[arg(long)]
-    pub no_dockerfile: bool,
+    #[command(flatten)]
+    pub dockerfile: DockerfileArgs,
     #[command(flatten)]
     pub index: IndexArgs,
 }

@@ -39,7 +39,7 @@ pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
 pub use sbom::{SbomError, cyclonedx};
 pub use settings::{
-    AsOf, DockerfileUse, IndexFlags, LockUse, Machine, OlderVersions, Optional, PackSettings,
-    ParseAsOfError, SettingsError, VersionChoice,
+    AsOf, DockerfileChoice, DockerfileUse, IndexFlags, LockUse, Machine, OlderVersions, Optional,
+    PackSettings, ParseAsOfError, SettingsError, VersionChoice,
 };
 pub use wheel::WheelError;

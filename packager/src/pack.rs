@@ -142,7 +142,7 @@ impl Plan {
             config.scripts = scripts;
             notes = news;
         }
-        if !self.content.files.is_empty() {
+        if !self.content.is_empty() {
             progress.event(Event::Layer(LayerKind::App));
             layers.push(self.app_layer()?);
         }
@@ -161,9 +161,15 @@ impl Plan {
         let content = &self.content;
         let mut writer =
             LayerWriter::new(kind, content.config.working_dir.clone()).map_err(fail)?;
-        let mut files: Vec<_> = content.files.iter().collect();
-        files.sort_by(|(one, _), (other, _)| LayerWriter::compare(one, other));
-        for (path, AppFile { source, size, mode }) in files {
+        let files = content.files.iter().map(|(path, file)| (path, Some(file)));
+        let empty = content.empty_folders().map(|path| (path, None));
+        let mut entries: Vec<_> = files.chain(empty).collect();
+        entries.sort_by(|(one, _), (other, _)| LayerWriter::compare(one, other));
+        for (path, file) in entries {
+            let Some(AppFile { source, size, mode }) = file else {
+                writer.directory(path).map_err(fail)?;
+                continue;
+            };
             let file = File::open(source).map_err(|reason| PackError::Read {
                 path: source.clone(),
                 reason,

@@ -126,6 +126,7 @@ impl Project {
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
         add(&(&settings.versions, &set.options.from_source, &set.direct));
         add(&(&access.places.indexes, &access.places.links, access.pre));
+        add(&content.folders);
         for (path, file) in &content.files {
             let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
                 path: file.source.clone(),

@@ -305,7 +305,7 @@ fn copy_places_files_as_docker_does() {
         ),
         (
             "COPY a.py .\nRUN pip install -e .",
-            "Dockerfile:4: `pip install -e .`: installing the project itself",
+            "Dockerfile:4: `pip install /app`: there is no pyproject.toml in that folder",
         ),
     ] {
         let error = copied(copies);
@@ -353,4 +353,82 @@ fn fingerprints_change_with_what_decides() {
     assert_ne!(second, first);
     fs::write(folder.path().join("app.py"), "2").expect("written");
     assert_ne!(fingerprint(&settings()), second);
+}
+
+#[test]
+fn what_a_dockerfile_arranges_is_packed_so() {
+    let app = project(&[
+        (
+            "Dockerfile",
+            "FROM python:3 AS build\nWORKDIR /src\nCOPY . .\nRUN mv web/dist/index.html web/index.html && rm -rf web/dist secret.txt\nFROM python:3\nWORKDIR /app\nCOPY --from=build /src/web static\nCOPY app.py .\nRUN mkdir -p uploads /data && cp app.py static && cd static && cp app.py copy.py\n",
+        ),
+        ("app.py", "print(1)"),
+        ("secret.txt", "x"),
+        ("run.sh", "x"),
+        ("web/dist/index.html", "x"),
+        ("web/style.css", "x"),
+    ]);
+    let plan = plan_of(app.path(), &settings()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        packed_files(&plan),
+        [
+            "app.py",
+            "static/app.py",
+            "static/copy.py",
+            "static/index.html",
+            "static/style.css"
+        ]
+    );
+    let notes: Vec<_> = plan.notes().iter().map(ToString::to_string).collect();
+    assert!(
+        notes.iter().any(
+            |note| note.contains("/data lies outside the working folder")
+                && note.contains("-v NAME:/data")
+        ),
+        "{notes:?}"
+    );
+    let built = plan.build(&base(), &Silent).expect("built");
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("x.pkg");
+    pywasm_format::write::write_package(&path, &built.spec()).expect("written");
+    let files = files_of(&open(&path), LayerKind::App);
+    assert!(files.contains_key("app/static/copy.py"), "{files:?}");
+}
+
+#[test]
+fn files_that_are_not_there_by_then_are_named_with_their_line() {
+    for (line, part) in [
+        (
+            "RUN rm gone.txt",
+            "Dockerfile:4: `RUN rm`: there is no /app/gone.txt by then",
+        ),
+        (
+            "RUN mv gone.txt a",
+            "Dockerfile:4: `RUN mv`: there is no /app/gone.txt by then",
+        ),
+        (
+            "RUN chmod +x gone.sh",
+            "Dockerfile:4: `RUN chmod`: there is no /app/gone.sh by then",
+        ),
+        (
+            "COPY --from=0 /gone .",
+            "no stage before this one is called so",
+        ),
+        (
+            "RUN pip install .",
+            "Dockerfile:4: `pip install /app`: there is no pyproject.toml in that folder by then",
+        ),
+    ] {
+        let text = format!(
+            "FROM python:3\nWORKDIR /app\nCOPY app.py .\n{line}\nCMD [\"python\", \"app.py\"]"
+        );
+        let error = plan(&[("Dockerfile", &text), ("app.py", "")]).expect_err(line);
+        assert!(error.contains(part), "{error}");
+    }
+    let text = "FROM python:3 AS a\nCOPY app.py .\nFROM python:3\nCOPY --from=a /app/gone .\n";
+    let error = plan(&[("Dockerfile", text), ("app.py", "")]).expect_err("gone");
+    assert!(
+        error.contains("Dockerfile:4: COPY --from /app/gone: there is no such file"),
+        "{error}"
+    );
 }

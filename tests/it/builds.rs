@@ -172,3 +172,29 @@ fn registry_a_legacy_package_and_one_with_optional_native_parts_are_built() {
     let Ended { stdout, stderr, .. } = run(command);
     assert_eq!(stdout, "0.6.2 {'a': [1]}\n", "{stderr}");
 }
+
+#[test]
+fn a_dockerfile_installs_the_project_itself() {
+    let dockerfile = "FROM python:3.12 AS build\nWORKDIR /src\nCOPY . .\nRUN pip wheel --no-deps -w /wheels .\n\nFROM python:3.12-slim\nCOPY --from=build /wheels /wheels\nRUN pip install --no-cache-dir /wheels/*.whl && mkdir -p data\nCOPY app.py .\nCMD [\"python\", \"app.py\"]\n";
+    let pyproject = format!("{PYPROJECT}\n[project]\nname = 'odd'\nversion = '1.0'\n");
+    let folder = project(&[
+        ("Dockerfile", dockerfile),
+        ("pyproject.toml", &pyproject),
+        ("backend.py", BACKEND),
+        (
+            "app.py",
+            "import odd, os\nprint(odd.ANSWER, sorted(os.listdir('.')), odd.__file__)\n",
+        ),
+    ]);
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    let Ended { stdout, stderr, .. } = run(command);
+    assert_eq!(
+        stdout, "42 ['app.py', 'data'] /usr/local/lib/python3.14/site-packages/odd/__init__.py\n",
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("packages of stage `build` are taken along"),
+        "{stderr}"
+    );
+}

@@ -15,7 +15,7 @@ pub fn check(args: CheckArgs, environment: &Environment) -> anyhow::Result<ExitC
         project,
         requirements,
         format,
-        no_dockerfile,
+        dockerfile,
         index,
     } = args;
     let project = match requirements.is_empty() {
@@ -23,7 +23,7 @@ pub fn check(args: CheckArgs, environment: &Environment) -> anyhow::Result<ExitC
         false => Project::requirements_only(&[], &requirements),
     };
     let settings = PackSettings {
-        dockerfile: dockerfile_use(no_dockerfile),
+        dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
     };
     let progress = Shown::new(false);

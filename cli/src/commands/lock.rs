@@ -15,7 +15,7 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let LockArgs {
         project,
         output,
-        no_dockerfile,
+        dockerfile,
         index,
     } = args;
     let project = Project::open(&project)?;
@@ -23,7 +23,7 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
         .or_else(|| project.lock_path())
         .context("only the requirements of a project folder can be locked")?;
     let settings = PackSettings {
-        dockerfile: dockerfile_use(no_dockerfile),
+        dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
     };
     let progress = Shown::new(false);

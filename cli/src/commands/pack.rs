@@ -1,6 +1,6 @@
 //! `pywasm pack`, and packing on the way to a run.
 
-use crate::args::{IndexArgs, PackArgs};
+use crate::args::{DockerfileArgs, EnvArg, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
@@ -9,8 +9,9 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
-    BaseLayers, Built, DockerfileUse, Event, FullRuntime, IndexFlags, LockUse, Machine,
-    NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project, VersionChoice,
+    BaseLayers, Built, DockerfileChoice, DockerfileUse, Event, FullRuntime, IndexFlags, LockUse,
+    Machine, NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project,
+    VersionChoice,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         output,
         tag,
         entrypoint,
-        no_dockerfile,
+        dockerfile,
         dry_run,
         quiet,
         index,
@@ -39,7 +40,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         name: tag.as_ref().map(ToString::to_string),
         command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
         output: output.clone(),
-        dockerfile: dockerfile_use(no_dockerfile),
+        dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
     };
     let base = base()?;
@@ -121,12 +122,26 @@ fn in_cache(
     Ok(Package::open(&path, &ReadLimits::default())?)
 }
 
-/// What `--no-dockerfile` means.
-pub fn dockerfile_use(no_dockerfile: bool) -> DockerfileUse {
-    match no_dockerfile {
-        true => DockerfileUse::Ignore,
-        false => DockerfileUse::Follow,
+/// What the flags about Dockerfiles mean.
+pub fn dockerfile_use(args: DockerfileArgs, environment: &Environment) -> DockerfileUse {
+    let DockerfileArgs {
+        no_dockerfile,
+        file,
+        target,
+        build_arg,
+    } = args;
+    if no_dockerfile {
+        return DockerfileUse::Ignore;
     }
+    let args = build_arg.into_iter().filter_map(|EnvArg { name, value }| {
+        let value = value.or_else(|| environment.get(&name).map(str::to_owned))?;
+        Some((name, value))
+    });
+    DockerfileUse::Follow(DockerfileChoice {
+        file,
+        target,
+        args: args.collect(),
+    })
 }
 
 pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<PackSettings> {

@@ -1,16 +1,17 @@
 //! What a project is made of, put together from its folder, its Dockerfile and the settings.
 
 use super::command::{self, Command};
+use super::copy::{self, AppPart};
 use super::detect::{self, Detected};
 use super::dockerfile::{Dockerfile, default_working_dir};
 use super::inputs::{self, RequirementInput};
 use super::walk::{self, Found};
-use super::{ProjectError, copy, io_error, needs, pyproject, read_text};
+use super::{ProjectError, io_error, needs, pyproject, read_text, tree};
 use crate::plan::Note;
 use crate::settings::PackSettings;
 use pywasm_format::write::FileMode;
 use pywasm_format::{AppConfig, GuestPath};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Everything that decides about a package but for what the requirements resolve to.
@@ -20,8 +21,28 @@ pub(crate) struct Content {
     pub(crate) config: AppConfig,
     /// By their path below the working folder.
     pub(crate) files: BTreeMap<String, AppFile>,
+    /// Folders below it that may be empty.
+    pub(crate) folders: BTreeSet<String>,
     pub(crate) requirements: Vec<RequirementInput>,
     pub(crate) notes: Vec<Note>,
+}
+
+impl Content {
+    /// Is there nothing of an app?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    /// The folders that do not come by themselves with what lies in them.
+    pub(crate) fn empty_folders(&self) -> impl Iterator<Item = &String> {
+        self.folders.iter().filter(|folder| {
+            let inside = format!("{folder}/");
+            let files = self.files.keys();
+            !files
+                .chain(&self.folders)
+                .any(|path| path.starts_with(&inside))
+        })
+    }
 }
 
 /// A file of the app.
@@ -56,35 +77,44 @@ pub(super) fn of_folder(
         return Ok(Content {
             config,
             files,
+            folders: BTreeSet::new(),
             requirements: inputs::of_folder(root, &settings.optional)?,
             notes,
         });
     };
-    let placed = copy::place(&found, &dockerfile)?;
-    let files = app_files(copy::below_working_dir(&placed, &dockerfile)?);
-    let requirements = match dockerfile.installs.is_empty() {
+    let tree = tree::of_stage(&found, &dockerfile.stage, &dockerfile)?;
+    let AppPart {
+        files,
+        folders,
+        notes: news,
+    } = copy::below_working_dir(&tree, &dockerfile)?;
+    let files = app_files(files);
+    let requirements = match dockerfile.stage.installs.is_empty() {
         true => inputs::of_folder(root, &settings.optional)?,
-        false => copy::requirements(&placed, &dockerfile)?,
+        false => copy::requirements(&found, &dockerfile, &settings.machine.cache_dir)?,
     };
-    let working_dir = dockerfile.working_dir();
+    let stage = dockerfile.stage;
+    let working_dir = stage.working_dir();
     let own = Command {
-        entrypoint: dockerfile.entrypoint,
-        cmd: dockerfile.cmd,
+        entrypoint: stage.entrypoint,
+        cmd: stage.cmd,
         ports: Vec::new(),
     };
     let starts = !(own.entrypoint.is_empty() && own.cmd.is_empty());
     let command =
         chosen(settings, starts.then_some(own).or(detected)).ok_or_else(|| no_command(root))?;
     let mut config = config(working_dir, command);
-    config.env = dockerfile.env;
+    config.env = stage.env;
     config.needs = needs::of_folder(root)?;
-    config.exposed_ports.extend(dockerfile.exposed_ports);
-    config.labels = dockerfile.labels;
+    config.exposed_ports.extend(stage.exposed_ports);
+    config.labels = stage.labels;
     check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;
     notes.extend(dockerfile.notes);
+    notes.extend(news);
     Ok(Content {
         config,
         files,
+        folders,
         requirements,
         notes,
     })
@@ -109,6 +139,7 @@ pub(super) fn of_script(file: &Path, settings: &PackSettings) -> Result<Content,
                 mode: FileMode::Plain,
             },
         )]),
+        folders: BTreeSet::new(),
         requirements: pyproject::of_script(file, &read_text(file)?)?,
         notes: Vec::new(),
     })
@@ -126,6 +157,7 @@ pub(super) fn of_requirements(
     Content {
         config: config(GuestPath::root(), command),
         files: BTreeMap::new(),
+        folders: BTreeSet::new(),
         requirements,
         notes: Vec::new(),
     }

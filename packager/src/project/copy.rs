@@ -1,143 +1,75 @@
-//! COPY and `pip install -r` of a Dockerfile, applied to the files of the project.
+//! What a Dockerfile's stage means for a package: the files of the app, and what `pip install` names.
 
-use super::dockerfile::{Copy, Dockerfile, DockerfileError, PipInstall};
+use super::dockerfile::{Dockerfile, DockerfileError, PipInstall};
 use super::inputs::RequirementInput;
+use super::source;
+use super::tree::{self, Tree};
 use super::walk::Found;
-use globset::{GlobBuilder, GlobMatcher};
+use crate::plan::Note;
 use pywasm_format::GuestPath;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-/// Files by their absolute path in the package.
-pub(super) type Placed = BTreeMap<String, Found>;
-
-/// Follows every COPY, later ones over earlier ones. Without any, everything goes to the working
-/// folder, as it would lie beside the Dockerfile.
-pub(super) fn place(found: &[Found], dockerfile: &Dockerfile) -> Result<Placed, DockerfileError> {
-    let mut placed = Placed::new();
-    if dockerfile.copies.is_empty() {
-        let folder = dockerfile.working_dir();
-        for file in found {
-            placed.insert(inside(&folder, &file.path), file.clone());
-        }
-    }
-    for copy in &dockerfile.copies {
-        for source in &copy.sources {
-            let mut any = false;
-            for (file, target) in matches(found, copy, source)
-                .map_err(|reason| dockerfile.error(copy.line, reason))?
-            {
-                placed.insert(target, file.clone());
-                any = true;
-            }
-            if !any {
-                return Err(dockerfile.error(
-                    copy.line,
-                    format!("COPY {source}: no such file among those to pack; is it left out by .pywasmignore or .dockerignore?"),
-                ));
-            }
-        }
-    }
-    Ok(placed)
+/// The app's part of a stage: its files and empty folders, by their path in the working folder.
+#[derive(Debug, Default)]
+pub(super) struct AppPart {
+    pub(super) files: BTreeMap<String, Found>,
+    pub(super) folders: BTreeSet<String>,
+    pub(super) notes: Vec<Note>,
 }
 
-/// The files that one source of a COPY names, each with its place.
-fn matches<'f>(
-    found: &'f [Found],
-    copy: &Copy,
-    source: &str,
-) -> Result<Vec<(&'f Found, String)>, String> {
-    let parts: Vec<&str> = source
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "."))
-        .collect();
-    if parts.contains(&"..") {
-        return Err(format!(
-            "COPY {source}: files outside the project cannot be packed"
-        ));
-    }
-    let matcher = matcher(&parts.join("/")).map_err(|error| format!("COPY {source}: {error}"))?;
-    let mut placed = Vec::new();
-    for file in found {
-        let Some((head, below)) = split_after(&file.path, parts.len()) else {
-            continue;
-        };
-        if !matcher.is_match(head) {
-            continue;
-        }
-        placed.push((
-            file,
-            match below {
-                // A folder: its content is copied, not the folder itself.
-                Some(below) => inside(&copy.dest, below),
-                None if copy.into_folder => {
-                    inside(&copy.dest, head.rsplit('/').next().unwrap_or(head))
-                }
-                None => copy.dest.to_string(),
-            },
-        ));
-    }
-    Ok(placed)
-}
-
-fn matcher(pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    let glob = GlobBuilder::new(pattern).literal_separator(true).build()?;
-    Ok(glob.compile_matcher())
-}
-
-/// Splits `a/b/c` after `count` parts: the head, and what is below it unless the path ends there.
-fn split_after(path: &str, count: usize) -> Option<(&str, Option<&str>)> {
-    if count == 0 {
-        return Some(("", Some(path)));
-    }
-    match path.match_indices('/').nth(count - 1) {
-        Some((end, _)) => Some((&path[..end], Some(&path[end + 1..]))),
-        None if path.split('/').count() == count => Some((path, None)),
-        None => None,
-    }
-}
-
-fn inside(folder: &GuestPath, below: &str) -> String {
-    match folder.relative() {
-        "" => format!("/{below}"),
-        folder => format!("/{folder}/{below}"),
-    }
-}
-
-/// The files below the working folder, by their path in it. A file elsewhere is refused, unless only
-/// `pip install` needs it.
+/// What lies below the working folder. A file elsewhere is refused, unless only `pip install` needs it;
+/// an empty folder elsewhere is for data, and that is said.
 pub(super) fn below_working_dir(
-    placed: &Placed,
+    tree: &Tree,
     dockerfile: &Dockerfile,
-) -> Result<BTreeMap<String, Found>, DockerfileError> {
-    let folder = dockerfile.working_dir();
+) -> Result<AppPart, DockerfileError> {
+    let stage = &dockerfile.stage;
+    let folder = stage.working_dir();
     let prefix = format!("{}/", folder.as_str());
-    let mut files = BTreeMap::new();
-    for (path, file) in placed {
+    let mut part = AppPart::default();
+    let line_of = |path: &str| {
+        let steps = stage.steps.iter().rev();
+        let mut lines = steps.filter_map(|step| {
+            let dest = step.action.dest()?;
+            path.starts_with(dest.as_str()).then_some(step.line)
+        });
+        lines.next().unwrap_or(0)
+    };
+    for (path, file) in &tree.files {
         if let Some(below) = path.strip_prefix(&prefix) {
-            files.insert(below.to_owned(), file.clone());
-        } else if !read_by_pip(dockerfile).any(|used| used == *path) {
-            let copy = dockerfile
-                .copies
-                .iter()
-                .rfind(|copy| path.starts_with(copy.dest.as_str()));
+            part.files.insert(below.to_owned(), file.clone());
+        } else if !read_by_pip(dockerfile, path) {
             return Err(dockerfile.error(
-                copy.map_or(0, |copy| copy.line),
+                line_of(path),
                 format!("{path} would lie outside the working folder {folder}, and a package has one app folder; copy it below {folder} or set WORKDIR to the folder above both"),
             ));
         }
     }
-    Ok(files)
+    for path in &tree.folders {
+        if let Some(below) = path.strip_prefix(&prefix) {
+            part.folders.insert(below.to_owned());
+        } else if *path != folder.as_str() {
+            part.notes.push(Note {
+                at: Some(format!("{}:{}", dockerfile.path.display(), line_of(path))),
+                text: format!("{path} lies outside the working folder and is not made; an app that writes there needs `-v NAME:{path}` or `--tmpfs {path}`"),
+            });
+        }
+    }
+    Ok(part)
 }
 
 /// The requirements of every `pip install`.
 pub(super) fn requirements(
-    placed: &Placed,
+    found: &[Found],
     dockerfile: &Dockerfile,
+    cache_dir: &Path,
 ) -> Result<Vec<RequirementInput>, DockerfileError> {
     let mut inputs = Vec::new();
-    for install in &dockerfile.installs {
+    for install in &dockerfile.stage.installs {
+        let tree = tree::of_steps(found, &install.files, dockerfile)?;
         let fail = |reason| dockerfile.error(install.line, reason);
-        let file = |path: String| match placed.get(&path) {
+        let file = |path: String| match tree.files.get(&path) {
             Some(found) => Ok(found.source.clone()),
             None => Err(fail(format!(
                 "`pip install` reads {path}, which no COPY puts there"
@@ -155,10 +87,37 @@ pub(super) fn requirements(
                     text,
                     origin: origin.clone(),
                 },
+                Argument::Project { folder, extras } => RequirementInput::Text {
+                    text: project(&tree, &folder, &extras, cache_dir).map_err(|reason| {
+                        fail(format!("`pip install {folder}{extras}`: {reason}"))
+                    })?,
+                    origin: origin.clone(),
+                },
             });
         }
     }
     Ok(inputs)
+}
+
+/// The line that installs the project in a folder.
+fn project(
+    tree: &Tree,
+    folder: &GuestPath,
+    extras: &str,
+    cache_dir: &Path,
+) -> Result<String, String> {
+    let prefix = match folder.is_root() {
+        true => "/".to_owned(),
+        false => format!("{folder}/"),
+    };
+    let files = tree.files.iter().filter_map(|(path, file)| {
+        let below = path.strip_prefix(&prefix)?;
+        Some((below.to_owned(), file.clone()))
+    });
+    let archive = source::archive(&files.collect(), cache_dir)?;
+    let url = url::Url::from_file_path(&archive.path)
+        .map_err(|()| format!("{} is no absolute path", archive.path.display()))?;
+    Ok(format!("{}{extras} @ {url}", archive.name))
 }
 
 enum Argument {
@@ -167,17 +126,24 @@ enum Argument {
     Constraints(String),
     /// A line as in a requirements file.
     Line(String),
+    /// The project in a folder, with `[extras]`.
+    Project {
+        folder: GuestPath,
+        extras: String,
+    },
 }
 
-/// The absolute paths of the files that `pip install` reads.
-fn read_by_pip(dockerfile: &Dockerfile) -> impl Iterator<Item = String> {
-    dockerfile
-        .installs
-        .iter()
+/// Is this path one of those that `pip install` reads?
+fn read_by_pip(dockerfile: &Dockerfile, path: &str) -> bool {
+    let installs = dockerfile.stage.installs.iter();
+    installs
         .flat_map(|install| arguments(install).unwrap_or_default())
-        .filter_map(|argument| match argument {
-            Argument::Requirements(path) | Argument::Constraints(path) => Some(path),
-            Argument::Line(_) => None,
+        .any(|argument| match argument {
+            Argument::Requirements(file) | Argument::Constraints(file) => file == path,
+            Argument::Project { folder, .. } => path
+                .strip_prefix(folder.as_str())
+                .is_some_and(|below| below.starts_with('/')),
+            Argument::Line(_) => false,
         })
 }
 
@@ -196,49 +162,102 @@ fn arguments(install: &PipInstall) -> Result<Vec<Argument>, String> {
         };
         match option {
             "-r" | "--requirement" => {
-                found.push(Argument::Requirements(absolute(install, value()?)?))
+                found.push(Argument::Requirements(absolute(install, value()?)?));
             }
             "-c" | "--constraint" => {
-                found.push(Argument::Constraints(absolute(install, value()?)?))
+                found.push(Argument::Constraints(absolute(install, value()?)?));
             }
-            "-i" | "--index-url" | "--extra-index-url" | "-f" | "--find-links" => {
+            "-f" | "--find-links" => {
+                let value = value()?;
+                if !is_wheel_folder(install, value) {
+                    found.push(Argument::Line(format!("{option} {value}")));
+                }
+            }
+            "-i" | "--index-url" | "--extra-index-url" => {
                 let value = value()?;
                 found.push(Argument::Line(format!("{option} {value}")));
             }
+            // The wheels of an earlier line are all there is; here they are still to be chosen.
+            "--no-index" if !install.wheel_folders.is_empty() => {}
             "--pre" | "--no-index" | "--require-hashes" => {
-                found.push(Argument::Line(option.to_owned()))
+                found.push(Argument::Line(option.to_owned()));
             }
-            "--trusted-host" | "--timeout" | "--retries" | "--root-user-action" | "--cache-dir" => {
+            "--trusted-host" | "--timeout" | "--retries" | "--root-user-action" | "--cache-dir"
+            | "--python" => {
                 value()?;
             }
             "--no-cache-dir"
+            | "--no-cache"
             | "-U"
             | "--upgrade"
             | "-q"
             | "--quiet"
             | "--user"
+            | "--system"
             | "--prefer-binary"
             | "--no-warn-script-location"
             | "--disable-pip-version-check"
             | "--no-input"
             | "--break-system-packages"
+            | "--ignore-installed"
+            | "--force-reinstall"
+            | "--no-build-isolation"
             | "--compile"
             | "--no-compile" => {}
-            "." | "./" | "-e" | "--editable" => {
-                return Err(format!(
-                    "`pip install {}`: installing the project itself is not supported yet; write its dependencies to requirements.txt and start the app from its folder",
-                    install.arguments.join(" ")
-                ));
+            "--no-deps" if !install.wheel_folders.is_empty() => {}
+            // What is installed is in the package either way; that the source can be changed is not.
+            "-e" | "--editable" => {
+                let place = value()?;
+                found.push(of_folder(install, place)?.ok_or_else(|| {
+                    format!(
+                        "`pip install -e {place}`: only a folder of the project can be installed so"
+                    )
+                })?);
             }
             option if option.starts_with('-') => {
                 return Err(format!(
                     "`pip install {option}` is not supported; remove the option"
                 ));
             }
-            name => found.push(Argument::Line(name.to_owned())),
+            name if is_wheel_folder(install, name) => {}
+            name => found.push(match of_folder(install, name)? {
+                Some(project) => project,
+                None => Argument::Line(name.to_owned()),
+            }),
         }
     }
     Ok(found)
+}
+
+/// `.`, `./lib`, `/src[web]`: a folder rather than a name or an archive.
+fn of_folder(install: &PipInstall, word: &str) -> Result<Option<Argument>, String> {
+    let (path, extras) = match word.find('[') {
+        Some(at) => word.split_at(at),
+        None => (word, ""),
+    };
+    let is_file = [".whl", ".gz", ".tgz", ".zip"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    let is_place = path == "." || path.starts_with("./") || path.starts_with('/');
+    if !is_place || is_file {
+        return Ok(None);
+    }
+    let folder = install.working_dir.join(path);
+    Ok(Some(Argument::Project {
+        folder: folder.map_err(|error| error.to_string())?,
+        extras: extras.to_owned(),
+    }))
+}
+
+/// Does this lie in a folder with wheels that an earlier line made? Then what that line names is installed.
+fn is_wheel_folder(install: &PipInstall, word: &str) -> bool {
+    let Ok(path) = absolute(install, word) else {
+        return false;
+    };
+    install.wheel_folders.iter().any(|folder| {
+        let below = path.strip_prefix(folder.as_str());
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
 }
 
 fn absolute(install: &PipInstall, path: &str) -> Result<String, String> {

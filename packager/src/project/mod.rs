@@ -9,6 +9,8 @@ mod ignore;
 mod inputs;
 mod needs;
 mod pyproject;
+mod source;
+mod tree;
 mod uv_lock;
 mod walk;
 
@@ -147,7 +149,7 @@ impl Project {
         match &self.kind {
             Kind::Folder(root) => {
                 let dockerfile = match settings.dockerfile {
-                    DockerfileUse::Follow => Dockerfile::find(root)?,
+                    DockerfileUse::Follow(ref choice) => Dockerfile::find(root, choice)?,
                     DockerfileUse::Ignore => None,
                 };
                 content::of_folder(root, dockerfile, settings)

@@ -42,13 +42,29 @@ pub struct IndexFlags {
 }
 
 /// Is a Dockerfile in the project followed?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileUse {
     /// Follow it where there is one.
-    #[default]
-    Follow,
+    Follow(DockerfileChoice),
     /// `--no-dockerfile`: find out everything from the files.
     Ignore,
+}
+
+impl Default for DockerfileUse {
+    fn default() -> Self {
+        Self::Follow(DockerfileChoice::default())
+    }
+}
+
+/// Which Dockerfile, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DockerfileChoice {
+    /// `-f`: another file than the project's `Dockerfile`.
+    pub file: Option<PathBuf>,
+    /// `--target`: the stage to pack, by default the last.
+    pub target: Option<String>,
+    /// `--build-arg`: values for `ARG`.
+    pub args: Vec<(String, String)>,
 }
 
 /// As of which day packages are chosen.

@@ -69,8 +69,8 @@ fn instruction(line: usize, text: &str) -> Instruction {
 
 impl Instruction {
     /// Refuses unknown names, with the likely meaning, and here-documents.
-    pub(super) fn checked(self) -> Result<Self, String> {
-        let Self { name, rest, .. } = &self;
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Self { name, rest, .. } = self;
         if NAMES.contains(&name.as_str()) {
             return match rest.is_empty() {
                 true => Err(format!("{name} stands alone; it needs an argument")),
@@ -79,7 +79,7 @@ impl Instruction {
                         "here-documents (`{name} <<`) are not supported; write the content to a file"
                     ))
                 }
-                false => Ok(self),
+                false => Ok(()),
             };
         }
         // `COPY. /app`: the space was forgotten.
@@ -178,11 +178,62 @@ fn words(text: &str) -> Option<Vec<String>> {
 
 /// What ARG and ENV have set so far.
 #[derive(Debug, Default)]
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(super) struct Variables {
+    set: BTreeMap<String, String>,
+    /// Values from outside (`--build-arg`), which ARG asks for by name.
+    given: BTreeMap<String, String>,
+    /// What ARG before the first FROM has set, which ARG asks for by name, too.
+    global: BTreeMap<String, String>,
+}
 
 impl Variables {
+    pub(super) fn given(values: &[(String, String)]) -> Self {
+        Self {
+            given: values.iter().cloned().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// These, in a stage of a file whose first lines have set `global`.
+    pub(super) fn below(self, global: &Self) -> Self {
+        Self {
+            global: global.set.clone(),
+            ..self
+        }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: String) {
-        self.0.insert(name.to_owned(), value);
+        self.set.insert(name.to_owned(), value);
+    }
+
+    /// `ARG NAME[=default]`
+    pub(super) fn declare(&mut self, rest: &str) -> Result<(), String> {
+        let (name, default) = rest
+            .split_once('=')
+            .map_or((rest, None), |(name, default)| (name, Some(default)));
+        let name = name.trim();
+        let value = match (self.given.get(name), default) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(default)) => Some(self.expand(unquote(default))?),
+            (None, None) => self.global.get(name).cloned(),
+        };
+        if let Some(value) = value {
+            self.set(name, value);
+        }
+        Ok(())
+    }
+
+    /// Replaces the variables that are known and leaves others to whoever needs a shell.
+    pub(super) fn expand_known(&self, text: &str) -> String {
+        let mut expanded = text.to_owned();
+        for (name, value) in self.set.iter().rev() {
+            // A value with spaces would be several words here and one in a shell, or the reverse.
+            if !value.contains(char::is_whitespace) {
+                expanded = expanded.replace(&format!("${{{name}}}"), value);
+                expanded = replace_word(&expanded, name, value);
+            }
+        }
+        expanded
     }
 
     /// Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+other}`.
@@ -227,7 +278,12 @@ impl Variables {
     }
 
     fn value(&self, inner: &str) -> String {
-        let get = |name: &str| self.0.get(name).filter(|value| !value.is_empty()).cloned();
+        let get = |name: &str| {
+            self.set
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .cloned()
+        };
         if let Some((name, default)) = inner.split_once(":-") {
             return get(name).unwrap_or_else(|| default.to_owned());
         }
@@ -236,6 +292,22 @@ impl Variables {
         }
         get(inner).unwrap_or_default()
     }
+}
+
+/// Replaces `$NAME` where the name ends there.
+fn replace_word(text: &str, name: &str, value: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    let variable = format!("${name}");
+    while let Some(at) = rest.find(&variable) {
+        let after = &rest[at + variable.len()..];
+        let ends = !after.starts_with(|c: char| c == '_' || c.is_ascii_alphanumeric());
+        replaced.push_str(&rest[..at]);
+        replaced.push_str(if ends { value } else { &variable });
+        rest = after;
+    }
+    replaced.push_str(rest);
+    replaced
 }
 
 #[cfg(test)]
@@ -264,7 +336,7 @@ mod tests {
     fn typos_get_the_likely_meaning() {
         let error = |text: &str| {
             let first = instructions(text).into_iter().next();
-            first.and_then(|i| i.checked().err()).unwrap_or_default()
+            first.and_then(|i| i.check().err()).unwrap_or_default()
         };
         assert!(error("COPY. /app").contains("did you mean `COPY . /app`?"));
         assert!(error("WORKDIRR /app").contains("did you mean WORKDIR?"));

@@ -1,7 +1,8 @@
 use super::*;
 
 fn parse(text: &str) -> Result<Dockerfile, String> {
-    Dockerfile::parse(Path::new("Dockerfile"), text).map_err(|error| error.to_string())
+    let choice = DockerfileChoice::default();
+    Dockerfile::parse(Path::new("Dockerfile"), text, &choice).map_err(|error| error.to_string())
 }
 
 fn parsed(text: &str) -> Dockerfile {
@@ -13,20 +14,27 @@ fn the_common_dockerfile() {
     let file = parsed(
         "FROM python:3.8-slim\nWORKDIR /app\nCOPY requirements.txt .\nRUN pip install --upgrade pip && pip install --no-cache-dir -r requirements.txt\nCOPY . .\nENV A=1 B=\"two words\"\nENV A=2\nEXPOSE 5000 53/udp\nLABEL x=y\nCMD [\"python\", \"app.py\"]\n",
     );
-    assert_eq!(file.working_dir().as_str(), "/app");
-    assert_eq!(file.cmd, ["python", "app.py"]);
+    assert_eq!(file.stage.working_dir().as_str(), "/app");
+    assert_eq!(file.stage.cmd, ["python", "app.py"]);
     assert_eq!(
-        file.env,
+        file.stage.env,
         [("A".into(), "2".into()), ("B".into(), "two words".into())]
     );
-    assert_eq!(file.exposed_ports.len(), 2);
-    assert_eq!(file.installs.len(), 1);
+    assert_eq!(file.stage.exposed_ports.len(), 2);
+    assert_eq!(file.stage.installs.len(), 1);
     assert_eq!(
-        file.installs[0].arguments,
+        file.stage.installs[0].arguments,
         ["--no-cache-dir", "-r", "requirements.txt"]
     );
-    assert_eq!(file.copies[0].dest.as_str(), "/app");
-    assert!(file.copies[0].into_folder);
+    let copies = file
+        .stage
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            FileAction::Copy(copy) => Some((copy.dest.as_str(), copy.into_folder)),
+            _ => None,
+        });
+    assert_eq!(copies.collect::<Vec<_>>(), [("/app", true), ("/app", true)]);
     let notes: Vec<_> = file.notes.iter().map(ToString::to_string).collect();
     assert_eq!(
         notes,
@@ -42,11 +50,11 @@ fn shell_form_variables_and_relative_folders() {
     let file = parsed(
         "ARG V=3\nFROM python:${V}\nENV HOME_DIR=/srv\nWORKDIR $HOME_DIR\nWORKDIR sub\nENTRYPOINT exec python -m app\nCMD --port 80",
     );
-    assert_eq!(file.working_dir().as_str(), "/srv/sub");
-    assert_eq!(file.entrypoint, ["python", "-m", "app"]);
-    assert_eq!(file.cmd, ["--port", "80"]);
+    assert_eq!(file.stage.working_dir().as_str(), "/srv/sub");
+    assert_eq!(file.stage.entrypoint, ["python", "-m", "app"]);
+    assert_eq!(file.stage.cmd, ["--port", "80"]);
     assert_eq!(
-        parsed("FROM python\nCMD a\nENTRYPOINT [\"b\"]").cmd,
+        parsed("FROM python\nCMD a\nENTRYPOINT [\"b\"]").stage.cmd,
         [""; 0]
     );
 }
@@ -63,21 +71,55 @@ fn refusals_name_the_line_and_the_way_out() {
             "Dockerfile:1: `FROM ubuntu:22.04`: only python images",
         ),
         (
-            "FROM python:3\nFROM python:3",
-            "Dockerfile:2: a second FROM (the first is in line 1)",
+            "FROM python:3\nCOPPY a b\nFROM python:3",
+            "Dockerfile:2: `COPPY` is no Dockerfile instruction; did you mean COPY?",
         ),
+        (
+            "FROM python:3 AS",
+            "is not FROM IMAGE or FROM IMAGE AS NAME",
+        ),
+        (
+            "FROM node:20 AS web\nRUN npm run build\nFROM python:3\nCOPY --from=web /dist .",
+            "Dockerfile:1: `FROM node:20`: only python images",
+        ),
+        (
+            "FROM python\nRUN python manage.py collectstatic",
+            "programs of the app are not run while packing",
+        ),
+        (
+            "FROM python\nRUN curl -O https://a.example/x",
+            "fetch it into the project",
+        ),
+        (
+            "FROM python\nRUN tar xzf x.tar.gz",
+            "archives are not unpacked",
+        ),
+        (
+            "FROM python\nRUN poetry install",
+            "of the tools that install packages only pip is followed",
+        ),
+        ("FROM python\nRUN chmod zz x", "is no mode"),
+        ("FROM python\nRUN cp a", "needs a source and a destination"),
+        ("ARG A=1", "it has no FROM"),
         (
             "FROM python\nRUN apt-get update && apt-get install gcc",
             "there is no Linux in the sandbox",
         ),
-        ("FROM python\nRUN make", "only `pip install` can be run"),
+        ("FROM python\nRUN make", "there is no make in the sandbox"),
+        (
+            "FROM python\nRUN frobnicate",
+            "only `pip install`, mkdir, cp",
+        ),
         ("FROM python\nRUN echo $X", "needs a shell"),
         ("FROM python\nCMD python app.py | tee log", "needs a shell"),
         (
             "FROM python\nCMD ['python', 'app.py']",
             "with double quotes",
         ),
-        ("FROM python\nCOPY --from=build a b", "several stages"),
+        (
+            "FROM python\nCOPY --from=build a b",
+            "no stage before this one is called so",
+        ),
         (
             "FROM python\nADD x.tar.gz /app",
             "archives are not unpacked",
@@ -99,11 +141,75 @@ fn refusals_name_the_line_and_the_way_out() {
     }
 }
 
+#[test]
+fn stages_bring_packages_files_and_settings() {
+    let file = parsed(
+        "ARG V=3.12\nFROM python:${V} AS Builder\nWORKDIR /src\nCOPY requirements.txt .\nRUN python -m venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\nRUN /opt/venv/bin/pip install -r requirements.txt\nCOPY dist dist\nFROM node:20 AS unused\nRUN npm ci\nFROM python:3.12-slim\nCOPY --from=builder /opt/venv /opt/venv\nCOPY --from=0 /src/dist ./static\nCOPY . .\nCMD [\"/opt/venv/bin/gunicorn\", \"app:app\"]",
+    );
+    let [install] = &file.stage.installs[..] else {
+        panic!("{:?}", file.stage.installs);
+    };
+    assert_eq!(install.arguments, ["-r", "requirements.txt"]);
+    assert_eq!(install.working_dir.as_str(), "/src");
+    assert_eq!(file.stage.cmd, ["gunicorn", "app:app"]);
+    assert!(matches!(
+        file.stage.steps[0].action,
+        FileAction::CopyFrom(..)
+    ));
+    let notes: Vec<_> = file.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("`python:3.12` is replaced"))
+    );
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("packages of stage `builder` are taken along"))
+    );
+    let file = parsed(
+        "FROM python AS base\nENV A=1\nWORKDIR /srv\nFROM base\nCMD python $A.py"
+            .replace("$A", "a")
+            .as_str(),
+    );
+    assert_eq!(file.stage.env, [("A".into(), "1".into())]);
+    assert_eq!(file.stage.working_dir().as_str(), "/srv");
+}
+
+#[test]
+fn a_stage_and_values_may_be_chosen() {
+    let choice = DockerfileChoice {
+        target: Some("one".to_owned()),
+        args: vec![
+            ("NAME".to_owned(), "given".to_owned()),
+            ("X".to_owned(), "y".to_owned()),
+        ],
+        ..DockerfileChoice::default()
+    };
+    let text =
+        "FROM python AS one\nARG NAME=default\nENV N=$NAME X=$X\nCMD a\nFROM python AS two\nCMD b";
+    let parse = |choice| Dockerfile::parse(Path::new("Dockerfile"), text, choice);
+    let file = parse(&choice).expect("can be followed");
+    assert_eq!(file.stage.cmd, ["a"]);
+    // What no ARG asks for is not there.
+    let env = [
+        ("N".to_owned(), "given".to_owned()),
+        ("X".to_owned(), String::new()),
+    ];
+    assert_eq!(file.stage.env, env);
+    let other = DockerfileChoice {
+        target: Some("three".to_owned()),
+        ..DockerfileChoice::default()
+    };
+    let error = parse(&other).expect_err("no such stage").to_string();
+    assert!(error.contains("there is no stage `three`"), "{error}");
+}
+
 proptest::proptest! {
     /// Instructions of any kind, in any order: an error that names its line, or a plan; never a panic.
     #[test]
     fn text_of_any_kind(lines in proptest::collection::vec(
-        r#"(FROM|RUN|COPY|ADD|ENV|ARG|CMD|ENTRYPOINT|WORKDIR|EXPOSE|LABEL|VOLUME|USER|SHELL|ONBUILD|#)? ?[-a-z0-9 =.,:/$\{\}"'\[\]&|;\\<>~*]{0,40}"#,
+        r#"(FROM|FROM python AS|COPY --from=0|RUN rm|RUN cp|RUN mkdir|RUN pip|RUN|COPY|ADD|ENV|ARG|CMD|ENTRYPOINT|WORKDIR|EXPOSE|LABEL|VOLUME|USER|SHELL|ONBUILD|#)? ?[-a-z0-9 =.,:/$\{\}"'\[\]&|;\\<>~*]{0,40}"#,
         0..12,
     )) {
         let _ = parse(&lines.join("\n"));
