@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use pywasm_format::ImageName;
 use pywasm_packager::{AsOf, Base};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// Run Python apps in a WebAssembly sandbox, the way people run containers.
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
+    /// Start all workers of a running app anew, one after the other, without losing a request
+    Reload(ReloadArgs),
     /// Run a project folder or a Python file, and again whenever its files change
     #[command(override_usage = "pywasm dev [OPTIONS] <DIR|FILE.py> [ARGS]...")]
     Dev(Box<RunArgs>),
@@ -102,6 +105,13 @@ impl Verb {
             _ => &[],
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Process number of the `pywasm run --workers` in question
+    #[arg(value_name = "PID")]
+    pub pid: i32,
 }
 
 /// How requirements are found.
@@ -382,6 +392,12 @@ pub struct RunArgs {
     /// Use a terminal where there is one; always so, accepted for habit
     #[arg(short, long, hide = true)]
     pub tty: bool,
+    /// Run this many instances of the app, which share the published ports
+    #[arg(long, value_name = "NUMBER")]
+    pub workers: Option<NonZeroU16>,
+    /// Be one of them: standard input is the line to the command that started this process
+    #[arg(long, hide = true)]
+    pub worker: bool,
     /// End when the process with this number, which started this one, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub with_parent: Option<u32>,

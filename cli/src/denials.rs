@@ -3,8 +3,7 @@
 use crate::environment::Environment;
 use crate::printer;
 use anyhow::Context;
-use pywasm::net::Published;
-use pywasm::{Denial, Event, EventSink};
+use pywasm::{Event, EventSink};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,39 +26,84 @@ pub struct Entry {
     pub flag: String,
 }
 
-/// What a run tells, and its log in the folder of all.
-pub struct Log {
-    /// None where there is no place to write: what is denied is told all the same.
-    file: Option<File>,
+/// What a run tells its person, as it travels from a worker's process to that of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum News {
+    /// Something was denied.
+    Denied { entry: Entry, hint: String },
+    /// A published port is open.
+    Listening {
+        port: u16,
+        host: SocketAddr,
+        chosen: bool,
+    },
+    /// The app listens where nobody can reach it.
+    Unpublished { port: u16 },
 }
 
 /// What was told already: an app can make the same thing happen any number of times.
 #[derive(Default)]
-struct Seen {
-    denials: BTreeSet<Denial>,
+pub struct Seen {
+    /// Resources and rules.
+    denials: BTreeSet<(String, String)>,
     /// Ports that the app listens on, with the addresses where they are published.
     ports: BTreeSet<(u16, Option<SocketAddr>)>,
 }
 
+impl News {
+    /// None for what is not for people.
+    pub fn of(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Denied(denial) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                Self::Denied {
+                    entry: Entry {
+                        time: now.map_or(0, |now| now.as_secs()),
+                        resource: denial.resource(),
+                        rule: denial.rule(),
+                        flag: denial.flag(),
+                    },
+                    hint: denial.hint(),
+                }
+            }
+            Event::Listening(published) => Self::Listening {
+                port: published.guest(),
+                host: published.host(),
+                chosen: published.chosen_by_system(),
+            },
+            Event::Unpublished { port } => Self::Unpublished { port: *port },
+            _ => return None,
+        })
+    }
+}
+
 impl Seen {
     /// How many of its kind there are with this one, if it is to be told or kept.
-    fn news(&mut self, event: &Event) -> Option<usize> {
-        match event {
-            Event::Denied(denial) => {
-                let new = self.denials.len() < KEPT && self.denials.insert(denial.clone());
+    pub fn news(&mut self, news: &News) -> Option<usize> {
+        match news {
+            News::Denied { entry, .. } => {
+                let denial = (entry.resource.clone(), entry.rule.clone());
+                let new = self.denials.len() < KEPT && self.denials.insert(denial);
                 new.then_some(self.denials.len())
             }
-            Event::Listening(published) => {
-                let at = (published.guest(), Some(published.host()));
-                self.ports.insert(at).then_some(self.ports.len())
+            News::Listening { port, host, .. } => {
+                let new = self.ports.insert((*port, Some(*host)));
+                new.then_some(self.ports.len())
             }
-            Event::Unpublished { port } => {
+            News::Unpublished { port } => {
                 let new = self.ports.len() < TOLD && self.ports.insert((*port, None));
                 new.then_some(self.ports.len())
             }
-            _ => None,
         }
     }
+}
+
+/// What a run tells, and its log in the folder of all.
+pub struct Log {
+    /// None where there is no place to write: what is denied is told all the same.
+    file: Option<File>,
+    seen: Mutex<Seen>,
 }
 
 /// Logs kept; older ones are removed by the next run.
@@ -77,6 +121,7 @@ impl Log {
         let folder = environment.runs();
         Self {
             file: folder.and_then(|folder| new_file(&folder)).ok(),
+            seen: Mutex::default(),
         }
     }
 
@@ -96,33 +141,31 @@ impl Log {
 
     /// Hears of all events of a run.
     pub fn into_sink(self) -> EventSink {
-        let seen = Mutex::new(Seen::default());
         EventSink::new(move |event| {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(number) = seen.news(event) else {
-                return;
-            };
-            match event {
-                Event::Denied(denial) => {
-                    self.keep(denial);
-                    tell_denial(denial, number);
-                }
-                Event::Listening(published) => tell_listening(published),
-                Event::Unpublished { port } => tell_unpublished(*port),
-                _ => {}
+            if let Some(news) = News::of(event) {
+                self.hear(&news);
             }
         })
     }
 
-    fn keep(&self, denial: &Denial) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let entry = Entry {
-            time: now.map_or(0, |now| now.as_secs()),
-            resource: denial.resource(),
-            rule: denial.rule(),
-            flag: denial.flag(),
+    /// Tells and keeps what is new.
+    pub fn hear(&self, news: &News) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(number) = seen.news(news) else {
+            return;
         };
-        if let Ok(mut line) = serde_json::to_vec(&entry) {
+        match news {
+            News::Denied { entry, hint } => {
+                self.keep(entry);
+                tell_denial(entry, hint, number);
+            }
+            News::Listening { port, host, chosen } => tell_listening(*port, *host, *chosen),
+            News::Unpublished { port } => tell_unpublished(*port),
+        }
+    }
+
+    fn keep(&self, entry: &Entry) {
+        if let Ok(mut line) = serde_json::to_vec(entry) {
             line.push(b'\n');
             if let Some(mut file) = self.file.as_ref() {
                 // A full disk must not end the app; the terminal has been told.
@@ -155,9 +198,9 @@ fn runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-fn tell_denial(denial: &Denial, number: usize) {
+fn tell_denial(entry: &Entry, hint: &str, number: usize) {
     match number {
-        ..=TOLD => printer::note(&format!("denied: {denial}; {}", denial.hint())),
+        ..=TOLD => printer::note(&format!("denied: {}; {hint}", entry.resource)),
         n if n == TOLD + 1 => {
             printer::note("more was denied; `pywasm policy suggest` lists all of it");
         }
@@ -166,13 +209,9 @@ fn tell_denial(denial: &Denial, number: usize) {
 }
 
 /// On a terminal the app's own "running on" line may name a port inside the sandbox.
-fn tell_listening(published: &Published) {
-    if published.chosen_by_system() || std::io::stderr().is_terminal() {
-        printer::note(&format!(
-            "port {} of the app is at {}",
-            published.guest(),
-            published.host()
-        ));
+fn tell_listening(port: u16, host: SocketAddr, chosen: bool) {
+    if chosen || std::io::stderr().is_terminal() {
+        printer::note(&format!("port {port} of the app is at {host}"));
     }
 }
 

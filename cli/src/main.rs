@@ -15,6 +15,7 @@ mod store_args;
 mod supervise;
 mod units;
 mod volume_name;
+mod workers;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let environment = environment::Environment::of_process();
     let outcome = match args.command {
         args::Verb::Run(args) => commands::run::run(args, &environment),
+        args::Verb::Reload(args) => commands::reload::reload(&args),
         args::Verb::Dev(args) => commands::dev::dev(*args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
         args::Verb::Check(args) => commands::check::check(args, &environment),

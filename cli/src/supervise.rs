@@ -1,11 +1,13 @@
 //! Waits for an app to end, or ends it: signals, time limit, and guests that do not listen.
 
+use crate::workers::control::Boss;
+use pywasm::net::Doors;
 use pywasm::{Exit, Instance, Limit, Signal};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long an instance may take to stop before the process ends over its head: a guest that computes
 /// without ever calling the host cannot be stopped from inside.
@@ -45,6 +47,7 @@ pub fn supervise(
     limit: Option<Duration>,
     stop_timeout: Duration,
     host_memory: &HostMemory,
+    boss: Option<Boss>,
 ) -> anyhow::Result<Ending> {
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,6 +63,8 @@ pub fn supervise(
         tokio::pin!(out_of_time);
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
+        let leave = leave(boss, instance.doors(), stop_timeout);
+        tokio::pin!(leave);
         let mut asked = Asked::default();
         let ending = loop {
             let signal = tokio::select! {
@@ -77,6 +82,7 @@ pub fn supervise(
                 _ = interrupt.recv() => Signal::Interrupt,
                 _ = terminate.recv() => Signal::Terminate,
                 _ = hangup.recv() => Signal::Hangup,
+                () = &mut leave, if asked.end_by.is_none() => Signal::Terminate,
             };
             if asked.again(signal, stop_timeout) {
                 break asked.ending();
@@ -96,6 +102,18 @@ pub fn supervise(
         }
         Ok(ending)
     })
+}
+
+/// Resolves when the command has told this worker to end, and those whom it serves have been served.
+async fn leave(boss: Option<Boss>, doors: Doors, stop_timeout: Duration) {
+    let Some(boss) = boss else {
+        return std::future::pending().await;
+    };
+    // One that cannot be asked any more has gone, and takes its workers along.
+    let _ = boss.ends().await;
+    doors.shut();
+    // What is left of the time is for the program to end in.
+    let _ = timeout(stop_timeout.saturating_sub(NOTICE), doors.quiet()).await;
 }
 
 /// What the program has been asked to do.

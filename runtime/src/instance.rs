@@ -8,7 +8,7 @@ use crate::exit::{Exit, Limit};
 use crate::files::{Guard, PlaceKind, Quota};
 use crate::governor::{Exceeded, Governor};
 use crate::host::{Host, MemoryLimiter};
-use crate::net::{NetError, Network, Published};
+use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
 use crate::signals::Signals;
@@ -38,6 +38,7 @@ pub struct Instance {
     published: Vec<Published>,
     stop: Stop,
     signals: Signals,
+    doors: Doors,
     files: PathBuf,
     ended: oneshot::Receiver<Exit>,
 }
@@ -105,6 +106,11 @@ impl Instance {
     /// A handle that sends signals to the program inside.
     pub fn signals(&self) -> Signals {
         self.signals.clone()
+    }
+
+    /// A handle that shuts its published ports and waits for those who came in before.
+    pub fn doors(&self) -> Doors {
+        self.doors.clone()
     }
 
     /// Waits until the app has ended. To be awaited to its end once.
@@ -180,7 +186,11 @@ impl Task {
         let reach = Reach {
             folders: preopens.iter().map(folders_of).chain([own]).collect(),
             parent: Some(runtime.shared.scratch.clone()),
-            published: network.published().iter().map(Published::host).collect(),
+            published: match policy.shared_ports {
+                // Bound once and for all, and not by this process.
+                Some(_) => Vec::new(),
+                None => network.published().iter().map(Published::host).collect(),
+            },
             outbound: policy.outbound.clone(),
         };
         let files = Guard::new(
@@ -216,6 +226,7 @@ impl Task {
         let published = self.published.clone();
         let files = self.scratch.path().to_owned();
         let signals = self.host.signals.clone();
+        let doors = self.host.network.doors();
         thread::Builder::new()
             .name("pywasm-instance".to_owned())
             .spawn(move || {
@@ -227,6 +238,7 @@ impl Task {
             published,
             stop: Stop(stop),
             signals,
+            doors,
             files,
             ended,
         })

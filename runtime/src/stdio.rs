@@ -41,6 +41,11 @@ impl Stdio {
         ))
     }
 
+    /// The same without input.
+    pub fn without_input(self) -> Self {
+        Self::new(tokio::io::empty(), self.stdout, self.stderr)
+    }
+
     /// Input from memory; output is kept, at most `limit` bytes of each stream.
     pub fn captured(input: impl Into<Vec<u8>>, limit: usize) -> (Self, Captured) {
         let captured = Captured {

@@ -26,3 +26,4 @@ mod seeds;
 mod signals;
 mod store;
 mod tls;
+mod workers;

@@ -7,6 +7,7 @@ use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
+use crate::workers::control::Boss;
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
 use pywasm::{
@@ -103,6 +104,11 @@ impl Grants {
             policy = policy.allow_outbound(rule.clone());
         }
         Ok(policy)
+    }
+
+    /// How long the app may take to end.
+    pub fn stop_timeout(&self) -> Duration {
+        self.stop_timeout.map_or(STOP_TIMEOUT, |span| span.0)
     }
 
     pub fn limits(&self) -> Limits {
@@ -211,12 +217,21 @@ impl Grants {
         command: Command,
         policy: &Policy,
         environment: &Environment,
+        boss: Option<Boss>,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
         let _held = self.hold_volumes(environment)?;
-        let log = Log::begin(environment);
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
-        let prepared = app.prepare(command, policy, stdio, log.into_sink())?;
+        let (stdio, events, time_limit) = match &boss {
+            // Standard input is the line to the command, which also keeps the time of all.
+            Some(boss) => (stdio.without_input(), boss.sink()?, None),
+            None => {
+                let log = Log::begin(environment);
+                let time_limit = self.timeout.map(|span| span.0);
+                (stdio, log.into_sink(), time_limit)
+            }
+        };
+        let prepared = app.prepare(command, policy, stdio, events)?;
         let host_memory = HostMemory::now(self.limits().memory);
         if self.wall != WallArg::Off {
             let wall = prepared.confine_process();
@@ -230,9 +245,10 @@ impl Grants {
         let instance = prepared.start()?;
         let ending = supervise(
             instance,
-            self.timeout.map(|span| span.0),
-            self.stop_timeout.map_or(STOP_TIMEOUT, |span| span.0),
+            time_limit,
+            self.stop_timeout(),
             &host_memory,
+            boss,
         )?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);

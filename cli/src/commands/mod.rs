@@ -12,6 +12,7 @@ pub mod pack;
 pub mod policy;
 pub mod python;
 pub mod registry;
+pub mod reload;
 pub mod run;
 pub mod save;
 pub mod signature;

@@ -55,7 +55,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     };
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     let policy = grants.policy(app.config(), environment)?;
-    grants.run(&app, with_script(args, &cwd)?, &policy, environment)
+    grants.run(&app, with_script(args, &cwd)?, &policy, environment, None)
 }
 
 /// python3's arguments. A script of the host is given to the sandbox as a copy: one file, not the

@@ -4,44 +4,35 @@ use super::launch::{Grants, runtime, workdir};
 use super::pack;
 use super::signature::signed;
 use crate::args::RunArgs;
+use crate::denials::Log;
 use crate::environment::Environment;
+use crate::workers::control::Boss;
+use crate::workers::{self, Plan};
 use crate::{printer, refused};
 use anyhow::{Context, bail};
-use pywasm::policy::{Policy, Unmet};
+use pywasm::net::SharedPorts;
+use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Package};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let Asked {
-        package,
-        grants,
-        needs,
-        entrypoint,
-        args,
-        workdir: folder,
-    } = Asked::of(args, environment)?;
-    let policy = grants.policy(package.config(), environment)?;
-    if needs == Needs::MustBeMet {
-        refuse_unmet(&policy, package.config())?;
+    let asked = Asked::of(args, environment)?;
+    let policy = asked.grants.policy(asked.package.config(), environment)?;
+    if asked.needs == Needs::MustBeMet {
+        refuse_unmet(&policy, asked.package.config())?;
     }
-    let interruption = Interruption::for_limits(&grants.limits());
-    let app = runtime(environment, interruption)?.load(&package)?;
-    let config = app.config();
-    let line: Vec<String> = match entrypoint {
-        Some(program) => std::iter::once(program).chain(args).collect(),
-        None if args.is_empty() => config
-            .entrypoint
-            .iter()
-            .chain(&config.cmd)
-            .cloned()
-            .collect(),
-        None => config.entrypoint.iter().cloned().chain(args).collect(),
-    };
-    let command = Command::program(&line, config)?
-        .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
-    grants.run(&app, command, &policy, environment)
+    match asked.role {
+        Role::Alone => asked.run(&policy, None, environment),
+        Role::Worker => {
+            let (boss, sockets) = Boss::of_stdin(policy.ports().len())?;
+            let ports = SharedPorts::adopt(&policy, sockets)?;
+            asked.run(&policy.published_at(ports), Some(boss), environment)
+        }
+        Role::Command(count) => asked.command(count, &policy, environment),
+    }
 }
 
 /// `pywasm policy show`: the same without running anything.
@@ -62,6 +53,17 @@ pub fn show(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which process of a run this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The only one.
+    Alone,
+    /// One of several, started by the command.
+    Worker,
+    /// The one that the person started, which starts so many workers.
+    Command(NonZeroU16),
+}
+
 /// Whether a package that lacks something starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needs {
@@ -77,9 +79,69 @@ struct Asked {
     entrypoint: Option<String>,
     args: Vec<String>,
     workdir: Option<String>,
+    role: Role,
 }
 
 impl Asked {
+    /// Runs it in this process.
+    fn run(
+        self,
+        policy: &Policy,
+        boss: Option<Boss>,
+        environment: &Environment,
+    ) -> anyhow::Result<ExitCode> {
+        let Self {
+            package,
+            grants,
+            needs: _,
+            entrypoint,
+            args,
+            workdir: folder,
+            role: _,
+        } = self;
+        let interruption = Interruption::for_limits(&grants.limits());
+        let app = runtime(environment, interruption)?.load(&package)?;
+        let config = app.config();
+        let line: Vec<String> = match entrypoint {
+            Some(program) => std::iter::once(program).chain(args).collect(),
+            None if args.is_empty() => config
+                .entrypoint
+                .iter()
+                .chain(&config.cmd)
+                .cloned()
+                .collect(),
+            None => config.entrypoint.iter().cloned().chain(args).collect(),
+        };
+        let command = Command::program(&line, config)?
+            .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
+        grants.run(&app, command, policy, environment, boss)
+    }
+
+    /// Runs it in workers.
+    fn command(
+        self,
+        count: NonZeroU16,
+        policy: &Policy,
+        environment: &Environment,
+    ) -> anyhow::Result<ExitCode> {
+        let is_tcp = |port: &PortMap| port.protocol() == Protocol::Tcp;
+        if !policy.ports().iter().any(is_tcp) {
+            bail!("--workers share what is published, and nothing is: add -p HOST:PORT");
+        }
+        let plan = Plan {
+            count,
+            arguments: environment.arguments.clone(),
+            ports: SharedPorts::bind(policy)?,
+            stop_timeout: self.grants.stop_timeout(),
+            time_limit: self.grants.timeout.map(|span| span.0),
+            log: Log::begin(environment),
+        };
+        let reactor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(ExitCode::from(reactor.block_on(workers::run(plan))?))
+    }
+
     fn of(args: RunArgs, environment: &Environment) -> anyhow::Result<Self> {
         let RunArgs {
             mut publish,
@@ -106,6 +168,8 @@ impl Asked {
             rm: _,
             interactive: _,
             tty: _,
+            workers,
+            worker,
             with_parent,
             index,
             target_and_args,
@@ -167,6 +231,11 @@ impl Asked {
             entrypoint,
             args: args.to_vec(),
             workdir,
+            role: match (worker, workers) {
+                (true, _) => Role::Worker,
+                (false, Some(count)) => Role::Command(count),
+                (false, None) => Role::Alone,
+            },
         })
     }
 }

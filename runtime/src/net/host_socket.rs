@@ -39,6 +39,11 @@ pub(crate) enum More {
 }
 
 impl Activity {
+    /// When the kernel last did something.
+    pub(crate) fn done(&self) -> Option<Instant> {
+        self.done
+    }
+
     fn note<T>(&mut self, result: io::Result<(T, More)>) -> io::Result<T> {
         let now = Some(Instant::now());
         if result.is_ok() {

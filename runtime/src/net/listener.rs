@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use socket2::Socket;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::io::Interest;
@@ -92,6 +92,9 @@ impl Listener {
             _permit: permit,
         });
         listener.port.attach(&listener);
+        if !shared.doors.add(&listener) {
+            listener.shut();
+        }
         shared.tell_listening(listener.address(), published);
         Ok(listener)
     }
@@ -159,7 +162,18 @@ impl Listener {
         let socket = HostSocket::register(socket, Interest::READABLE | Interest::WRITABLE)
             .map_err(|e| code_of(&e))?;
         let stream = HostStream::new(socket, permit, self.shared.draining.clone());
+        self.shared.doors.admit(&stream);
         Ok(Connection::host(stream, self.local(), self.shown(peer)))
+    }
+
+    /// Accepts nothing from the host any more; what was accepted already is still to be had.
+    pub(crate) fn shut(&self) {
+        lock(&self.state).doors.clear();
+    }
+
+    /// Is there a connection of the host that was accepted, and not yet by the guest?
+    pub(crate) fn holds_one(&self) -> bool {
+        lock(&self.state).held.is_some()
     }
 
     /// The address of this side of a connection from the host.
@@ -195,12 +209,15 @@ impl State {
     }
 }
 
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 fn accept(socket: &Socket) -> io::Result<((Socket, SocketAddr), More)> {
     loop {
         match socket.accept() {
             Ok((connection, peer)) => {
                 connection.set_nonblocking(true)?;
-                let peer = peer.as_socket().ok_or(Errno::AFNOSUPPORT)?;
+                // Of a client in this machine that has none.
+                let peer = peer.as_socket().unwrap_or(NO_ADDRESS);
                 return Ok(((connection, peer), More::Maybe));
             }
             // A client that went away while it waited, or a network that failed it: the next one, please.

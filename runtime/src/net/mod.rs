@@ -16,13 +16,14 @@
 //! | the standard's interfaces | `bindings`, `*_host`, `error`, `address` |
 //! | sockets | `tcp`, `listener`, `connection`, `udp`, `lookup`, `options` |
 //! | inside | `ports`, `loopback` |
-//! | outside | `host_socket`, `stream`, `drain`, `publish`, `publish_udp`, `names` |
+//! | outside | `host_socket`, `stream`, `drain`, `publish`, `publish_udp`, `shared`, `doors`, `names` |
 //! | shared | `network`, `budget`, `watch`, `sync` |
 
 mod address;
 mod bindings;
 mod budget;
 mod connection;
+mod doors;
 mod drain;
 mod error;
 mod host_socket;
@@ -37,6 +38,7 @@ mod options;
 mod ports;
 mod publish;
 mod publish_udp;
+mod shared;
 mod stream;
 mod sync;
 mod tcp;
@@ -47,8 +49,10 @@ mod udp;
 mod udp_host;
 mod watch;
 
+pub use doors::Doors;
 pub(crate) use network::Network;
 pub use publish::{NetError, Published};
+pub use shared::SharedPorts;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 

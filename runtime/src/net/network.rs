@@ -1,16 +1,18 @@
 //! The network of one instance: what all its sockets share.
 
 use super::budget::Budget;
+use super::doors::Doors;
 use super::drain::Draining;
 use super::listener::Listener;
 use super::names::Names;
 use super::ports::Ports;
 use super::publish::{NetError, Publication, Published};
 use super::publish_udp::UdpPublication;
+use super::shared::SharedPorts;
 use super::sync::lock;
 use super::udp::Inbox;
 use crate::events::{Denial, Destination, Event, EventSink};
-use crate::policy::{Outbound, Policy, Protocol};
+use crate::policy::{Outbound, Policy, PortMap, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -27,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) udp: Arc<Ports<Inbox>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) draining: Draining,
+    pub(crate) doors: Doors,
     /// Turns at the host's resolver, which keeps a thread busy for each.
     pub(crate) lookups: Arc<Semaphore>,
     publications: Vec<Arc<Publication>>,
@@ -46,27 +49,20 @@ impl Network {
     /// Sets up what `policy` grants. Every published address is bound from now on, and listens when the
     /// guest does.
     pub(crate) fn bind(policy: &Policy, events: EventSink) -> Result<Self, NetError> {
-        let (mut publications, mut udp_publications) = (Vec::new(), Vec::new());
-        let mut published = Vec::new();
-        for map in &policy.ports {
-            match map.protocol() {
-                Protocol::Tcp => {
-                    let publication = Publication::bind(*map)?;
-                    published.push(publication.published());
-                    publications.push(publication);
-                }
-                Protocol::Udp => {
-                    let publication = UdpPublication::bind(*map)?;
-                    published.push(publication.published());
-                    udp_publications.push(publication);
-                }
-            }
-        }
+        let Bound {
+            published,
+            tcp: publications,
+            udp: udp_publications,
+        } = match &policy.shared_ports {
+            Some(shared) => Bound::shared(shared)?,
+            None => Bound::anew(&policy.ports)?,
+        };
         let shared = Arc::new(Shared {
             tcp: Ports::new(),
             udp: Ports::new(),
             budget: Budget::new(policy.limits.sockets, events.clone()),
             draining: Draining::new(),
+            doors: Doors::default(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             publications,
             udp_publications,
@@ -85,6 +81,51 @@ impl Network {
     /// Counts the connections that still send what the guest wrote; it outlives the network.
     pub(crate) fn draining(&self) -> Draining {
         self.shared.draining.clone()
+    }
+
+    /// The published ports, to be shut.
+    pub(crate) fn doors(&self) -> Doors {
+        self.shared.doors.clone()
+    }
+}
+
+/// The host's side of all published ports.
+struct Bound {
+    published: Vec<Published>,
+    tcp: Vec<Arc<Publication>>,
+    udp: Vec<UdpPublication>,
+}
+
+impl Bound {
+    fn anew(maps: &[PortMap]) -> Result<Self, NetError> {
+        let (mut published, mut tcp, mut udp) = (Vec::new(), Vec::new(), Vec::new());
+        for map in maps {
+            match map.protocol() {
+                Protocol::Tcp => {
+                    let publication = Publication::bind(*map)?;
+                    published.push(publication.published());
+                    tcp.push(publication);
+                }
+                Protocol::Udp => {
+                    let publication = UdpPublication::bind(*map)?;
+                    published.push(publication.published());
+                    udp.push(publication);
+                }
+            }
+        }
+        Ok(Self {
+            published,
+            tcp,
+            udp,
+        })
+    }
+
+    fn shared(ports: &SharedPorts) -> Result<Self, NetError> {
+        Ok(Self {
+            published: ports.published().collect(),
+            tcp: ports.tcp().map_err(NetError::Shared)?,
+            udp: ports.udp().map_err(NetError::Shared)?,
+        })
     }
 }
 

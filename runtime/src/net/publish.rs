@@ -64,6 +64,19 @@ pub enum NetError {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket that several instances share cannot be used.
+    #[error("cannot use the shared socket of a published port: {0}")]
+    Shared(#[source] io::Error),
+}
+
+impl NetError {
+    pub(super) fn publish(map: PortMap, source: io::Error) -> Self {
+        Self::Publish {
+            host: map.host(),
+            guest: map.guest(),
+            source,
+        }
+    }
 }
 
 fn way_out(source: &io::Error) -> &'static str {
@@ -86,7 +99,17 @@ fn way_out(source: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub(crate) struct Publication {
     published: Published,
+    owner: Owner,
     state: Mutex<State>,
+}
+
+/// Whose the socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// This instance alone: nobody listens when it does not.
+    Instance,
+    /// Others listen on it too, so it is not to be closed.
+    Shared,
 }
 
 #[derive(Debug)]
@@ -112,20 +135,25 @@ struct Claim(Arc<Publication>);
 impl Publication {
     /// Binds, but does not listen yet.
     pub(crate) fn bind(map: PortMap) -> Result<Arc<Self>, NetError> {
-        let bound = bind(map.host()).and_then(|socket| {
-            let host = socket.local_addr()?.as_socket().unwrap_or(map.host());
-            Ok((socket, host))
-        });
-        let (socket, host) = bound.map_err(|source| NetError::Publish {
-            host: map.host(),
-            guest: map.guest(),
-            source,
-        })?;
-        let published = Published::new(map, host);
-        Ok(Arc::new(Self {
+        let (socket, host) = bound(map)?;
+        Ok(Self::new(
+            Published::new(map, host),
+            Owner::Instance,
+            socket,
+        ))
+    }
+
+    /// On a socket that others listen on too.
+    pub(crate) fn shared(published: Published, socket: Socket) -> Arc<Self> {
+        Self::new(published, Owner::Shared, socket)
+    }
+
+    fn new(published: Published, owner: Owner, socket: Socket) -> Arc<Self> {
+        Arc::new(Self {
             published,
+            owner,
             state: Mutex::new(State::Bound(socket)),
-        }))
+        })
     }
 
     pub(crate) fn published(&self) -> Published {
@@ -171,13 +199,22 @@ impl Drop for Claim {
         let mut state = lock(&self.0.state);
         if let State::Listening { listeners, .. } = &mut *state {
             *listeners = listeners.saturating_sub(1);
-            if *listeners == 0 {
+            if *listeners == 0 && self.0.owner == Owner::Instance {
                 // There is no portable way back from listening to bound, so: close, and bind anew.
                 *state = State::Lost;
                 *state = bind(self.0.published.host).map_or(State::Lost, State::Bound);
             }
         }
     }
+}
+
+/// A socket that is bound for `map`, with its address.
+pub(super) fn bound(map: PortMap) -> Result<(Socket, SocketAddr), NetError> {
+    let bound = bind(map.host()).and_then(|socket| {
+        let host = socket.local_addr()?.as_socket().unwrap_or(map.host());
+        Ok((socket, host))
+    });
+    bound.map_err(|source| NetError::publish(map, source))
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {

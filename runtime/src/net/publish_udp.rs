@@ -20,15 +20,12 @@ pub(crate) struct UdpPublication {
 
 impl UdpPublication {
     pub(crate) fn bind(map: PortMap) -> Result<Self, NetError> {
-        let (socket, host) = bind(map.host()).map_err(|source| NetError::Publish {
-            host: map.host(),
-            guest: map.guest(),
-            source,
-        })?;
-        Ok(Self {
-            published: Published::new(map, host),
-            socket,
-        })
+        let (socket, host) = bound(map)?;
+        Ok(Self::new(Published::new(map, host), socket))
+    }
+
+    pub(crate) fn new(published: Published, socket: Socket) -> Self {
+        Self { published, socket }
     }
 
     pub(crate) fn published(&self) -> Published {
@@ -42,6 +39,11 @@ impl UdpPublication {
             Interest::READABLE | Interest::WRITABLE,
         )
     }
+}
+
+/// A socket that is bound for `map`, with its address.
+pub(super) fn bound(map: PortMap) -> Result<(Socket, SocketAddr), NetError> {
+    bind(map.host()).map_err(|source| NetError::publish(map, source))
 }
 
 fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {

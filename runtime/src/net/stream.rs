@@ -5,6 +5,7 @@
 //! guest never looks again or has closed the socket.
 
 use super::budget::{Buffer, Permit};
+use super::doors::{QUIET, SILENT};
 use super::drain::Draining;
 use super::host_socket::{Activity, HostSocket, More};
 use super::sync::{WakerSlot, lock};
@@ -18,7 +19,7 @@ use std::io;
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::time::timeout;
 use wasmtime_wasi_io::async_trait;
@@ -38,6 +39,7 @@ const STALLED: Duration = Duration::from_secs(30);
 /// An established connection. Closed when dropped.
 pub(crate) struct HostStream {
     socket: HostSocket,
+    opened: Instant,
     receiving: Mutex<Receiving>,
     sending: Mutex<Sending>,
     draining: Draining,
@@ -97,9 +99,29 @@ impl HostStream {
                 abandoned: false,
             }),
             socket,
+            opened: Instant::now(),
             draining,
             _permit: permit,
         })
+    }
+
+    /// Has the peer had an answer to all that it sent, for a while?
+    pub(crate) fn is_idle(&self) -> bool {
+        let asked = {
+            let receiving = lock(&self.receiving);
+            let unread = rustix::io::ioctl_fionread(self.socket()).unwrap_or_default();
+            if unread > 0 || !receiving.ahead.is_empty() {
+                return false;
+            }
+            receiving.activity.done()
+        };
+        let sending = lock(&self.sending);
+        let answered = sending.activity.done();
+        let (last, patience) = match answered.max(asked) {
+            Some(last) => (last, QUIET),
+            None => (self.opened, SILENT),
+        };
+        sending.waiting.is_empty() && answered >= asked && last.elapsed() > patience
     }
 
     pub(crate) fn socket(&self) -> &Socket {

@@ -3,6 +3,7 @@
 //! Closed by default: [`Policy::none`] is the only constructor, and every right is added by name.
 //! A package can *ask* for rights; nothing in this crate turns what a package asks into a policy.
 
+use crate::net::SharedPorts;
 use pywasm_format::GuestPath;
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub struct Policy {
     pub(crate) root: Access,
     pub(crate) private: Vec<GuestPath>,
     pub(crate) ports: Vec<PortMap>,
+    pub(crate) shared_ports: Option<SharedPorts>,
     pub(crate) outbound: Outbound,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) limits: Limits,
@@ -47,6 +49,7 @@ impl Policy {
             root: Access::ReadWrite,
             private: Vec::new(),
             ports: Vec::new(),
+            shared_ports: None,
             outbound: Outbound::none(),
             env: Vec::new(),
             limits: Limits::default(),
@@ -74,6 +77,17 @@ impl Policy {
     /// Publishes a guest port at a host address.
     pub fn publish(mut self, port: PortMap) -> Self {
         self.ports.push(port);
+        self
+    }
+
+    /// The ports that it publishes.
+    pub fn ports(&self) -> &[PortMap] {
+        &self.ports
+    }
+
+    /// Publishes the ports at sockets that are bound already, for [`Policy::publish`]ed ports of this policy.
+    pub fn published_at(mut self, sockets: SharedPorts) -> Self {
+        self.shared_ports = Some(sockets);
         self
     }
 

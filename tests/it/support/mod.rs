@@ -125,6 +125,14 @@ impl Running {
         lines.filter(|line| line.contains(text)).count()
     }
 
+    /// How many lines hold `text`, of all that a command that has ended wrote.
+    pub fn count_all(&mut self, text: &str) -> usize {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        self.count(text)
+    }
+
     /// The host address that `-p 0:PORT` was given, from the printed line.
     pub fn address(&mut self, port: u16) -> SocketAddr {
         let line = self.line(&format!("port {port} of the app is at "));

@@ -5,6 +5,7 @@
 mod fuzz;
 mod inside;
 mod outside;
+mod shared;
 mod states;
 mod udp;
 
