@@ -4,14 +4,11 @@ mod support;
 
 use pywasm_format::LayerKind;
 use pywasm_packager::{IndexFlags, PackReport, PackSettings, Project, Silent};
-use std::io::{Cursor, Write};
 use std::path::Path;
 use support::index::{Form, Index, Metadata, Offer};
 use support::wheel::{TestWheel, tagged, wheel};
 use support::{NoBuilds, bare_machine, base, files_of, open};
 use tempfile::TempDir;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 const SITE: &str = "usr/local/lib/python3.14/site-packages";
 
@@ -321,152 +318,6 @@ fn a_file_in_two_wheels_is_told() {
     );
     let files = files_of(&open(&report.path), LayerKind::Dependencies);
     assert_eq!(files[&format!("{SITE}/tests/x.py")], b"b");
-}
-
-/// A wheel with entries that no builder writes.
-fn hostile(change: impl FnOnce(&mut ZipWriter<Cursor<Vec<u8>>>)) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let plain = SimpleFileOptions::default();
-    zip.start_file("a-1.0.dist-info/METADATA", plain)
-        .expect("an entry");
-    zip.write_all(b"Name: a\nVersion: 1.0\n").expect("written");
-    change(&mut zip);
-    zip.finish().expect("a wheel").into_inner()
-}
-
-fn named(name: &'static str) -> Vec<u8> {
-    hostile(move |zip| {
-        zip.start_file(name, SimpleFileOptions::default())
-            .expect("an entry");
-        zip.write_all(b"x").expect("written");
-    })
-}
-
-/// Replaces bytes of the same length everywhere.
-fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    for at in 0..bytes.len() - from.len() {
-        if &bytes[at..at + from.len()] == from {
-            bytes[at..at + to.len()].copy_from_slice(to);
-        }
-    }
-    bytes
-}
-
-#[test]
-fn hostile_wheels_are_refused() {
-    let pack_bytes = |bytes: Vec<u8>| {
-        let index = Index::start();
-        let metadata = Metadata::Right(b"Name: a\nVersion: 1.0\n".to_vec());
-        let offer = Offer {
-            sha256: Some(pywasm_format::Digest::of(&bytes).hex()),
-            bytes,
-            metadata,
-            ..Offer::of(&wheel("a", "1.0"))
-        };
-        index.publish("a", Form::Json, &[offer]);
-        pack(&index, "a", TempDir::new().expect("a folder").path()).map(|_| ())
-    };
-    assert_eq!(pack_bytes(named("a/x..py")), Ok(()), "the control");
-    let plain = SimpleFileOptions::default();
-    let link = hostile(|zip| {
-        zip.add_symlink("a/link", "/etc/passwd", plain)
-            .expect("an entry")
-    });
-    let lying = {
-        // Both headers say 1,000 bytes where there is one.
-        let bytes = named("a/huge");
-        let at = |signature: &[u8]| {
-            bytes
-                .windows(4)
-                .rposition(|window| window == signature)
-                .expect("a header")
-        };
-        let (local, central) = (at(b"PK\x03\x04"), at(b"PK\x01\x02"));
-        let mut bytes = bytes.clone();
-        bytes[local + 22..local + 26].copy_from_slice(&[0xe8, 3, 0, 0]);
-        bytes[central + 24..central + 28].copy_from_slice(&[0xe8, 3, 0, 0]);
-        bytes
-    };
-    let twice = patched(
-        hostile(|zip| {
-            for name in ["a/one.py", "a/two.py"] {
-                zip.start_file(name, plain).expect("an entry");
-            }
-        }),
-        b"a/two.py",
-        b"a/one.py",
-    );
-    let method = {
-        let bytes = named("a/strange");
-        let at = |signature: &[u8]| {
-            bytes
-                .windows(4)
-                .rposition(|window| window == signature)
-                .expect("a header")
-        };
-        let (local, central) = (at(b"PK\x03\x04"), at(b"PK\x01\x02"));
-        let mut bytes = bytes.clone();
-        bytes[local + 8] = 12;
-        bytes[central + 10] = 12;
-        bytes
-    };
-    let no_dist_info = patched(named("a/x"), b"a-1.0.dist-info", b"b-1.0.dist-info");
-    for (what, bytes, part) in [
-        (
-            "above",
-            named("../evil.py"),
-            "would lie outside of site-packages",
-        ),
-        (
-            "above, deep",
-            named("a/../../evil.py"),
-            "would lie outside of site-packages",
-        ),
-        (
-            "absolute",
-            named("/etc/evil"),
-            "would lie outside of site-packages",
-        ),
-        (
-            "data above",
-            named("a-1.0.data/purelib/../x"),
-            "would lie outside of site-packages",
-        ),
-        (
-            "backslash",
-            named("a\\..\\evil.py"),
-            "would lie outside of site-packages",
-        ),
-        (
-            "empty part",
-            named("a//x"),
-            "would lie outside of site-packages",
-        ),
-        ("link", link, "is a link"),
-        ("twice", twice, "holds the same file name twice"),
-        (
-            "twice by scheme",
-            named("a-1.0.data/purelib/a-1.0.dist-info/METADATA"),
-            "holds the same file name twice",
-        ),
-        (
-            "lying size",
-            lying,
-            "`a/huge` has other than its 1000 bytes",
-        ),
-        ("strange method", method, "compressed in an unusual way"),
-        (
-            "other name",
-            no_dist_info,
-            "has no .dist-info folder for a 1.0",
-        ),
-        ("no zip", b"PK not really".to_vec(), "not a sound zip file"),
-        ("empty", Vec::new(), "not a sound zip file"),
-    ] {
-        let error = pack_bytes(bytes).expect_err(what);
-        assert!(error.contains(part), "{what}: {error}");
-    }
 }
 
 #[test]

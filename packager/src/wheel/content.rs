@@ -2,7 +2,7 @@
 //! straight from the wheel into the layer.
 
 use super::metadata::{console_scripts, dist_info};
-use super::{WheelName, native};
+use super::{WheelName, native, sound};
 use pywasm_format::EntryPoint;
 use pywasm_format::write::FileMode;
 use std::collections::BTreeMap;
@@ -72,6 +72,15 @@ pub enum WheelError {
     /// The same name twice.
     #[error("it holds the same file name twice, so that what it holds depends on who reads it")]
     Duplicate,
+    /// Other readers see other content.
+    #[error("{0}, so that what it holds depends on who reads it")]
+    Ambiguous(String),
+    /// A file where another entry needs a folder.
+    #[error("its entry `{0}` is a file and a folder")]
+    FileAndFolder(String),
+    /// A name that is too long, or that no file of a package can have.
+    #[error("its entry `{0}…` has a name of over {LONGEST_NAME} bytes")]
+    LongName(String),
     /// Encrypted, or compressed in a way that installers do not know.
     #[error("its entry `{0}` is encrypted or compressed in an unusual way")]
     Method(String),
@@ -90,6 +99,8 @@ pub enum WheelError {
 
 const MOST_ENTRIES: usize = 100_000;
 const MOST_BYTES: u64 = 4 << 30;
+/// With the folder of site-packages before it, what a layer can hold.
+const LONGEST_NAME: usize = 900;
 const LARGEST_TEXT: u64 = 16 << 20;
 
 /// Who installed the files, as the standard wants it told.
@@ -98,6 +109,7 @@ const INSTALLER: &[u8] = b"pywasm\n";
 impl Wheel {
     /// Lists what of a wheel goes into site-packages.
     pub(crate) fn open(file: File, name: &WheelName, native: Native) -> Result<Self, WheelError> {
+        let raw = file.try_clone()?;
         let archive = ZipArchive::new(BufReader::new(file))?;
         if archive.len() > MOST_ENTRIES {
             return Err(WheelError::Limit {
@@ -108,6 +120,7 @@ impl Wheel {
         if archive.has_duplicate_names() {
             return Err(WheelError::Duplicate);
         }
+        sound::check(&archive, &raw)?;
         let names = archive.file_names().filter_map(Result::ok);
         let dist_info = dist_info(names, name)
             .ok_or_else(|| WheelError::NoDistInfo(format!("{} {}", name.name, name.version)))?;
@@ -120,6 +133,7 @@ impl Wheel {
         };
         wheel.list(dist_info.trim_end_matches(".dist-info"), native)?;
         wheel.complete(&dist_info)?;
+        wheel.check_folders()?;
         Ok(wheel)
     }
 
@@ -208,6 +222,18 @@ impl Wheel {
         Ok(())
     }
 
+    /// No file lies where a folder is needed.
+    fn check_folders(&self) -> Result<(), WheelError> {
+        for path in self.files.keys() {
+            for (end, _) in path.match_indices('/') {
+                if self.files.contains_key(&path[..end]) {
+                    return Err(WheelError::FileAndFolder(path[..end].to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn text(&mut self, path: &str) -> Result<Option<String>, WheelError> {
         let Some(WheelFile {
             content: WheelContent::Entry(number),
@@ -245,6 +271,9 @@ fn check(entry: &ZipFileEntry<'_>, name: &str) -> Result<(), WheelError> {
     let plain = |part: &str| !matches!(part, "" | "." | "..");
     if !path.split('/').all(plain) || name.contains(['\\', '\0']) {
         return Err(WheelError::Path(name.to_owned()));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(WheelError::LongName(name.chars().take(40).collect()));
     }
     if entry.is_symlink() {
         return Err(WheelError::Link(name.to_owned()));

@@ -4,6 +4,7 @@ mod content;
 mod metadata;
 mod name;
 mod native;
+mod sound;
 
 pub use content::WheelError;
 pub(crate) use content::{Native, Wheel, WheelContent, WheelFile};
