@@ -67,6 +67,7 @@ impl Project {
         base: &BaseLayers,
         progress: &dyn Progress,
     ) -> Result<CheckReport, PlanError> {
+        let settings = &self.settings(settings)?;
         let inputs = self.inputs(settings, base)?;
         let resolution = resolution(&inputs, settings, base, None, progress)?;
         let Inputs { content, set, .. } = inputs;

@@ -80,6 +80,7 @@ impl Project {
         sandbox: &dyn BuildSandbox,
         progress: &dyn Progress,
     ) -> Result<Plan, PlanError> {
+        let settings = &self.settings(settings)?;
         let inputs = self.inputs(settings, base)?;
         let resolution =
             resolution(&inputs, settings, base, Some(sandbox), progress)?.runnable()?;
@@ -107,6 +108,7 @@ impl Project {
         settings: &PackSettings,
         base: &BaseLayers,
     ) -> Result<Digest, PlanError> {
+        let settings = &self.settings(settings)?;
         let Inputs {
             content,
             set,
@@ -172,7 +174,7 @@ impl Project {
     ) -> Result<(String, Vec<Note>), PlanError> {
         let settings = PackSettings {
             lock: LockUse::Ignore,
-            ..settings.clone()
+            ..self.settings(settings)?
         };
         let inputs = self.inputs(&settings, base)?;
         let resolution =

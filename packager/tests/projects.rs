@@ -432,3 +432,45 @@ fn files_that_are_not_there_by_then_are_named_with_their_line() {
         "{error}"
     );
 }
+
+#[test]
+fn what_a_project_says_for_pywasm_comes_before_its_dockerfile_and_after_flags() {
+    let dockerfile =
+        "FROM python:3\nCOPY . .\nENV A=1 B=2\nEXPOSE 80\nCMD [\"python\", \"app.py\"]\n";
+    let own =
+        "[tool.pywasm]\ncommand = 'python other.py --fast'\nexpose = ['81']\nenv = { A = '3' }\n";
+    let app = project(&[
+        ("Dockerfile", dockerfile),
+        ("pyproject.toml", own),
+        ("app.py", ""),
+        ("other.py", ""),
+    ]);
+    let plan = plan_of(app.path(), &settings()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        lines(&plan, "starts"),
+        ["python other.py --fast  (in /app)"]
+    );
+    assert_eq!(lines(&plan, "env"), ["B=2", "A=3"]);
+    assert_eq!(lines(&plan, "exposes"), ["80/tcp", "81/tcp"]);
+    // A pywasm.toml is all there is then.
+    fs::write(
+        app.path().join("pywasm.toml"),
+        "dockerfile = false\ncommand = ['python', 'app.py']\n",
+    )
+    .expect("written");
+    let plan = plan_of(app.path(), &settings()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(lines(&plan, "starts"), ["python app.py  (in /app)"]);
+    assert_eq!(lines(&plan, "env"), [""; 0]);
+    let flags = PackSettings {
+        command: Some(vec!["python".to_owned(), "other.py".to_owned()]),
+        ..settings()
+    };
+    let plan = plan_of(app.path(), &flags).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(lines(&plan, "starts"), ["python other.py  (in /app)"]);
+    fs::write(app.path().join("pywasm.toml"), "comand = 'x'\n").expect("written");
+    let error = plan_of(app.path(), &settings()).expect_err("a typo");
+    assert!(
+        error.contains("pywasm.toml") && error.contains("unknown field `comand`"),
+        "{error}"
+    );
+}

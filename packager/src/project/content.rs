@@ -5,8 +5,9 @@ use super::copy::{self, AppPart};
 use super::detect::{self, Detected};
 use super::dockerfile::{Dockerfile, default_working_dir};
 use super::inputs::{self, RequirementInput};
+use super::own::Own;
 use super::walk::{self, Found};
-use super::{ProjectError, io_error, needs, pyproject, read_text, tree};
+use super::{ProjectError, io_error, pyproject, read_text, tree};
 use crate::plan::Note;
 use crate::settings::PackSettings;
 use pywasm_format::write::FileMode;
@@ -55,6 +56,7 @@ pub(crate) struct AppFile {
 
 pub(super) fn of_folder(
     root: &Path,
+    own: Own,
     dockerfile: Option<Dockerfile>,
     settings: &PackSettings,
 ) -> Result<Content, ProjectError> {
@@ -66,9 +68,11 @@ pub(super) fn of_folder(
     let Some(dockerfile) = dockerfile else {
         notes.extend(news);
         let files = by_path(found);
-        let command = chosen(settings, detected).ok_or_else(|| no_command(root))?;
+        let command = chosen(settings, own.command, detected).ok_or_else(|| no_command(root))?;
         let mut config = config(default_working_dir(), command);
-        config.needs = needs::of_folder(root)?;
+        config.env = own.env.into_iter().collect();
+        config.exposed_ports.extend(own.expose);
+        config.needs = own.needs;
         check_script(
             &config,
             &files,
@@ -78,7 +82,10 @@ pub(super) fn of_folder(
             config,
             files,
             folders: BTreeSet::new(),
-            requirements: inputs::of_folder(root, &settings.optional)?,
+            requirements: match own.requirements.is_empty() {
+                true => inputs::of_folder(root, &settings.optional)?,
+                false => inputs::of_files(root, &own.requirements),
+            },
             notes,
         });
     };
@@ -90,23 +97,33 @@ pub(super) fn of_folder(
     } = copy::below_working_dir(&tree, &dockerfile)?;
     let files = app_files(files);
     let requirements = match dockerfile.stage.installs.is_empty() {
+        _ if !own.requirements.is_empty() => inputs::of_files(root, &own.requirements),
         true => inputs::of_folder(root, &settings.optional)?,
         false => copy::requirements(&found, &dockerfile, &settings.machine.cache_dir)?,
     };
     let stage = dockerfile.stage;
     let working_dir = stage.working_dir();
-    let own = Command {
+    let written = Command {
         entrypoint: stage.entrypoint,
         cmd: stage.cmd,
         ports: Vec::new(),
     };
-    let starts = !(own.entrypoint.is_empty() && own.cmd.is_empty());
+    let starts = !(written.entrypoint.is_empty() && written.cmd.is_empty());
+    let written = starts.then_some(written);
     let command =
-        chosen(settings, starts.then_some(own).or(detected)).ok_or_else(|| no_command(root))?;
+        chosen(settings, own.command, written.or(detected)).ok_or_else(|| no_command(root))?;
     let mut config = config(working_dir, command);
     config.env = stage.env;
-    config.needs = needs::of_folder(root)?;
-    config.exposed_ports.extend(stage.exposed_ports);
+    for (name, value) in own.env {
+        config.env.retain(|(other, _)| *other != name);
+        config.env.push((name, value));
+    }
+    config.needs = own.needs;
+    for port in stage.exposed_ports.into_iter().chain(own.expose) {
+        if !config.exposed_ports.contains(&port) {
+            config.exposed_ports.push(port);
+        }
+    }
     config.labels = stage.labels;
     check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;
     notes.extend(dockerfile.notes);
@@ -124,11 +141,11 @@ pub(super) fn of_script(file: &Path, settings: &PackSettings) -> Result<Content,
     let name = file.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| ProjectError::Kind(file.to_owned()))?;
     let metadata = std::fs::metadata(file).map_err(|reason| io_error(file, reason))?;
-    let own = Command {
+    let script = Command {
         entrypoint: vec!["python".to_owned(), name.to_owned()],
         ..Command::default()
     };
-    let command = chosen(settings, Some(own)).unwrap_or_default();
+    let command = chosen(settings, None, Some(script)).unwrap_or_default();
     Ok(Content {
         config: config(default_working_dir(), command),
         files: BTreeMap::from([(
@@ -153,7 +170,7 @@ pub(super) fn of_requirements(
         entrypoint: vec!["python".to_owned()],
         ..Command::default()
     };
-    let command = chosen(settings, Some(interpreter)).unwrap_or_default();
+    let command = chosen(settings, None, Some(interpreter)).unwrap_or_default();
     Content {
         config: config(GuestPath::root(), command),
         files: BTreeMap::new(),
@@ -163,14 +180,19 @@ pub(super) fn of_requirements(
     }
 }
 
-/// The person's command before the project's own.
-fn chosen(settings: &PackSettings, own: Option<Command>) -> Option<Command> {
-    match &settings.command {
-        Some(words) => Some(Command {
-            entrypoint: words.clone(),
+/// The person's command before what the project says for pywasm, and that before what it says or shows
+/// otherwise.
+fn chosen(
+    settings: &PackSettings,
+    own: Option<Vec<String>>,
+    found: Option<Command>,
+) -> Option<Command> {
+    match settings.command.clone().or(own) {
+        Some(entrypoint) => Some(Command {
+            entrypoint,
             ..Command::default()
         }),
-        None => own,
+        None => found,
     }
 }
 

@@ -23,6 +23,12 @@ pub(crate) enum RequirementInput {
     },
 }
 
+/// The requirements files that the project names.
+pub(super) fn of_files(root: &Path, files: &[String]) -> Vec<RequirementInput> {
+    let files = files.iter().map(|file| root.join(file));
+    files.map(RequirementInput::File).collect()
+}
+
 /// What a folder without instructions of its own requires: requirements.txt, else pyproject.toml
 /// with the versions of uv.lock.
 /// A requirements.txt wins because it is what gets deployed; pyproject.toml then names the same

@@ -7,7 +7,7 @@ mod detect;
 mod dockerfile;
 mod ignore;
 mod inputs;
-mod needs;
+mod own;
 mod pyproject;
 mod source;
 mod tree;
@@ -21,6 +21,7 @@ pub(crate) use inputs::RequirementInput;
 use crate::lock;
 use crate::settings::{DockerfileUse, PackSettings};
 use dockerfile::Dockerfile;
+use own::Own;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -144,15 +145,24 @@ impl Project {
         }
     }
 
+    /// The caller's settings with what the project says itself (`pywasm.toml`, `[tool.pywasm]`).
+    pub(crate) fn settings(&self, flags: &PackSettings) -> Result<PackSettings, ProjectError> {
+        match &self.kind {
+            Kind::Folder(root) => Ok(Own::of_folder(root)?.below(flags)),
+            Kind::Script(_) | Kind::Requirements(_) => Ok(flags.clone()),
+        }
+    }
+
     /// Reads everything that decides about the package, but fetches nothing.
     pub(crate) fn content(&self, settings: &PackSettings) -> Result<Content, ProjectError> {
         match &self.kind {
             Kind::Folder(root) => {
+                let own = Own::of_folder(root)?;
                 let dockerfile = match settings.dockerfile {
                     DockerfileUse::Follow(ref choice) => Dockerfile::find(root, choice)?,
                     DockerfileUse::Ignore => None,
                 };
-                content::of_folder(root, dockerfile, settings)
+                content::of_folder(root, own, dockerfile, settings)
             }
             Kind::Script(file) => content::of_script(file, settings),
             Kind::Requirements(inputs) => Ok(content::of_requirements(inputs.clone(), settings)),

@@ -39,7 +39,7 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     (
         &["watchfiles", "watchdog"],
         "it asks the host's kernel for changes of files, which do not change in a package",
-        "leave it out (--exclude): it serves development only",
+        "leave it out (--exclude) where it serves development only; what imports it at its start (pelican) has older versions without it (--allow-older)",
     ),
     (
         &[
