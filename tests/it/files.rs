@@ -120,3 +120,34 @@ fn importing_from_a_read_only_mount_is_no_denial() {
         ("imported\n", "")
     );
 }
+
+/// As a kernel walks, from one mount to the next; and to nothing that is not mounted.
+#[test]
+fn paths_lead_across_mounts() {
+    let host = project(&[
+        ("one/in/file", "first"),
+        ("two/file", "second"),
+        ("secret", "of the host"),
+    ]);
+    let volume = |name: &str| format!("{}:/{name}", host.path().join(name).display());
+    let code = "
+import os
+for path in ('/tmp/../two/file', '/one/../two/file', '//one//./in/../../two/file', '/one/in/../../../../two//file'):
+    print(open(path).read())
+os.chdir('/one/in'); os.chdir('..'); print(os.getcwd(), open('../two/file').read())
+os.chdir('..'); print(os.getcwd(), 'two' in os.listdir('one/..'))
+os.rename('/tmp/../one/in/file', '/two/../one/moved'); print(open('/one/moved').read())
+for path in ('/one/../secret', '/one/none/../in', '/one/moved/../in', '/one/../../etc/passwd'):
+    try: open(path); print('OPENED', path)
+    except OSError as error: print(type(error).__name__)
+";
+    let flags = ["--volume", &volume("one"), "--volume", &volume("two")];
+    let ended = python([&flags[..], &["-c", code]].concat());
+    assert_eq!(
+        ended.stdout,
+        "second\nsecond\nsecond\nsecond\n/one second\n/ True\nfirst\n\
+         FileNotFoundError\nFileNotFoundError\nNotADirectoryError\nFileNotFoundError\n",
+        "{}",
+        ended.stderr
+    );
+}

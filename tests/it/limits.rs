@@ -110,20 +110,21 @@ fn a_limit_that_the_app_sees_is_an_error_and_is_named() {
         (
             ["--disk", "4m"],
             "
+import errno
 try:
     with open('/tmp/x', 'wb') as file:
         for _ in range(100): file.write(bytes(1 << 20)); file.flush()
-except OSError: print('refused')
+except OSError as error: print('refused' if error.errno == errno.ENOSPC else error)
 import os; os.remove('/tmp/x')
 open('/tmp/y', 'wb').write(bytes(1 << 20)); print('room again')",
         ),
         (
             ["--disk", "4m"],
             "
-import os
+import errno, os
 try:
     for number in range(10000): open(f'/tmp/{number}', 'w').close()
-except OSError: print('refused')
+except OSError as error: print('refused' if error.errno == errno.ENOSPC else error)
 for name in os.listdir('/tmp'): os.remove('/tmp/' + name)
 open('/tmp/y', 'w').write('x'); print('room again')",
         ),

@@ -1,7 +1,7 @@
 // read() and write(), and their vector forms.
 //
-// Why not libc's own: they know nothing of pairs, a file closed or moved under a blocked thread traps, and
-// the vector forms use the first buffer only.
+// Why not libc's own: they know nothing of pairs, a file closed or moved under a blocked thread traps, the
+// vector forms use the first buffer only, and whatever keeps a file from being written is EIO.
 #include "descriptor.h"
 
 #include <errno.h>
@@ -42,6 +42,46 @@ static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
   return end_turn(&operation, result);
 }
 
+static int error_of(const streams_stream_error_t *error) {
+  if (error->tag == STREAMS_STREAM_ERROR_CLOSED) return EPIPE;
+  streams_own_error_t reason = error->val.last_operation_failed;
+  filesystem_error_code_t code;
+  bool known = filesystem_filesystem_error_code(io_error_borrow_error(reason), &code);
+  io_error_error_drop_own(reason);
+  if (!known) return EIO;
+  switch (code) {
+  case FILESYSTEM_ERROR_CODE_ACCESS: return EACCES;
+  case FILESYSTEM_ERROR_CODE_FILE_TOO_LARGE: return EFBIG;
+  case FILESYSTEM_ERROR_CODE_INSUFFICIENT_MEMORY: return ENOMEM;
+  case FILESYSTEM_ERROR_CODE_INSUFFICIENT_SPACE: return ENOSPC;
+  case FILESYSTEM_ERROR_CODE_INVALID: return EINVAL;
+  case FILESYSTEM_ERROR_CODE_NOT_PERMITTED: return EPERM;
+  case FILESYSTEM_ERROR_CODE_PIPE: return EPIPE;
+  case FILESYSTEM_ERROR_CODE_QUOTA: return EDQUOT;
+  case FILESYSTEM_ERROR_CODE_READ_ONLY: return EROFS;
+  default: return EIO;
+  }
+}
+
+// Files take what they are given at once, and a program hears of a full disk in the call that met it.
+static ssize_t write_file(struct description *d, const struct stream_access *access, const void *buffer, size_t size) {
+  streams_borrow_output_stream_t stream = {access->stream};
+  streams_stream_error_t error;
+  uint64_t room = 0;
+  bool good = true;
+  while (good && !room) good = streams_method_output_stream_check_write(stream, &room, &error);
+  wasip2_list_u8_t bytes = {.ptr = (uint8_t *)buffer, .len = size < room ? size : room};
+  good = good && streams_method_output_stream_write(stream, &bytes, &error) &&
+         streams_method_output_stream_blocking_flush(stream, &error);
+  if (good) {
+    *access->offset += bytes.len;
+    return bytes.len;
+  }
+  int reason = error_of(&error);
+  d->entry.vtable->close_streams(d->entry.data);  // one that has failed stays closed: the next write takes a new one
+  return fail(reason);
+}
+
 static ssize_t write_stream(struct description *d, const void *buffer, size_t size) {
   struct stream_access access;
   if (!d->entry.vtable->get_write_stream) return fail(EBADF);
@@ -49,7 +89,8 @@ static ssize_t write_stream(struct description *d, const void *buffer, size_t si
   take_turn(&operation, d);
   ssize_t result = d->entry.vtable->get_write_stream(d->entry.data, &access);
   if (d->nonblocking) access.blocking = false;
-  if (result == 0) result = __wasilibc_write(&access, buffer, size);
+  if (result == 0)
+    result = d->entry.vtable->seek ? write_file(d, &access, buffer, size) : __wasilibc_write(&access, buffer, size);
   return end_turn(&operation, result);
 }
 

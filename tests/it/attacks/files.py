@@ -110,7 +110,7 @@ case("read /dev/tty", inside, leads("/dev/tty"), "ENXIO")
 case("read a path with NUL", inside, leads("/rw/file\0/../../outside/secret"), "ValueError")
 case("read a very long path", inside, leads("/rw/" + "x/../" * 5000 + "../outside/secret"), *OUT, "ENAMETOOLONG")
 case("read a very long name", inside, leads("/rw/" + "x" * 5000), "ENAMETOOLONG", "ENOENT")
-for name in ["link-up", "link-absolute", "link-chain", "link-folder/secret", "link-loop", "link-dangling", "link-proc", "link-self/../link-up", "folder/link-up-twice"]:
+for name in ["link-up", "link-absolute", "link-chain", "link-folder/secret", "link-loop", "link-dangling", "link-proc", "link-self/link-up", "folder/link-up-twice"]:
     case(f"follow {name}", leads("/rw/link-inside"), leads(f"/rw/{name}"), *OUT)
     case(f"write through {name}", lambda: write("/rw/link-inside"), lambda name=name: write(f"/rw/{name}"), *OUT, "EROFS")
 case("list through a link", lambda: nothing(os.listdir("/rw/folder")), lambda: nothing(os.listdir("/rw/link-folder")), *OUT)

@@ -116,6 +116,38 @@ static void files(void) {
   CHECK(unlink("/tmp/ctests.txt") == 0);
 }
 
+static bool is_at(const char *path, const char *expected) {
+  struct stat here, there;
+  return stat(path, &here) == 0 && stat(expected, &there) == 0 && here.st_ino == there.st_ino;
+}
+
+static bool is_missing(const char *path, int error) {
+  struct stat status;
+  return stat(path, &status) == -1 && errno == error;
+}
+
+// As a kernel walks: each folder on the way is there, and a link is followed before the ".." after it.
+static void paths_with_dots(void) {
+  char folder[64];
+  CHECK(mkdir("/tmp/dots", 0755) == 0 && mkdir("/tmp/dots/a", 0755) == 0 && mkdir("/tmp/dots/a/b", 0755) == 0);
+  CHECK(close(open("/tmp/dots/file", O_WRONLY | O_CREAT, 0644)) == 0);
+  CHECK(symlink("a/b", "/tmp/dots/link") == 0 && symlink("loop", "/tmp/dots/loop") == 0);
+  CHECK(is_at("/tmp//dots/./a/..///file", "/tmp/dots/file"));
+  CHECK(is_at("/../../tmp/dots", "/tmp/dots") && is_at("/tmp/..", "/") && is_at("/..", "/"));
+  CHECK(is_at("/tmp/dots/link/..", "/tmp/dots/a") && is_at("/tmp/dots/link/../../file", "/tmp/dots/file"));
+  CHECK(is_missing("/tmp/none/../dots", ENOENT) && is_missing("/tmp/dots/file/../a", ENOTDIR));
+  CHECK(is_missing("/tmp/dots/file/", ENOTDIR) && is_missing("/tmp/dots/loop/..", ELOOP));
+  CHECK(chdir("/tmp/dots/a/b") == 0 && is_at("../../file", "/tmp/dots/file"));
+  CHECK(chdir("..") == 0 && !strcmp(getcwd(folder, sizeof folder), "/tmp/dots/a"));
+  CHECK(chdir("b/") == 0 && !strcmp(getcwd(folder, sizeof folder), "/tmp/dots/a/b"));
+  CHECK(chdir("../../../../..") == 0 && !strcmp(getcwd(folder, sizeof folder), "/"));
+  char longest[9000];
+  memset(longest, 'x', sizeof longest);
+  memcpy(longest, "/tmp/../", 8);
+  longest[sizeof longest - 1] = 0;
+  CHECK(is_missing(longest, ENAMETOOLONG));
+}
+
 static int shared_file;
 
 static void *read_and_seek(void *unused) {
@@ -164,6 +196,7 @@ const struct test_case descriptor_cases[] = {
     {.name = "standard_streams", .run = standard_streams},
     {.name = "vectors", .run = vectors},
     {.name = "files", .run = files, .needs = "tmp"},
+    {.name = "paths_with_dots", .run = paths_with_dots, .needs = "tmp"},
     {.name = "file_shared_by_threads", .run = file_shared_by_threads, .needs = "tmp"},
     {0},
 };
