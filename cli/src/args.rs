@@ -36,6 +36,8 @@ pub enum Verb {
     /// Bundle a project and its requirements into one package file
     #[command(visible_alias = "build")]
     Pack(PackArgs),
+    #[command(hide = true)]
+    TakeSnapshot(TakeSnapshotArgs),
     /// Say what of a project runs here, without packing it
     Check(CheckArgs),
     /// Write the versions and files that a project's requirements lead to into pylock.toml
@@ -199,6 +201,8 @@ pub struct PackArgs {
     pub entrypoint: Option<String>,
     #[command(flatten)]
     pub dockerfile: DockerfileArgs,
+    #[command(flatten)]
+    pub snapshot: SnapshotArgs,
     /// Show what would be packed and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -207,6 +211,33 @@ pub struct PackArgs {
     pub quiet: bool,
     #[command(flatten)]
     pub index: IndexArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// Pack no snapshot of the started Python: every start imports everything anew
+    #[arg(long)]
+    pub no_snapshot: bool,
+    /// Path that a server is asked for in the trial run which finds out what the app imports [default: /]
+    #[arg(long, value_name = "PATH", conflicts_with = "no_snapshot")]
+    pub warm: Vec<String>,
+}
+
+/// What `pack` asks a process of its own to do.
+#[derive(Debug, Args)]
+pub struct TakeSnapshotArgs {
+    /// Package that the snapshot is for
+    #[arg(value_name = "FILE")]
+    pub package: PathBuf,
+    /// File with the names of the modules to import, one a line
+    #[arg(long, value_name = "FILE")]
+    pub modules: PathBuf,
+    /// File for the memory
+    #[arg(long, value_name = "FILE")]
+    pub state: PathBuf,
+    /// File for what the snapshot is good for
+    #[arg(long, value_name = "FILE")]
+    pub record: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -361,6 +392,9 @@ pub struct RunArgs {
     /// Empty folder that the app may change, thrown away with it
     #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
     pub tmpfs: Vec<String>,
+    /// Start Python from nothing, though the package brings a snapshot
+    #[arg(long)]
+    pub no_snapshot: bool,
     /// Program to start instead of the package's own
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,

@@ -11,6 +11,7 @@ mod refused;
 mod registry_args;
 mod report;
 mod signature_args;
+mod snapshot;
 mod store_args;
 mod supervise;
 mod units;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
         args::Verb::Reload(args) => commands::reload::reload(&args),
         args::Verb::Dev(args) => commands::dev::dev(*args, &environment),
         args::Verb::Pack(args) => commands::pack::pack(args, &environment),
+        args::Verb::TakeSnapshot(args) => {
+            commands::take_snapshot::take_snapshot(&args, &environment)
+        }
         args::Verb::Check(args) => commands::check::check(args, &environment),
         args::Verb::Python(args) => commands::python::python(args, &environment),
         args::Verb::Lock(args) => commands::lock::lock(args, &environment),

@@ -90,6 +90,18 @@ impl Built {
         }
     }
 
+    /// How it starts.
+    pub fn config(&self) -> &AppConfig {
+        &self.config
+    }
+
+    /// Adds the snapshot that was taken of it, in place of an older one.
+    pub fn set_snapshot(&mut self, layer: BuiltLayer) {
+        self.layers.retain(|other| other.kind != layer.kind);
+        let place = self.layers.partition_point(|other| other.kind < layer.kind);
+        self.layers.insert(place, layer);
+    }
+
     /// Its layers, in image order.
     pub fn layers(&self) -> Vec<LayerReport> {
         self.layers.iter().map(LayerReport::of).collect()

@@ -4,14 +4,16 @@ use crate::cache::CacheError;
 use crate::command::Command;
 use crate::engine::{Progress, Runtime};
 use crate::events::EventSink;
+use crate::host::Host;
 use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::Preopen;
+use crate::snapshot::Surroundings;
 use crate::stdio::Stdio;
 use cap_std::fs::Dir;
 use pywasm_format::{
-    AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, UnpackError, UnpackLimits,
-    unpack,
+    AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, SnapshotRecord,
+    UnpackError, UnpackLimits, unpack,
 };
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -25,8 +27,14 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 /// The interpreter's file in a runtime layer.
 const COMPONENT: &str = "python.wasm";
 
-/// The memory it starts with, beside it.
+/// The memory it starts with, beside it and in a snapshot's layer.
 const STATE: &str = "state.wasm";
+
+/// What a snapshot is good for, in its layer.
+const RECORD: &str = "snapshot.json";
+
+/// More than any environment that a system lets a program have.
+const RECORD_BYTES: u64 = 4 << 20;
 
 /// For compiling a layer to bytecode, which a hostile interpreter may do otherwise than expected.
 const BYTECODE: Limits = Limits {
@@ -43,12 +51,49 @@ pub struct App {
 }
 
 pub(crate) struct Parts {
-    pub(crate) component: CommandPre<crate::host::Host>,
+    /// The interpreter as it comes.
+    pub(crate) interpreter: CommandPre<Host>,
+    /// The same, started and with modules imported.
+    pub(crate) snapshot: Option<Arc<Started>>,
+    /// What a snapshot of this app is made from.
+    pub(crate) made_from: Vec<Digest>,
     /// Layers that every instance sees, read-only.
     pub(crate) shared: Vec<Preopen>,
     /// The app's own files and where each instance gets its copy of them.
     pub(crate) app: Option<(PathBuf, GuestPath)>,
     pub(crate) config: AppConfig,
+}
+
+/// An interpreter that begins with the memory of a snapshot.
+pub(crate) struct Started {
+    program: CommandPre<Host>,
+    record: SnapshotRecord,
+}
+
+impl Parts {
+    /// What a start with this command and environment begins from.
+    pub(crate) fn program(&self, command: &Command, env: &[(String, String)]) -> &CommandPre<Host> {
+        match &self.snapshot {
+            Some(started)
+                if command.from_snapshot && started.record.fits(command.options(), env) =>
+            {
+                &started.program
+            }
+            _ => &self.interpreter,
+        }
+    }
+
+    /// What a snapshot may see: neither the app nor an older snapshot.
+    pub(crate) fn without_app(&self) -> Self {
+        Self {
+            interpreter: self.interpreter.clone(),
+            snapshot: None,
+            made_from: self.made_from.clone(),
+            shared: self.shared.clone(),
+            app: None,
+            config: self.config.clone(),
+        }
+    }
 }
 
 /// Why a package cannot be made ready.
@@ -68,6 +113,9 @@ pub enum LoadError {
     /// A package must hold an interpreter.
     #[error("the package holds no interpreter (no layer with `{COMPONENT}`); pack it again")]
     NoInterpreter,
+    /// The snapshot does not belong to this package.
+    #[error("the package's snapshot cannot be used: {0}; pack it again")]
+    Snapshot(String),
     /// The guest inside this binary is damaged: a bug of the build.
     #[error("the Python inside this build of pywasm is damaged; build pywasm again")]
     BadGuest,
@@ -91,6 +139,7 @@ pub(crate) struct LayerSet<'a>(Vec<Source<'a>>);
 struct Source<'a> {
     kind: LayerKind,
     digest: Digest,
+    diff_id: Digest,
     mount: GuestPath,
     open: Box<dyn Fn() -> Result<Box<dyn Read + 'a>, LoadError> + 'a>,
 }
@@ -100,6 +149,7 @@ impl<'a> LayerSet<'a> {
         let source = |layer: &'a Layer| Source {
             kind: layer.kind(),
             digest: layer.digest(),
+            diff_id: layer.diff_id(),
             mount: layer.mount().clone(),
             open: Box::new(move || Ok(Box::new(package.open_layer(layer)?) as Box<dyn Read>)),
         };
@@ -117,6 +167,7 @@ impl LayerSet<'static> {
                     pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
                 },
                 digest: Digest::from_hex(&layer.sha256).map_err(|_| LoadError::BadGuest)?,
+                diff_id: Digest::from_hex(&layer.diff_sha256).map_err(|_| LoadError::BadGuest)?,
                 mount: layer.mount.parse().map_err(|_| LoadError::BadGuest)?,
                 open: Box::new(move || {
                     let tar = zstd::Decoder::new(layer.tar_zst).map_err(|_| LoadError::BadGuest)?;
@@ -142,7 +193,9 @@ impl App {
         let mut loading = Loading {
             runtime,
             shared: Vec::new(),
-            component: None,
+            made_from: Vec::new(),
+            code: None,
+            snapshot: None,
             app: None,
         };
         for source in &layers.0 {
@@ -151,7 +204,9 @@ impl App {
         loading.runtime.shared.progress(Progress::Ready);
         Ok(Self {
             parts: Arc::new(Parts {
-                component: loading.component.ok_or(LoadError::NoInterpreter)?,
+                interpreter: loading.code.ok_or(LoadError::NoInterpreter)?.interpreter,
+                snapshot: loading.snapshot.map(Arc::new),
+                made_from: loading.made_from,
                 shared: loading.shared,
                 app: loading.app,
                 config,
@@ -186,7 +241,8 @@ impl App {
         events: EventSink,
     ) -> Result<Prepared, StartError> {
         let parts = Arc::clone(&self.parts);
-        Task::prepare(&self.runtime, parts, command, policy, stdio, events).map(Prepared)
+        let host = Surroundings::Host;
+        Task::prepare(&self.runtime, parts, command, policy, stdio, events, host).map(Prepared)
     }
 }
 
@@ -201,9 +257,17 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 /// An app whose first layers are there already.
 struct Loading {
     runtime: Runtime,
-    component: Option<CommandPre<crate::host::Host>>,
     shared: Vec<Preopen>,
+    made_from: Vec<Digest>,
+    code: Option<Code>,
+    snapshot: Option<Started>,
     app: Option<(PathBuf, GuestPath)>,
+}
+
+/// The compiled interpreter, alone and with the memory it comes with.
+struct Code {
+    component: Component,
+    interpreter: CommandPre<Host>,
 }
 
 impl Loading {
@@ -211,13 +275,17 @@ impl Loading {
         let cache = self.runtime.shared.cache.clone();
         let unpacked = cache.layer(&source.digest, |dir, path| self.fill(source, dir, path))?;
         let folder = unpacked.join(source.mount.relative());
+        if source.kind < LayerKind::Snapshot {
+            self.made_from.push(source.diff_id);
+        }
         match source.kind {
-            LayerKind::Runtime => self.component = Some(self.compile(&source.digest, &folder)?),
+            LayerKind::Runtime => self.code = Some(self.compile(&source.digest, &folder)?),
             LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen::layer(
                 folder,
                 source.mount.clone(),
                 Access::ReadOnly,
             )),
+            LayerKind::Snapshot => self.snapshot = Some(self.started(&source.digest, &folder)?),
             LayerKind::App => self.app = Some((folder, source.mount.clone())),
         }
         Ok(())
@@ -239,30 +307,58 @@ impl Loading {
         Ok(())
     }
 
-    /// The interpreter of a runtime layer, with the memory it starts with.
-    fn compile(
-        &self,
-        digest: &Digest,
-        folder: &Path,
-    ) -> Result<CommandPre<crate::host::Host>, LoadError> {
+    /// The interpreter of a runtime layer.
+    fn compile(&self, digest: &Digest, folder: &Path) -> Result<Code, LoadError> {
         let shared = &self.runtime.shared;
         let component: Component = shared.cache.code(&shared.engine, digest, || {
             shared.progress(Progress::Compiling);
             read(&folder.join(COMPONENT))
         })?;
+        Ok(Code {
+            interpreter: self.with_state(&component, digest, folder)?,
+            component,
+        })
+    }
+
+    /// The interpreter that begins with a snapshot.
+    fn started(&self, digest: &Digest, folder: &Path) -> Result<Started, LoadError> {
+        let wrong = |what: &str| LoadError::Snapshot(what.to_owned());
+        let code = self.code.as_ref().ok_or(LoadError::NoInterpreter)?;
+        let record = std::fs::File::open(folder.join(RECORD))
+            .map_err(|e| wrong(&format!("its record: {e}")))?
+            .take(RECORD_BYTES);
+        let record: SnapshotRecord = serde_json::from_reader(std::io::BufReader::new(record))
+            .map_err(|e| wrong(&format!("its record: {e}")))?;
+        if record.made_from != self.made_from {
+            return Err(wrong("it was made from other layers"));
+        }
+        Ok(Started {
+            program: self.with_state(&code.component, digest, folder)?,
+            record,
+        })
+    }
+
+    /// The interpreter that begins with the state in `folder`.
+    fn with_state(
+        &self,
+        component: &Component,
+        digest: &Digest,
+        folder: &Path,
+    ) -> Result<CommandPre<Host>, LoadError> {
+        let shared = &self.runtime.shared;
         let state: Module = shared
             .cache
             .code(&shared.engine, digest, || read(&folder.join(STATE)))?;
         let mut linker = shared.linker.clone();
         linker.root().module(pywasm_state::IMPORT, &state)?;
-        Ok(CommandPre::new(linker.instantiate_pre(&component)?)?)
+        Ok(CommandPre::new(linker.instantiate_pre(component)?)?)
     }
 
     /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every
     /// start: the layer is read-only later. Files that do not compile are the app's business, at
     /// import; so a failure here is none.
     fn compile_bytecode(&self, folder: &Path, at: &GuestPath) {
-        let Some(component) = self.component.clone() else {
+        let Some(code) = &self.code else {
             return;
         };
         let args = [
@@ -274,7 +370,9 @@ impl Loading {
             at.as_str(),
         ];
         let parts = Parts {
-            component,
+            interpreter: code.interpreter.clone(),
+            snapshot: None,
+            made_from: Vec::new(),
             shared: self
                 .shared
                 .iter()
@@ -297,6 +395,7 @@ impl Loading {
             &Policy::none().limits(BYTECODE),
             Stdio::none(),
             nobody,
+            Surroundings::Host,
         );
         if let Ok(task) = task {
             task.run();

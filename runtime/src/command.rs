@@ -10,6 +10,7 @@ pub struct Command {
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: GuestPath,
     pub(crate) files: Vec<(PathBuf, GuestPath)>,
+    pub(crate) from_snapshot: bool,
 }
 
 /// The program is not one that a package can hold.
@@ -38,12 +39,25 @@ impl Command {
             argv,
             cwd,
             files: Vec::new(),
+            from_snapshot: true,
         }
+    }
+
+    /// The interpreter's own options, before the program.
+    pub fn options(&self) -> &[String] {
+        let args = self.argv.get(1..).unwrap_or_default();
+        &args[..options(args).end]
     }
 
     /// Gives the instance a copy of one host file at a guest path.
     pub fn file(mut self, host: PathBuf, guest: GuestPath) -> Self {
         self.files.push((host, guest));
+        self
+    }
+
+    /// Starts Python from nothing, though the package brings a snapshot: with a `hash()` seed of its own.
+    pub fn without_snapshot(mut self) -> Self {
+        self.from_snapshot = false;
         self
     }
 
@@ -96,4 +110,91 @@ impl Command {
 fn is_interpreter(name: &str) -> bool {
     name.strip_prefix("python")
         .is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}
+
+/// Where among the arguments of python3 its own options end: at the script, or before `-c`, `-m` and `-`.
+fn options(args: &[String]) -> Options {
+    let mut position = 0;
+    while let Some(arg) = args.get(position) {
+        let Some(letters) = arg.strip_prefix('-') else {
+            return Options {
+                end: position,
+                script: true,
+            };
+        };
+        position += match letters {
+            "" => break, // the script is read from standard input
+            "-check-hash-based-pycs" => 2,
+            long if long.starts_with('-') => 1,
+            cluster => match cluster.find(['c', 'm', 'W', 'X']) {
+                None => 1,
+                Some(0) if cluster.starts_with(['c', 'm']) => break,
+                // Other options share the word with -c or -m.
+                Some(at) if cluster[at..].starts_with(['c', 'm']) => {
+                    position += 1;
+                    break;
+                }
+                // The value of -W and -X follows in the same argument or in the next one.
+                Some(at) => 1 + usize::from(at + 1 == cluster.len()),
+            },
+        };
+    }
+    Options {
+        end: position.min(args.len()),
+        script: false,
+    }
+}
+
+struct Options {
+    end: usize,
+    /// Does a script follow?
+    script: bool,
+}
+
+/// Where python3 would find the script among its arguments.
+pub fn script_position(args: &[String]) -> Option<usize> {
+    let Options { end, script } = options(args);
+    script.then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_script_is_found_where_python_finds_it() {
+        let position = |line: &str| script_position(&words(line));
+        assert_eq!(position("a.py b.py"), Some(0));
+        assert_eq!(position("-u -W ignore -X utf8 a.py"), Some(5));
+        assert_eq!(position("-uWignore::ImportWarning a.py"), Some(1));
+        for none in [
+            "",
+            "-",
+            "-c x.py",
+            "-m http.server",
+            "-Im site a.py",
+            "-V",
+            "-W",
+        ] {
+            assert_eq!(position(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn the_options_are_what_comes_before_the_program() {
+        let options = |line: &str| {
+            Command::python(words(line), GuestPath::root())
+                .options()
+                .join(" ")
+        };
+        assert_eq!(options("-u -W ignore a.py -x"), "-u -W ignore");
+        assert_eq!(options("-P -c pass -u"), "-P");
+        assert_eq!(options("-u"), "-u");
+        // Options that share a word with -c or -m belong to that word: it cannot be taken apart here.
+        assert_eq!(options("-um app"), "-um");
+    }
 }

@@ -4,6 +4,7 @@
 use crate::app::Parts;
 use crate::events::EventSink;
 use crate::policy::{Limits, Policy};
+use crate::snapshot::Surroundings;
 use crate::{Cache, Command, Exit, Interruption, Runtime, Stdio};
 use pywasm_format::{AppConfig, Digest, GuestPath};
 use std::pin::Pin;
@@ -42,7 +43,9 @@ impl Suite {
             .instantiate_pre(&component)
             .expect("its imports are there");
         let parts = Parts {
-            component: CommandPre::new(pre).expect("it is a command"),
+            interpreter: CommandPre::new(pre).expect("it is a command"),
+            snapshot: None,
+            made_from: Vec::new(),
             shared: Vec::new(),
             app: None,
             config: AppConfig::new("", GuestPath::root()),
@@ -72,6 +75,7 @@ impl Suite {
             &Policy::none().limits(limits),
             stdio,
             EventSink::silent(),
+            Surroundings::Host,
         )
         .expect("it starts")
         .run();

@@ -12,6 +12,7 @@ use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
 use crate::signals::Signals;
+use crate::snapshot::{SnapshotError, Surroundings};
 use crate::stdio::{OutputBudget, Stdio};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
@@ -22,8 +23,9 @@ use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{ResourceTable, WasmList};
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
 
 /// Entries a guest may hold in host tables (files, sockets, streams, pollables, threads). Every thread
@@ -49,7 +51,7 @@ pub struct Prepared(pub(crate) Task);
 impl Prepared {
     /// Takes from this process, for ever, what the instance does not need. See [`Wall`].
     pub fn confine_process(&self) -> Wall {
-        Wall::around(&self.0.reach)
+        self.0.confine_process()
     }
 
     /// Starts it.
@@ -146,7 +148,7 @@ fn thread_died() -> Exit {
 /// Everything an instance needs, acquired before any guest code runs.
 pub(crate) struct Task {
     runtime: Runtime,
-    parts: Arc<Parts>,
+    program: CommandPre<Host>,
     host: Host,
     limits: Limits,
     scratch: Scratch,
@@ -162,6 +164,7 @@ impl Task {
         policy: &Policy,
         stdio: Stdio,
         events: EventSink,
+        surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         if let Some(limit) = runtime.shared.interruption.lacks(&policy.limits) {
             return Err(StartError::Unenforceable(limit));
@@ -178,7 +181,8 @@ impl Task {
             scratch.copy_file(from, at).map_err(StartError::Scratch)?;
         }
         let preopens = preopens(&parts, policy, &scratch)?;
-        let wasi = wasi_context(command, policy, stdio, &preopens)?;
+        let program = parts.program(&command, &policy.env).clone();
+        let wasi = wasi_context(command, policy, stdio, &preopens, &surroundings)?;
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
         let folders_of = |p: &Preopen| (p.host.clone(), p.place.access);
@@ -203,7 +207,7 @@ impl Task {
         table.set_max_capacity(HANDLES);
         Ok(Self {
             runtime: runtime.clone(),
-            parts,
+            program,
             published: network.published().to_vec(),
             host: Host {
                 wasi,
@@ -286,23 +290,19 @@ impl Task {
     async fn execute(self) -> Exit {
         let Self {
             runtime,
-            parts,
+            program,
             host,
             limits,
             scratch,
             published: _,
             reach: _,
         } = self;
-        let shared = &runtime.shared;
         let draining = host.network.draining();
-        let mut store = Store::new(&shared.engine, host);
-        store.limiter(|host| &mut host.memory);
-        store.set_max_component_handles(HANDLES);
-        let prepared = restrain(&mut store, shared.interruption, &limits);
-        if let Err(error) = prepared {
-            return Exit::Trap(format!("{error:?}"));
-        }
-        let result = match parts.component.instantiate_async(&mut store).await {
+        let mut store = match store(&runtime, host, &limits) {
+            Ok(store) => store,
+            Err(error) => return Exit::Trap(format!("{error:?}")),
+        };
+        let result = match program.instantiate_async(&mut store).await {
             Ok(command) => command.wasi_cli_run().call_run(&mut store).await,
             Err(error) => Err(error),
         };
@@ -314,6 +314,66 @@ impl Task {
         drop(scratch);
         exit
     }
+}
+
+impl Task {
+    pub(crate) fn confine_process(&self) -> Wall {
+        Wall::around(&self.reach)
+    }
+
+    /// Runs the interpreter's export `prepare` and gives the memory that it leaves, as a state.
+    pub(crate) fn take_memory(self) -> Result<Vec<u8>, SnapshotError> {
+        let reactor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let wall = self.limits.wall.unwrap_or(Duration::MAX);
+        reactor.block_on(async {
+            tokio::time::timeout(wall, self.prepare_memory())
+                .await
+                .unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall))))
+        })
+    }
+
+    async fn prepare_memory(self) -> Result<Vec<u8>, SnapshotError> {
+        let Self {
+            runtime,
+            program,
+            host,
+            limits,
+            scratch: _scratch,
+            published: _,
+            reach: _,
+        } = self;
+        let interpreter = SnapshotError::Interpreter;
+        let mut store = store(&runtime, host, &limits).map_err(interpreter)?;
+        let instance = program.instance_pre().instantiate_async(&mut store).await;
+        let instance = instance.map_err(interpreter)?;
+        let prepare = instance
+            .get_typed_func::<(), (WasmList<u8>,)>(&mut store, PREPARE)
+            .map_err(interpreter)?;
+        match prepare.call_async(&mut store, ()).await {
+            Ok(_) if !store.data().table.is_empty() => Err(SnapshotError::Handles),
+            Ok((memory,)) => Ok(pywasm_state::encode(memory.as_le_slice(&store))),
+            Err(error) => Err(SnapshotError::Ended(classify(
+                Err(error),
+                &store.data().memory,
+            ))),
+        }
+    }
+}
+
+/// The export that starts Python, imports modules and gives out the memory.
+const PREPARE: &str = "prepare";
+
+/// A store in which the limits hold.
+fn store(runtime: &Runtime, host: Host, limits: &Limits) -> wasmtime::Result<Store<Host>> {
+    let shared = &runtime.shared;
+    let mut store = Store::new(&shared.engine, host);
+    store.limiter(|host| &mut host.memory);
+    store.set_max_component_handles(HANDLES);
+    restrain(&mut store, shared.interruption, limits)?;
+    Ok(store)
 }
 
 /// Sets up the checks that are compiled into the guest.
@@ -377,8 +437,10 @@ fn wasi_context(
     policy: &Policy,
     stdio: Stdio,
     preopens: &[Preopen],
+    surroundings: &Surroundings,
 ) -> Result<WasiCtx, StartError> {
     let mut wasi = WasiCtxBuilder::new();
+    surroundings.apply(&mut wasi);
     let Stdio {
         stdin,
         stdout,

@@ -22,6 +22,7 @@ mod network;
 mod policy;
 mod python;
 mod registry;
+mod resume;
 mod seeds;
 mod signals;
 mod store;

@@ -4,6 +4,7 @@ use crate::args::{EnvArg, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
+use crate::snapshot::environment_of;
 use crate::supervise::{HostMemory, supervise};
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
@@ -41,13 +42,19 @@ pub struct Grants {
 /// How long an app may take to end when it is told to: that of `docker stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What every Python finds in its environment, before what the package and the person set.
 const BASE_ENV: [(&str, &str); 4] = [
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "/root"),
     ("LANG", "C.UTF-8"),
     ("PYTHON_VERSION", pywasm_guest::PYTHON_VERSION),
 ];
+
+/// The environment of every Python, before what the package and the person set.
+pub fn base_environment() -> Vec<(String, String)> {
+    BASE_ENV
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
 
 /// The engine over the person's cache, telling of long work on the terminal.
 pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow::Result<Runtime> {
@@ -67,10 +74,7 @@ impl Grants {
     /// What these grants allow an app.
     pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
         let mut policy = Policy::none().limits(self.limits());
-        for (name, value) in BASE_ENV {
-            policy = policy.env(name, value);
-        }
-        for (name, value) in &config.env {
+        for (name, value) in environment_of(config) {
             policy = policy.env(name, value);
         }
         for (name, value) in self.environment(environment)? {

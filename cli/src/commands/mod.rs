@@ -17,6 +17,7 @@ pub mod run;
 pub mod save;
 pub mod signature;
 pub mod system;
+pub mod take_snapshot;
 pub mod target;
 pub mod version;
 pub mod volume;

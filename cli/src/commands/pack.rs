@@ -1,11 +1,13 @@
 //! `pywasm pack`, and packing on the way to a run.
 
+use super::launch::runtime;
 use crate::args::{DockerfileArgs, EnvArg, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
+use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow};
-use pywasm::{Package, ReadLimits};
+use pywasm::{Interruption, Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
@@ -25,6 +27,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         tag,
         entrypoint,
         dockerfile,
+        snapshot,
         dry_run,
         quiet,
         index,
@@ -55,7 +58,30 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(plan.to_string().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let built = plan.build(&base, &progress)?;
+    let tag_as_path = tag.as_ref().map(|name| PathBuf::from(name.to_string()));
+    let mut built = plan.build(&base, &progress)?;
+    if !snapshot.no_snapshot {
+        progress.step("taking a snapshot of the started Python");
+        let taken = snapshot_of(&built, &snapshot.warm, environment);
+        progress.done();
+        match taken {
+            Ok(taken) => {
+                let left = taken.left_out.iter().filter(|_| !quiet);
+                for (module, reason) in left {
+                    printer::note(&format!(
+                        "{module} is not in the snapshot and is imported at each start: {reason}"
+                    ));
+                }
+                built.set_snapshot(taken.layer);
+            }
+            Err(reason) if !quiet => {
+                printer::note(&format!(
+                    "the package has no snapshot and starts without: {reason:#}"
+                ));
+            }
+            Err(_) => {}
+        }
+    }
     let mut written = Vec::new();
     if let Some(name) = &tag {
         let Image { digest, size, .. } = environment.store()?.put(&built.spec(), name)?;
@@ -66,6 +92,14 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         written.push((output.display().to_string(), report.size, report.digest));
     }
     progress.done();
+    if !snapshot.no_snapshot {
+        // So that the first run need not unpack and compile. What is wrong with that, it will say itself.
+        let target = output.as_deref().or(tag_as_path.as_deref());
+        let package = target.map(|target| super::target::package(target, environment));
+        if let Some(Ok(package)) = package {
+            let _ = runtime(environment, Interruption::ProcessExit)?.load(&package);
+        }
+    }
     if !quiet {
         tell(built.notes());
         printer::result(&summary(&built, &written));
@@ -73,13 +107,49 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// Takes the snapshot of what was built; for that it is written to a file of its own.
+fn snapshot_of(
+    built: &Built,
+    requests: &[String],
+    environment: &Environment,
+) -> anyhow::Result<Taken> {
+    let folder = tempfile::tempdir_in(environment.cache()?.folder("packages")?)?;
+    let package = folder.path().join("package.pkg");
+    built.write(&package)?;
+    snapshot::take(&package, built.config(), requests, environment)
+}
+
+/// The snapshot for a package in the cache: one that was taken of the same requirements for the same command
+/// and environment does, whatever the app has become since. Without it the app only starts later.
+fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<BuiltLayer> {
+    let below = built
+        .layers()
+        .into_iter()
+        .filter(|layer| layer.kind < LayerKind::Snapshot)
+        .map(|layer| layer.digest);
+    let config = built.config();
+    let start = (&config.entrypoint, &config.cmd, &config.env);
+    let key = format!("{:?} {start:?}", below.collect::<Vec<_>>());
+    let path = environment
+        .cache()?
+        .folder("snapshots")?
+        .join(format!("{}.layer", Digest::of(key.as_bytes()).hex()));
+    if let Ok(layer) = snapshot::read_layer(&path) {
+        return Ok(layer);
+    }
+    let taken = snapshot_of(built, &[], environment)?;
+    snapshot::write_layer(&path, &taken.layer)?;
+    Ok(taken.layer)
+}
+
 /// Packs a project into the cache; what has not changed since is not packed again.
 pub fn project_in_cache(
     target: &Path,
     index: &IndexArgs,
+    with_snapshot: bool,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
-    in_cache(&Project::open(target)?, index, environment)
+    in_cache(&Project::open(target)?, index, with_snapshot, environment)
 }
 
 /// A package of requirements alone, in the cache.
@@ -92,6 +162,7 @@ pub fn requirements_only(
     in_cache(
         &Project::requirements_only(requirements, files),
         index,
+        true,
         environment,
     )
 }
@@ -99,15 +170,17 @@ pub fn requirements_only(
 fn in_cache(
     project: &Project,
     index: &IndexArgs,
+    with_snapshot: bool,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
     let base = base()?;
     let settings = settings(index, environment)?;
     let key = project.fingerprint(&settings, &base)?;
-    let path = environment
-        .cache()?
-        .folder("packages")?
-        .join(format!("{}.pkg", key.hex()));
+    let path = environment.cache()?.folder("packages")?.join(format!(
+        "{}{}.pkg",
+        key.hex(),
+        if with_snapshot { "-s" } else { "" }
+    ));
     if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
         return Ok(package);
     }
@@ -116,7 +189,14 @@ fn in_cache(
     let plan = project.plan(&settings, &base, &sandbox, &progress)?;
     progress.done();
     tell(plan.notes());
-    let report = plan.build(&base, &progress)?.write(&path)?;
+    let mut built = plan.build(&base, &progress)?;
+    if with_snapshot {
+        progress.step("taking a snapshot of the started Python");
+        if let Ok(layer) = cached_snapshot(&built, environment) {
+            built.set_snapshot(layer);
+        }
+    }
+    let report = built.write(&path)?;
     progress.done();
     tell(&report.notes);
     Ok(Package::open(&path, &ReadLimits::default())?)
@@ -287,6 +367,13 @@ impl Shown {
 }
 
 impl Shown {
+    /// Tells a step that the packager does not know of.
+    fn step(&self, text: &str) {
+        if !self.quiet {
+            self.steps.step(text);
+        }
+    }
+
     /// Ends the line of the last step.
     pub fn done(&self) {
         self.steps.done();

@@ -80,6 +80,7 @@ struct Asked {
     args: Vec<String>,
     workdir: Option<String>,
     role: Role,
+    no_snapshot: bool,
 }
 
 impl Asked {
@@ -98,6 +99,7 @@ impl Asked {
             args,
             workdir: folder,
             role: _,
+            no_snapshot,
         } = self;
         let interruption = Interruption::for_limits(&grants.limits());
         let app = runtime(environment, interruption)?.load(&package)?;
@@ -112,8 +114,11 @@ impl Asked {
                 .collect(),
             None => config.entrypoint.iter().cloned().chain(args).collect(),
         };
-        let command = Command::program(&line, config)?
+        let mut command = Command::program(&line, config)?
             .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
+        if no_snapshot {
+            command = command.without_snapshot();
+        }
         grants.run(&app, command, policy, environment, boss)
     }
 
@@ -159,6 +164,7 @@ impl Asked {
             stop_timeout,
             limits,
             wall,
+            no_snapshot,
             entrypoint,
             mut allow_net,
             network,
@@ -196,7 +202,7 @@ impl Asked {
                 "--require-signature is for packages, and `{}` is a project; pack and sign it first",
                 target.display()
             ),
-            true => pack::project_in_cache(target, &index, environment)?,
+            true => pack::project_in_cache(target, &index, !no_snapshot, environment)?,
             false => super::target::wanted(target, pull, &server, environment).with_context(|| {
                 format!(
                     "cannot run `{}`; give a package's name or file, a project folder or a .py file",
@@ -236,6 +242,7 @@ impl Asked {
                 (false, Some(count)) => Role::Command(count),
                 (false, None) => Role::Alone,
             },
+            no_snapshot,
         })
     }
 }

@@ -6,6 +6,7 @@
 #include <Python.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <wasi/libc-environ.h>
 #include <wasi/libc.h>
@@ -98,16 +99,42 @@ static void import_site(void) {
   Py_XDECREF(module);
 }
 
-// Python up to the point where it would look at its command line. The caller may then snapshot the instance, so
-// nothing of the host may remain: no handle, no variable of the environment.
-__attribute__((export_name("prepare"))) void prepare(void) {
+static void call_snapshot(const char *function) {
+  PyObject *module = PyImport_ImportModule("_pywasm_snapshot");
+  PyObject *result = module ? PyObject_CallMethod(module, function, NULL) : NULL;
+  if (!result) {
+    PyErr_Print();  // exits where the exception is a SystemExit
+    exit(1);
+  }
+  Py_DECREF(result);
+  Py_DECREF(module);
+}
+
+static bool prepared;
+
+// All of the instance's memory, as the component model returns a list.
+static struct {
+  uint8_t *start;
+  size_t length;
+} memory;
+
+// Python started, and the modules imported that the command line lists. Gives out the memory, from which the host makes
+// a snapshot: whatever starts from it goes on in run(). So nothing of the host may remain in it: no handle, no variable
+// of the environment, nothing on the stack.
+__attribute__((export_name("prepare"))) void *prepare(void) {
   start_libc();
-  char *argv[] = {"python3", NULL};
-  initialise(1, argv);
+  int argc;
+  char **argv = arguments(&argc);
+  initialise(argc, argv);
   import_site();
+  call_snapshot("prepare");
   fflush(NULL);
   __wasilibc_reset_preopens();
   __wasilibc_deinitialize_environ();
+  prepared = true;
+  memory.length = __builtin_wasm_memory_size(0) * 65536;
+  memset((void *)1, 0, coop_get_stack_pointer() - 1);  // the stack lies first; what is below its end is left over
+  return &memory;
 }
 
 __attribute__((export_name("wasi:cli/run@0.2.12#run"))) int run(void) {
@@ -115,8 +142,9 @@ __attribute__((export_name("wasi:cli/run@0.2.12#run"))) int run(void) {
   enter_initial_folder();
   int argc;
   char **argv = arguments(&argc);
-  // After prepare() this is CPython's documented reconfiguration: the new command line and environment replace the old.
+  // After prepare() this is CPython's documented reconfiguration: the new command line replaces the old.
   initialise(argc, argv);
+  if (prepared) call_snapshot("resume");
   flush_output_at_line_ends();
   import_site();
   // exit(), not return: the result of run() can only say whether the program failed, not its exit code.

@@ -158,14 +158,15 @@ def _excepthook(kind, error, traceback):
 
 
 sys.excepthook = _excepthook
-sys.meta_path.insert(
-    0,
-    _AfterImport(
-        {
-            "werkzeug._reloader": _werkzeug,
-            "django.utils.autoreload": _django,
-            "multiprocessing.context": _multiprocessing,
-            "signal": _signal,
-        }
-    ),
-)
+_changes = {
+    "werkzeug._reloader": _werkzeug,
+    "django.utils.autoreload": _django,
+    "multiprocessing.context": _multiprocessing,
+    "signal": _signal,
+}
+if "PYWASM_TRIAL" in os.environ:
+    import _pywasm_snapshot
+
+    _pywasm_snapshot.record_imports(os.environ.pop("PYWASM_TRIAL"))
+    _changes["socket"] = _pywasm_snapshot.request_when_listening(os.environ.pop("PYWASM_REQUESTS", "/"))
+sys.meta_path.insert(0, _AfterImport(_changes))

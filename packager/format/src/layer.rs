@@ -13,13 +13,21 @@ pub enum LayerKind {
     Stdlib,
     /// What the requirements resolved to.
     Dependencies,
+    /// Python's memory after it has started and imported what the app imports.
+    Snapshot,
     /// The app's own files.
     App,
 }
 
 impl LayerKind {
     /// All kinds, in image order.
-    pub const ALL: [Self; 4] = [Self::Runtime, Self::Stdlib, Self::Dependencies, Self::App];
+    pub const ALL: [Self; 5] = [
+        Self::Runtime,
+        Self::Stdlib,
+        Self::Dependencies,
+        Self::Snapshot,
+        Self::App,
+    ];
 
     /// The name used in annotations.
     pub const fn name(self) -> &'static str {
@@ -27,6 +35,7 @@ impl LayerKind {
             Self::Runtime => "runtime",
             Self::Stdlib => "stdlib",
             Self::Dependencies => "dependencies",
+            Self::Snapshot => "snapshot",
             Self::App => "app",
         }
     }

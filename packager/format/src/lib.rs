@@ -14,6 +14,7 @@ mod layer;
 mod manifest;
 mod needs;
 mod read;
+mod snapshot;
 mod unpack;
 mod verified;
 mod wire;
@@ -29,6 +30,7 @@ pub use layer::{Layer, LayerKind};
 pub use manifest::{Listing, MANIFEST_MEDIA_TYPES, RemoteDocument, check_config, layout_image};
 pub use needs::{Needs, NeedsError};
 pub use read::{Blob, LayerReader, Package, ReadError, ReadLimits};
+pub use snapshot::{SnapshotRecord, Variables};
 pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
 
 /// The version of the package format that this crate writes and the only one it reads.

@@ -1,0 +1,40 @@
+//! `pywasm take-snapshot`: what `pack` lets a process of its own do, whose rights can be taken away.
+
+use super::launch::runtime;
+use crate::args::TakeSnapshotArgs;
+use crate::environment::Environment;
+use crate::printer;
+use crate::snapshot::{UNFIT, command, environment_of};
+use anyhow::Context;
+use pywasm::{Interruption, Package, ReadLimits, SnapshotError, Unfit};
+use std::fs::File;
+use std::io::Write;
+use std::process::ExitCode;
+
+pub fn take_snapshot(
+    args: &TakeSnapshotArgs,
+    environment: &Environment,
+) -> anyhow::Result<ExitCode> {
+    let package = Package::open(&args.package, &ReadLimits::default())?;
+    let modules =
+        std::fs::read_to_string(&args.modules).context("cannot read the list of modules")?;
+    let modules: Vec<String> = modules.lines().map(str::to_owned).collect();
+    let (mut state, record) = (File::create(&args.state)?, File::create(&args.record)?);
+    let app = runtime(environment, Interruption::ProcessExit)?.load(&package)?;
+    let config = package.config();
+    let options = command(config)?.options().to_vec();
+    let prepared = app.prepare_snapshot(&options, &environment_of(config), &modules)?;
+    prepared.confine_process();
+    match prepared.take() {
+        Ok(snapshot) => {
+            state.write_all(&snapshot.state)?;
+            serde_json::to_writer(record, &snapshot.record)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(SnapshotError::Unfit(Unfit { module, reason })) => {
+            printer::result(&format!("{module}\t{reason}"));
+            Ok(ExitCode::from(UNFIT))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,303 @@
+//! Snapshots when packing: a trial run finds out what the app imports, then a process of its own imports it and
+//! writes Python's memory down. Both run under everything that guards a run, without network.
+
+use crate::commands::launch::{base_environment, runtime};
+use crate::environment::Environment;
+use anyhow::{Context, anyhow, bail};
+use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
+use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
+use pywasm_format::{Digest, GuestPath, LayerKind};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A trial run that neither ends nor listens has shown by then what it imports first.
+const TRIAL: &str = "20s";
+
+/// A program that has imported nothing for so long is at its work.
+const QUIET: Duration = Duration::from_secs(3);
+const MEMORY: &str = "2g";
+const OUTPUT: &str = "16m";
+
+/// An import that takes longer is not worth the wait when packing.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many modules may turn out unfit, one attempt each.
+const ATTEMPTS: usize = 16;
+
+/// Where a layer's files are in the guest: nowhere that a program looks.
+const MOUNT: &str = "/usr/local/lib/pywasm/snapshot";
+
+/// The exit code that says: without that module it may work.
+pub const UNFIT: u8 = 3;
+
+/// A snapshot's layer, and the modules that could not be in it, each with the reason.
+pub struct Taken {
+    pub layer: BuiltLayer,
+    pub left_out: Vec<(String, String)>,
+}
+
+/// Takes the snapshot of a package that has none. A server is asked for the paths of `requests` in the trial run.
+pub fn take(
+    package: &Path,
+    config: &AppConfig,
+    requests: &[String],
+    environment: &Environment,
+) -> anyhow::Result<Taken> {
+    // Refused here, where it can be said, and not in a trial run that nobody watches.
+    command(config)?;
+    // Compiled here, where the progress shows; a trial run is silent.
+    runtime(environment, Interruption::ProcessExit)?
+        .load(&Package::open(package, &ReadLimits::default())?)?;
+    let work = tempfile::tempdir_in(environment.cache()?.folder("running")?)?;
+    let this = Subprocess {
+        program: std::env::current_exe()?,
+        cache_dir: environment.cache_dir()?,
+        package,
+        folder: work.path(),
+    };
+    let imports = this.trial(requests)?;
+    let mut left_out: Vec<(String, String)> = Vec::new();
+    loop {
+        let modules: Vec<&str> = imports
+            .iter()
+            .map(String::as_str)
+            .filter(|name| left_out.iter().all(|(left, _)| !is_within(name, left)))
+            .collect();
+        match this.attempt(&modules)? {
+            Attempt::Taken { state, record } => {
+                let layer = layer(&state, &record)?;
+                return Ok(Taken { layer, left_out });
+            }
+            Attempt::Unfit(module, reason) if left_out.len() == ATTEMPTS => {
+                bail!("too many modules cannot be in one, such as {module}: {reason}")
+            }
+            Attempt::Unfit(module, reason) => left_out.push((module, reason)),
+        }
+    }
+}
+
+/// What the package starts when nothing else is asked for.
+pub fn command(config: &AppConfig) -> anyhow::Result<Command> {
+    let line: Vec<String> = config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .cloned()
+        .collect();
+    Ok(Command::program(&line, config)?)
+}
+
+/// The environment in which it starts then.
+pub fn environment_of(config: &AppConfig) -> Vec<(String, String)> {
+    let mut all = base_environment();
+    for (name, value) in &config.env {
+        all.retain(|(other, _)| other != name);
+        all.push((name.clone(), value.clone()));
+    }
+    all
+}
+
+/// Is `name` the module `of`, or one inside it?
+fn is_within(name: &str, of: &str) -> bool {
+    name.strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// This same binary, for one package.
+struct Subprocess<'a> {
+    program: PathBuf,
+    cache_dir: PathBuf,
+    package: &'a Path,
+    folder: &'a Path,
+}
+
+enum Attempt {
+    Taken {
+        state: PathBuf,
+        record: PathBuf,
+    },
+    /// A module and what its import does.
+    Unfit(String, String),
+}
+
+impl Subprocess<'_> {
+    /// What the app imports from Python's own folders, in order, until it ends, has answered or time is up.
+    fn trial(&self, requests: &[String]) -> anyhow::Result<Vec<String>> {
+        let shown = self.folder.join("trial");
+        fs::create_dir(&shown)?;
+        if shown.to_string_lossy().contains(':') {
+            bail!("the cache folder has a `:` in its name; set PYWASM_CACHE to another");
+        }
+        let requests = match requests {
+            [] => "/".to_owned(),
+            paths => paths.join(" "),
+        };
+        let child = self
+            .command()
+            .args([
+                "run",
+                "--network",
+                "none",
+                "--ignore-needs",
+                "--timeout",
+                TRIAL,
+            ])
+            .args(["-m", MEMORY, "--output-limit", OUTPUT, "-v"])
+            .arg(format!("{}:/run/pywasm", shown.display()))
+            .args(["-e", "PYWASM_TRIAL=/run/pywasm/imports", "-e"])
+            .arg(format!("PYWASM_REQUESTS={requests}"))
+            .arg(self.package)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start the trial run")?;
+        let log = shown.join("imports");
+        let mut last = (0, Instant::now());
+        wait(child, || {
+            let size = fs::metadata(&log).map_or(0, |file| file.len());
+            if size != last.0 {
+                last = (size, Instant::now());
+            }
+            size == 0 || last.1.elapsed() < QUIET
+        })?;
+        // Without the file the app ended before it imported anything.
+        let log = fs::read_to_string(log).unwrap_or_default();
+        Ok(imported(&log))
+    }
+
+    fn attempt(&self, modules: &[&str]) -> anyhow::Result<Attempt> {
+        let [list, state, record, said] =
+            ["modules", "state.wasm", "snapshot.json", "said"].map(|name| self.folder.join(name));
+        fs::write(&list, modules.join("\n"))?;
+        let child = self
+            .command()
+            .arg("take-snapshot")
+            .arg(self.package)
+            .arg("--modules")
+            .arg(&list)
+            .arg("--state")
+            .arg(&state)
+            .arg("--record")
+            .arg(&record)
+            .stdout(File::create(&said)?)
+            .stderr(File::options().append(true).open(&said)?)
+            .spawn()
+            .context("cannot start a process for the snapshot")?;
+        let status = wait(child, || true)?;
+        let said = fs::read_to_string(&said)?;
+        match (status.code(), said.split_once('\t')) {
+            (Some(0), _) => Ok(Attempt::Taken { state, record }),
+            (Some(code), Some((module, reason))) if code == i32::from(UNFIT) => Ok(Attempt::Unfit(
+                module.to_owned(),
+                reason.trim_end().to_owned(),
+            )),
+            _ => Err(anyhow!(
+                "{}",
+                last_line(&said).unwrap_or("it ended at once")
+            )),
+        }
+    }
+
+    fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        // Nothing of the person's environment: it may hold secrets.
+        command
+            .env_clear()
+            .env("PYWASM_CACHE", &self.cache_dir)
+            .env("PYWASM_DATA", self.folder)
+            .env("XDG_STATE_HOME", self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// Waits for as long as it is `worth` it, and not for ever: imports may hang.
+fn wait(mut child: Child, mut worth: impl FnMut() -> bool) -> anyhow::Result<ExitStatus> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() > end || !worth() {
+            child.kill()?;
+            return Ok(child.wait()?);
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// The names of a trial run's log that were imported to the end.
+fn imported(log: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in log.lines() {
+        if let Some(name) = line.strip_prefix('+') {
+            if !names.iter().any(|other| other == name) {
+                names.push(name.to_owned());
+            }
+        } else if let Some(name) = line.strip_prefix('-') {
+            names.retain(|other| other != name);
+        }
+    }
+    names
+}
+
+fn layer(state: &Path, record: &Path) -> anyhow::Result<BuiltLayer> {
+    let mount: GuestPath = MOUNT.parse()?;
+    let mut layer = LayerWriter::new(LayerKind::Snapshot, mount)?;
+    for (name, path) in [("snapshot.json", record), ("state.wasm", state)] {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        layer.file(name, FileMode::Plain, size, file)?;
+    }
+    Ok(layer.finish()?)
+}
+
+/// Keeps a layer in the cache: the digest of what it is uncompressed, then its bytes.
+pub fn write_layer(path: &Path, layer: &BuiltLayer) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file in a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(layer.diff_id.hex().as_bytes())?;
+    file.write_all(&layer.bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+pub fn read_layer(path: &Path) -> anyhow::Result<BuiltLayer> {
+    let mut bytes = fs::read(path)?;
+    anyhow::ensure!(bytes.len() > DIGEST, "cut short");
+    let layer = bytes.split_off(DIGEST);
+    Ok(BuiltLayer {
+        kind: LayerKind::Snapshot,
+        mount: MOUNT.parse()?,
+        digest: Digest::of(&layer),
+        diff_id: Digest::from_hex(std::str::from_utf8(&bytes)?)?,
+        bytes: layer.into(),
+    })
+}
+
+/// Length of a digest in hexadecimal.
+const DIGEST: usize = 64;
+
+fn last_line(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| !line.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_takes_its_submodules_along() {
+        assert!(is_within("a.b", "a") && is_within("a", "a"));
+        assert!(!is_within("ab", "a") && !is_within("a", "a.b"));
+    }
+
+    #[test]
+    fn what_failed_is_not_imported_again() {
+        assert_eq!(imported("+a\n+b\n+a\n-b\n+c\n"), ["a", "c"]);
+    }
+}

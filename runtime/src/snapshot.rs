@@ -1,0 +1,263 @@
+//! Snapshots: the memory of a Python that has started and imported modules, to start others from.
+//!
+//! A snapshot is a state like the one that comes with the interpreter (see `pywasm_state`): data for the same
+//! code. So it has nothing to compile, and what starts from it is held by the same walls.
+
+use crate::app::App;
+use crate::command::Command;
+use crate::events::EventSink;
+use crate::exit::Exit;
+use crate::instance::{StartError, Task};
+use crate::policy::{Limits, Policy};
+use crate::stdio::{Captured, Stdio};
+use crate::wall::Wall;
+use pywasm_format::{Digest, GuestPath, SnapshotRecord, Variables};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use thiserror::Error;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
+use wasmtime_wasi::random::Deterministic;
+
+/// What imports may take, which nobody but the author of the package has looked at.
+const LIMITS: Limits = Limits {
+    wall: Some(Duration::from_secs(120)),
+    ..Limits::DEFAULT
+};
+
+/// The guest's report is a line for each variable and module.
+const REPORT: usize = 1 << 20;
+
+/// A memory to start from.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// A WebAssembly module that holds data only.
+    pub state: Vec<u8>,
+    /// Which starts it is good for.
+    pub record: SnapshotRecord,
+}
+
+/// A module that cannot be in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Its name.
+    pub module: String,
+    /// What its import does.
+    pub reason: String,
+}
+
+/// Why there is no snapshot; the app runs without.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// No event loop.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Another attempt without this module may succeed.
+    #[error("`{}` cannot be in a snapshot: {}", .0.module, .0.reason)]
+    Unfit(Unfit),
+    /// The interpreter failed.
+    #[error("Python ended while its modules were imported: {0:?}")]
+    Ended(Exit),
+    /// The interpreter is none that gives out its memory.
+    #[error("the package's interpreter makes no snapshots: {0:#}")]
+    Interpreter(wasmtime::Error),
+    /// Something of the host, such as an open file, would be missing at the next start.
+    #[error("the modules hold something of the system that a snapshot cannot keep")]
+    Handles,
+}
+
+/// A snapshot about to be taken: all that it takes is there, and no guest code has run.
+pub struct PreparedSnapshot {
+    task: Task,
+    captured: Captured,
+    made_from: Vec<Digest>,
+    options: Vec<String>,
+    env: BTreeMap<String, String>,
+}
+
+impl App {
+    /// Prepares to start Python with its own `options` and the environment `env`, and to import `modules`. The
+    /// instance sees the package's layers without the app's own files, has no network, and clocks and random
+    /// numbers that are the same every time: the same arguments give the same snapshot.
+    pub fn prepare_snapshot(
+        &self,
+        options: &[String],
+        env: &[(String, String)],
+        modules: &[String],
+    ) -> Result<PreparedSnapshot, StartError> {
+        let words = [options, &["-".to_owned()], modules].concat();
+        let mut policy = Policy::none().limits(LIMITS);
+        for (name, value) in env {
+            policy = policy.env(name, value);
+        }
+        let (stdio, captured) = Stdio::captured("", REPORT);
+        let parts = self.parts.without_app();
+        let made_from = parts.made_from.clone();
+        Ok(PreparedSnapshot {
+            task: Task::prepare(
+                &self.runtime,
+                parts.into(),
+                Command::python(words, GuestPath::root()),
+                &policy,
+                stdio,
+                EventSink::silent(),
+                Surroundings::Fixed(seed(&made_from)),
+            )?,
+            captured,
+            made_from,
+            options: options.to_vec(),
+            env: env.iter().cloned().collect(),
+        })
+    }
+}
+
+impl PreparedSnapshot {
+    /// Takes from this process, for ever, what taking the snapshot does not need. See [`Wall`].
+    pub fn confine_process(&self) -> Wall {
+        self.task.confine_process()
+    }
+
+    /// Starts Python, imports the modules and keeps the memory.
+    pub fn take(self) -> Result<Snapshot, SnapshotError> {
+        let memory = self.task.take_memory();
+        let report = Report::parse(&self.captured.stdout());
+        match (memory, report.refused) {
+            (Ok(memory), None) => Ok(Snapshot {
+                state: memory,
+                record: SnapshotRecord {
+                    made_from: self.made_from,
+                    options: self.options,
+                    env: self.env,
+                    read: report.read,
+                },
+            }),
+            (_, Some(unfit)) => Err(SnapshotError::Unfit(unfit)),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// What the guest says about its imports, in lines of words between tabs.
+struct Report {
+    refused: Option<Unfit>,
+    read: Variables,
+}
+
+impl Report {
+    fn parse(text: &str) -> Self {
+        let (mut refused, mut all, mut names) = (None, false, Vec::new());
+        for line in text.lines() {
+            match line.split('\t').collect::<Vec<_>>()[..] {
+                ["refused", module, reason] => {
+                    refused = Some(Unfit {
+                        module: module.to_owned(),
+                        reason: reason.to_owned(),
+                    });
+                }
+                ["read", name] => names.push(name.to_owned()),
+                ["read-all"] => all = true,
+                // What a module prints when it is imported.
+                _ => {}
+            }
+        }
+        let read = match all {
+            true => Variables::All,
+            false => Variables::Some(names.into_iter().collect()),
+        };
+        Self { refused, read }
+    }
+}
+
+/// Where an instance has its time and its random numbers from.
+pub(crate) enum Surroundings {
+    /// The host, as every run.
+    Host,
+    /// A seed: the same at every attempt.
+    Fixed([u8; 32]),
+}
+
+/// The layers decide about the seed of `hash()`, so that it differs from package to package.
+fn seed(made_from: &[Digest]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for digest in made_from {
+        hasher.update(digest.hex());
+    }
+    hasher.finalize().into()
+}
+
+impl Surroundings {
+    pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) {
+        let Self::Fixed(seed) = self else {
+            return;
+        };
+        let block = |number: u64| -> [u8; 32] {
+            Sha256::new()
+                .chain_update(seed)
+                .chain_update(number.to_le_bytes())
+                .finalize()
+                .into()
+        };
+        let bytes = |from: u64| (from..from + RANDOM_BLOCKS).flat_map(block).collect();
+        wasi.secure_random(Deterministic::new(bytes(0)))
+            .insecure_random(Deterministic::new(bytes(RANDOM_BLOCKS)))
+            .insecure_random_seed(0)
+            .wall_clock(Ticking::default())
+            .monotonic_clock(Ticking::default());
+    }
+}
+
+/// Until the random numbers of a snapshot repeat: 32 KiB.
+const RANDOM_BLOCKS: u64 = 1024;
+
+/// 2026-01-01: the time when a snapshot is taken, so to say.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// A clock that goes on by a microsecond whenever somebody looks.
+#[derive(Default)]
+struct Ticking(AtomicU64);
+
+impl Ticking {
+    fn next(&self) -> Duration {
+        Duration::from_micros(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl HostWallClock for Ticking {
+    fn resolution(&self) -> Duration {
+        Duration::from_micros(1)
+    }
+
+    fn now(&self) -> Duration {
+        EPOCH + self.next()
+    }
+}
+
+impl HostMonotonicClock for Ticking {
+    fn resolution(&self) -> u64 {
+        1000
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.next().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_whatever_modules_print_between() {
+        let report = Report::parse("hello\nread\tHOME\nrefused\ta.b\tOSError: [Errno 2] x\n");
+        assert_eq!(report.read, Variables::Some(["HOME".to_owned()].into()));
+        let refused = report.refused.expect("a module");
+        assert_eq!(
+            (&*refused.module, &*refused.reason),
+            ("a.b", "OSError: [Errno 2] x")
+        );
+        assert_eq!(Report::parse("read\tA\nread-all\n").read, Variables::All);
+    }
+}

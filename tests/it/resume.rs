@@ -1,0 +1,289 @@
+//! Starting from a snapshot: what is the same as in a start from nothing, and what must differ.
+
+use crate::support::{Ended, Running, get, project, pywasm, run};
+use pywasm_format::write::{BuiltLayer, PackageSpec, write_package};
+use pywasm_format::{AppConfig, Layer, LayerKind, Package, ReadLimits};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// Writes the wheel of `odd 1.0`, which is one module, into `folder`.
+fn wheel(folder: &Path, module: &str) {
+    let file = std::fs::File::create(folder.join("odd-1.0-py3-none-any.whl")).expect("a file");
+    let mut archive = ZipWriter::new(file);
+    let metadata = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n";
+    let wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    for (name, content) in [
+        ("odd.py", module),
+        ("odd-1.0.dist-info/METADATA", metadata),
+        ("odd-1.0.dist-info/WHEEL", wheel),
+        ("odd-1.0.dist-info/RECORD", ""),
+    ] {
+        archive
+            .start_file(name, SimpleFileOptions::default())
+            .expect("an entry");
+        archive.write_all(content.as_bytes()).expect("written");
+    }
+    archive.finish().expect("an archive");
+}
+
+/// Packs an app; returns the package and what `pack` said.
+fn pack(folder: &TempDir, more: &[&str]) -> (PathBuf, String) {
+    let package = folder.path().join("made.pkg");
+    let mut command = pywasm(["pack", "-o"]);
+    command.arg(&package).args(more).arg(folder.path());
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    (package, stderr)
+}
+
+/// Packs an app that requires the module `odd`.
+fn pack_odd(module: &str, app: &str) -> (TempDir, PathBuf, String) {
+    let folder = project(&[("app.py", app), ("requirements.txt", "odd==1.0\n")]);
+    let wheels = project(&[]);
+    wheel(wheels.path(), module);
+    let links = wheels.path().to_str().expect("UTF-8");
+    let (package, said) = pack(&folder, &["--no-index", "--find-links", links]);
+    (folder, package, said)
+}
+
+fn start(package: &Path, flags: &[&str], args: &[&str]) -> String {
+    let mut command = pywasm(["run"]);
+    command.args(flags).arg(package).args(args);
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    stdout
+}
+
+/// Says whether a module was imported before the program began: only a snapshot does that.
+const IMPORTED_BEFORE: &str =
+    "import sys; print('random' in sys.modules and 'odd' in sys.modules)\n";
+
+#[test]
+fn two_starts_have_their_own_randomness() {
+    let folder = project(&[(
+        "app.py",
+        "import sys; before = 'uuid' in sys.modules and 'tempfile' in sys.modules\n\
+         import random, uuid, secrets, tempfile, os\n\
+         print(before)\n\
+         print(random.random(), random.Random().random())\n\
+         print(uuid.uuid4()); print(uuid.uuid1())\n\
+         print(secrets.token_hex()); print(os.urandom(8).hex())\n\
+         print(tempfile.mktemp())\n\
+         from multiprocessing.process import current_process\n\
+         print(bytes(current_process().authkey).hex())\n",
+    )]);
+    let (package, _) = pack(&folder, &[]);
+    let (one, other) = (start(&package, &[], &[]), start(&package, &[], &[]));
+    let pairs: Vec<_> = one.lines().zip(other.lines()).collect();
+    assert_eq!(pairs.len(), 8);
+    assert_eq!(
+        pairs[0],
+        ("True", "True"),
+        "both began with the imports done"
+    );
+    for (one, other) in &pairs[1..] {
+        assert_ne!(one, other);
+    }
+    // Without a snapshot nothing is imported before the program begins.
+    assert!(start(&package, &["--no-snapshot"], &[]).starts_with("False\n"));
+}
+
+#[test]
+fn a_start_sees_its_own_surroundings() {
+    let folder = project(&[(
+        "app.py",
+        "import os, sys, time, logging, threading, socket, locale\n\
+         print(sys.argv[1:], os.environ.get('GIVEN'), os.getcwd(), os.getenv('HOME'))\n\
+         print(abs(time.time() - logging._startTime / 1e9) < 60, time.monotonic() >= 0, time.process_time() >= 0)\n\
+         print(open('/data/seen.txt').read(), sys.stdin.read(), sys.flags.unbuffered if hasattr(sys.flags, 'unbuffered') else '')\n\
+         t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()\n\
+         print(__name__, sys.modules['__main__'].__file__, sys.path[0], threading.current_thread() is threading.main_thread())\n\
+         sys.exit(7)\n",
+    )]);
+    let (package, _) = pack(&folder, &[]);
+    let data = project(&[("seen.txt", "of this run")]);
+    let mut command = pywasm(["run", "-e", "GIVEN=1", "-v"]);
+    command
+        .arg(format!("{}:/data:ro", data.path().display()))
+        .arg(&package)
+        .args(["a", "b"]);
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(command);
+    assert_eq!(
+        stdout,
+        "['a', 'b'] 1 /app /root\nTrue True True\nof this run  \nthread\n__main__ /app/app.py /app True\n",
+        "{stderr}"
+    );
+    assert_eq!(code, Some(7), "{stderr}");
+}
+
+#[test]
+fn what_an_import_read_from_the_environment_decides_about_the_snapshot() {
+    let (_folder, package, said) = pack_odd(
+        "import os\nMODE = os.environ.get('ODD_MODE', 'none')\nos.environ['ODD_SET'] = 'by odd'\n",
+        &format!(
+            "{IMPORTED_BEFORE}import random, os, odd; print(odd.MODE, os.environ['ODD_SET'])\n"
+        ),
+    );
+    assert_eq!(start(&package, &[], &[]), "True\nnone by odd\n", "{said}");
+    let other = start(&package, &["-e", "OTHER=1"], &[]);
+    assert_eq!(other, "True\nnone by odd\n");
+    // The module read this one: its start is from nothing, and right.
+    let mode = start(&package, &["-e", "ODD_MODE=fast"], &[]);
+    assert_eq!(mode, "False\nfast by odd\n");
+    for given in ["PYTHONHASHSEED=0", "TZ=Asia/Shanghai", "PYTHONUTF8=1"] {
+        assert!(
+            start(&package, &["-e", given], &[]).starts_with("False\n"),
+            "{given}"
+        );
+    }
+}
+
+#[test]
+fn a_module_that_a_snapshot_cannot_hold_is_left_out_and_works() {
+    for (module, reason) in [
+        (
+            "kept = open('/usr/local/lib/python3.14/os.py')\n",
+            "it leaves a file or a socket open",
+        ),
+        (
+            "import socket\nkept = socket.socket()\nkept.bind(('127.0.0.1', 0))\n",
+            "it leaves a file or a socket open",
+        ),
+        (
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
+            "it starts a thread",
+        ),
+        (
+            "import sys\nif 'app' not in open('/app/app.py').read(): raise OSError\n",
+            "FileNotFoundError",
+        ),
+    ] {
+        let (_folder, package, said) = pack_odd(
+            module,
+            "import sys; print('odd' in sys.modules, '_pywasm_snapshot' in sys.modules)\nimport odd # app\nprint('ok')\n",
+        );
+        assert!(
+            said.contains("odd is not in the snapshot and is imported at each start")
+                && said.contains(reason),
+            "{said}"
+        );
+        assert_eq!(start(&package, &[], &[]), "False True\nok\n", "{module}");
+    }
+}
+
+#[test]
+fn an_import_that_ends_the_program_is_left_out() {
+    let (_folder, package, said) = pack_odd(
+        "import sys\nif '-' in sys.argv: raise SystemExit(9)\n",
+        "import odd; print('ok')\n",
+    );
+    assert!(said.contains("SystemExit"), "{said}");
+    assert_eq!(start(&package, &[], &[]), "ok\n");
+}
+
+#[test]
+fn the_app_itself_runs_at_every_start() {
+    let folder = project(&[
+        (
+            "app.py",
+            "import helper, json\nprint(helper.made, '__main__')\n",
+        ),
+        ("helper.py", "import time\nmade = time.time()\n"),
+    ]);
+    let (package, _) = pack(&folder, &[]);
+    assert_ne!(start(&package, &[], &[]), start(&package, &[], &[]));
+}
+
+#[test]
+fn the_same_app_gives_the_same_snapshot() {
+    let files = [("app.py", "import json, random, uuid, logging\n")];
+    let bytes = || {
+        let folder = project(&files);
+        let (package, _) = pack(&folder, &[]);
+        std::fs::read(package).expect("a package")
+    };
+    assert!(bytes() == bytes());
+}
+
+#[test]
+fn a_server_is_served_from_its_snapshot_with_what_a_request_imports() {
+    let folder = project(&[(
+        "app.py",
+        "import sys; before = 'colorsys' in sys.modules\n\
+         from http.server import HTTPServer, BaseHTTPRequestHandler\n\
+         class Handler(BaseHTTPRequestHandler):\n\
+         \x20   def do_GET(self):\n\
+         \x20       import colorsys\n\
+         \x20       self.send_response(200); self.end_headers()\n\
+         \x20       self.wfile.write(str(before).encode())\n\
+         HTTPServer(('0.0.0.0', 8000), Handler).serve_forever()\n",
+    )]);
+    let (package, _) = pack(&folder, &[]);
+    let mut command = pywasm(["run", "-p", "0:8000"]);
+    command.arg(&package);
+    let mut server = Running::start(command);
+    let address = server.address(8000);
+    assert!(get(address, "/").ends_with("True"));
+}
+
+/// The layers of a package as writers take them.
+fn layers(package: &Path) -> (AppConfig, Vec<BuiltLayer>) {
+    let package = Package::open(package, &ReadLimits::default()).expect("a package");
+    let built = |layer: &Layer| {
+        let blobs = package.blobs();
+        let blob = blobs.iter().find(|blob| blob.digest == layer.digest());
+        let mut bytes = Vec::new();
+        let mut reader = package.open_blob(*blob.expect("its blob")).expect("open");
+        reader.read_to_end(&mut bytes).expect("read");
+        BuiltLayer {
+            kind: layer.kind(),
+            mount: layer.mount().clone(),
+            digest: layer.digest(),
+            diff_id: layer.diff_id(),
+            bytes: bytes.into(),
+        }
+    };
+    let layers = package.layers().iter().map(built).collect();
+    (package.config().clone(), layers)
+}
+
+#[test]
+fn a_snapshot_of_other_layers_is_refused() {
+    let app = [("app.py", "print('ran')\n")];
+    let (one, (_other, with_odd, _)) = (project(&app), pack_odd("", "import odd\n"));
+    let (package, _) = pack(&one, &[]);
+    assert_eq!(start(&package, &[], &[]), "ran\n");
+    let (config, mut made) = layers(&package);
+    let foreign = layers(&with_odd).1;
+    for layer in &mut made {
+        if layer.kind == LayerKind::Snapshot {
+            let other = foreign.iter().find(|other| other.kind == layer.kind);
+            *layer = other.expect("a snapshot").clone();
+        }
+    }
+    let spec = PackageSpec {
+        name: None,
+        config: &config,
+        layers: &made,
+    };
+    write_package(&package, &spec).expect("written");
+    let mut command = pywasm(["run"]);
+    command.arg(&package);
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(125), "{stderr}");
+    assert!(
+        stderr.contains("made from other layers; pack it again"),
+        "{stderr}"
+    );
+}
