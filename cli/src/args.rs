@@ -3,7 +3,7 @@
 use crate::registry_args::{LoginArgs, LogoutArgs, PullArg, PullArgs, PushArgs, ServerArgs};
 use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
-    ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
+    CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
@@ -72,6 +72,9 @@ pub enum Verb {
     Login(LoginArgs),
     /// Forget who you are to a registry
     Logout(LogoutArgs),
+    /// Look after what is kept to start faster
+    #[command(subcommand)]
+    Cache(CacheVerb),
     /// What is kept on this machine
     #[command(subcommand)]
     System(SystemVerb),
@@ -238,6 +241,9 @@ pub struct TakeSnapshotArgs {
     /// File for what the snapshot is good for
     #[arg(long, value_name = "FILE")]
     pub record: PathBuf,
+    /// End when the process with this number, which started this one, ends
+    #[arg(long, value_name = "PID")]
+    pub with_parent: u32,
 }
 
 #[derive(Debug, Args)]

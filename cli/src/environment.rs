@@ -1,8 +1,9 @@
 //! What the process brings along: the one place that reads environment variables and
 //! the command line as it was written.
 
+use crate::units::ByteSize;
 use crate::volume_name::VolumeName;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use pywasm::Cache;
 use pywasm_http::{Connection, Proxies};
 use pywasm_registry::CredentialStore;
@@ -123,9 +124,18 @@ impl Environment {
         }
     }
 
-    /// The cache folder, made private where it is new.
+    /// The cache folder, made private where it is new. `$PYWASM_CACHE_LIMIT` bounds it, such as `2g`.
     pub fn cache(&self) -> anyhow::Result<Cache> {
-        Ok(Cache::open(&self.cache_dir()?)?)
+        let cache = Cache::open(&self.cache_dir()?)?;
+        Ok(match self.get("PYWASM_CACHE_LIMIT") {
+            Some(limit) => {
+                let limit: ByteSize = limit
+                    .parse()
+                    .map_err(|reason| anyhow!("PYWASM_CACHE_LIMIT: {reason}"))?;
+                cache.limit(limit.0)
+            }
+            None => cache,
+        })
     }
 }
 

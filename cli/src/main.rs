@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         args::Verb::Verify(args) => commands::signature::verify(&args, &environment),
         args::Verb::Login(args) => commands::login::login(args, &environment),
         args::Verb::Logout(args) => commands::login::logout(args, &environment),
+        args::Verb::Cache(verb) => commands::cache::cache(verb, &environment),
         args::Verb::System(verb) => commands::system::system(verb, &environment),
         args::Verb::Volume(verb) => commands::volume::volume(verb, &environment),
         args::Verb::Policy(args::PolicyVerb::Show(args)) => {

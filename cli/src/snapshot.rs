@@ -1,7 +1,7 @@
 //! Snapshots when packing: a trial run finds out what the app imports, then a process of its own imports it and
 //! writes Python's memory down. Both run under everything that guards a run, without network.
 
-use crate::commands::launch::{base_environment, runtime};
+use crate::commands::launch::runtime;
 use crate::environment::Environment;
 use anyhow::{Context, anyhow, bail};
 use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
@@ -91,16 +91,6 @@ pub fn command(config: &AppConfig) -> anyhow::Result<Command> {
     Ok(Command::program(&line, config)?)
 }
 
-/// The environment in which it starts then.
-pub fn environment_of(config: &AppConfig) -> Vec<(String, String)> {
-    let mut all = base_environment();
-    for (name, value) in &config.env {
-        all.retain(|(other, _)| other != name);
-        all.push((name.clone(), value.clone()));
-    }
-    all
-}
-
 /// Is `name` the module `of`, or one inside it?
 fn is_within(name: &str, of: &str) -> bool {
     name.strip_prefix(of)
@@ -137,15 +127,8 @@ impl Subprocess<'_> {
             paths => paths.join(" "),
         };
         let child = self
-            .command()
-            .args([
-                "run",
-                "--network",
-                "none",
-                "--ignore-needs",
-                "--timeout",
-                TRIAL,
-            ])
+            .command("run")
+            .args(["--network", "none", "--ignore-needs", "--timeout", TRIAL])
             .args(["-m", MEMORY, "--output-limit", OUTPUT, "-v"])
             .arg(format!("{}:/run/pywasm", shown.display()))
             .args(["-e", "PYWASM_TRIAL=/run/pywasm/imports", "-e"])
@@ -174,8 +157,7 @@ impl Subprocess<'_> {
             ["modules", "state.wasm", "snapshot.json", "said"].map(|name| self.folder.join(name));
         fs::write(&list, modules.join("\n"))?;
         let child = self
-            .command()
-            .arg("take-snapshot")
+            .command("take-snapshot")
             .arg(self.package)
             .arg("--modules")
             .arg(&list)
@@ -202,10 +184,13 @@ impl Subprocess<'_> {
         }
     }
 
-    fn command(&self) -> std::process::Command {
+    fn command(&self, verb: &str) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         // Nothing of the person's environment: it may hold secrets.
         command
+            .arg(verb)
+            .arg("--with-parent")
+            .arg(std::process::id().to_string())
             .env_clear()
             .env("PYWASM_CACHE", &self.cache_dir)
             .env("PYWASM_DATA", self.folder)

@@ -1,6 +1,7 @@
 //! The command line of the verbs about packages that are kept.
 
 use crate::args::ReportFormat;
+use crate::units::ByteSize;
 use crate::volume_name::VolumeName;
 use clap::{Args, Subcommand};
 use pywasm_format::ImageName;
@@ -62,6 +63,21 @@ pub struct PackageArg {
     /// Name, digest or package file
     #[arg(value_name = "NAME[:TAG]|DIGEST|FILE")]
     pub package: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheVerb {
+    /// List what is in the cache, what was used last first
+    Ls,
+    /// Remove what is not in use, or only what was not used for longest
+    Prune(CachePruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CachePruneArgs {
+    /// Leave this much of what was used last, such as 2g
+    #[arg(long, value_name = "SIZE")]
+    pub keep: Option<ByteSize>,
 }
 
 #[derive(Debug, Subcommand)]

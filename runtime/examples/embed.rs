@@ -5,7 +5,9 @@
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use pywasm::policy::{Limits, Policy};
-use pywasm::{Cache, Command, EventSink, Interruption, Package, ReadLimits, Runtime, Stdio};
+use pywasm::{
+    Cache, Command, EventSink, Interruption, Package, ReadLimits, Runtime, Stdio, default_env,
+};
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let policy = Policy::none()
         .limits(limits)
+        .envs(default_env(app.config()))
         .env("GREETING", "hello from the host");
     let (stdio, output) = Stdio::captured("", 1 << 20);
     let program = [app.config().entrypoint.as_slice(), &app.config().cmd].concat();

@@ -1,6 +1,6 @@
 //! A package made ready to run: layers unpacked, interpreter compiled.
 
-use crate::cache::CacheError;
+use crate::cache::{CacheError, InUse};
 use crate::command::Command;
 use crate::engine::{Progress, Runtime};
 use crate::events::EventSink;
@@ -62,6 +62,8 @@ pub(crate) struct Parts {
     /// The app's own files and where each instance gets its copy of them.
     pub(crate) app: Option<(PathBuf, GuestPath)>,
     pub(crate) config: AppConfig,
+    /// Keeps the layers in the cache.
+    pub(crate) layers: Arc<[InUse]>,
 }
 
 /// An interpreter that begins with the memory of a snapshot.
@@ -92,6 +94,7 @@ impl Parts {
             shared: self.shared.clone(),
             app: None,
             config: self.config.clone(),
+            layers: Arc::clone(&self.layers),
         }
     }
 }
@@ -197,6 +200,7 @@ impl App {
             code: None,
             snapshot: None,
             app: None,
+            layers: Vec::new(),
         };
         for source in &layers.0 {
             loading.add(source)?;
@@ -210,6 +214,7 @@ impl App {
                 shared: loading.shared,
                 app: loading.app,
                 config,
+                layers: loading.layers.into(),
             }),
             runtime: loading.runtime,
         })
@@ -262,6 +267,7 @@ struct Loading {
     code: Option<Code>,
     snapshot: Option<Started>,
     app: Option<(PathBuf, GuestPath)>,
+    layers: Vec<InUse>,
 }
 
 /// The compiled interpreter, alone and with the memory it comes with.
@@ -274,7 +280,8 @@ impl Loading {
     fn add(&mut self, source: &Source<'_>) -> Result<(), LoadError> {
         let cache = self.runtime.shared.cache.clone();
         let unpacked = cache.layer(&source.digest, |dir, path| self.fill(source, dir, path))?;
-        let folder = unpacked.join(source.mount.relative());
+        let folder = unpacked.path.join(source.mount.relative());
+        self.layers.push(unpacked);
         if source.kind < LayerKind::Snapshot {
             self.made_from.push(source.diff_id);
         }
@@ -385,6 +392,7 @@ impl Loading {
                 .collect(),
             app: None,
             config: AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root()),
+            layers: Arc::default(),
         };
         let command = Command::python(args, GuestPath::root());
         let nobody = EventSink::silent();

@@ -106,6 +106,26 @@ impl Command {
     }
 }
 
+/// The environment that a package starts in unless somebody wants another: what every Python finds, and what the
+/// package sets. Nothing of the host's is in it. A snapshot is made in this environment, so starts that differ from it
+/// in what the app's imports read begin from nothing.
+pub fn default_env(config: &AppConfig) -> Vec<(String, String)> {
+    let mut all = Vec::from(BASE_ENV.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    for (name, value) in &config.env {
+        all.retain(|(other, _)| other != name);
+        all.push((name.clone(), value.clone()));
+    }
+    all
+}
+
+/// What every Python finds in its environment.
+const BASE_ENV: [(&str, &str); 4] = [
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("HOME", "/root"),
+    ("LANG", "C.UTF-8"),
+    ("PYTHON_VERSION", pywasm_guest::PYTHON_VERSION),
+];
+
 /// `python`, `python3`, `python3.14`.
 fn is_interpreter(name: &str) -> bool {
     name.strip_prefix("python")

@@ -49,6 +49,7 @@ impl Suite {
             shared: Vec::new(),
             app: None,
             config: AppConfig::new("", GuestPath::root()),
+            layers: Arc::default(),
         };
         Self {
             runtime,

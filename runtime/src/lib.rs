@@ -31,8 +31,8 @@ mod stdio;
 mod wall;
 
 pub use app::{App, LoadError};
-pub use cache::{Cache, CacheError};
-pub use command::{Command, CommandError, script_position};
+pub use cache::{Cache, CacheError, Entry, EntryKind};
+pub use command::{Command, CommandError, default_env, script_position};
 pub use engine::{Interruption, Progress, Runtime};
 pub use events::{Denial, Destination, Event, EventSink};
 pub use exit::{Exit, Limit};

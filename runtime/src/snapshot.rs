@@ -89,10 +89,7 @@ impl App {
         modules: &[String],
     ) -> Result<PreparedSnapshot, StartError> {
         let words = [options, &["-".to_owned()], modules].concat();
-        let mut policy = Policy::none().limits(LIMITS);
-        for (name, value) in env {
-            policy = policy.env(name, value);
-        }
+        let policy = Policy::none().limits(LIMITS).envs(env.to_vec());
         let (stdio, captured) = Stdio::captured("", REPORT);
         let parts = self.parts.without_app();
         let made_from = parts.made_from.clone();

@@ -9,6 +9,7 @@ mod advisories;
 mod apps;
 mod attacks;
 mod builds;
+mod cache;
 mod cli;
 mod dev;
 mod docs;

@@ -42,7 +42,7 @@ impl Person {
     fn pack(&self, name: &str, text: &str) {
         let app = project(&[("app.py", &format!("print({text:?})"))]);
         let folder = app.path().display().to_string();
-        self.says(&["pack", "-q", "-t", name, &folder]);
+        self.says(&["pack", "-q", "--no-snapshot", "-t", name, &folder]);
     }
 
     fn blobs(&self) -> usize {
@@ -189,10 +189,10 @@ fn whatever_is_killed_whenever_every_name_stands_for_a_whole_package() {
     let folder = |app: &Path| app.display().to_string();
     let (one, two) = (folder(one.path()), folder(two.path()));
     let attempts: [&[&str]; 7] = [
-        &["pack", "-q", "-t", "a", &one],
+        &["pack", "-q", "--no-snapshot", "-t", "a", &one],
         &["load", "-i", "base.pkg", "-t", "b"],
         &["tag", "base", "c"],
-        &["pack", "-q", "-t", "a", &two],
+        &["pack", "-q", "--no-snapshot", "-t", "a", &two],
         &["rmi", "-f", "b"],
         &["system", "prune"],
         &["rmi", "-f", "a"],

@@ -4,7 +4,6 @@ use crate::args::{EnvArg, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::printer::{self, Steps};
-use crate::snapshot::environment_of;
 use crate::supervise::{HostMemory, supervise};
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
@@ -13,6 +12,7 @@ use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
 use pywasm::{
     App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
+    default_env,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -42,20 +42,6 @@ pub struct Grants {
 /// How long an app may take to end when it is told to: that of `docker stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-const BASE_ENV: [(&str, &str); 4] = [
-    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-    ("HOME", "/root"),
-    ("LANG", "C.UTF-8"),
-    ("PYTHON_VERSION", pywasm_guest::PYTHON_VERSION),
-];
-
-/// The environment of every Python, before what the package and the person set.
-pub fn base_environment() -> Vec<(String, String)> {
-    BASE_ENV
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
-}
-
 /// The engine over the person's cache, telling of long work on the terminal.
 pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow::Result<Runtime> {
     let cache = environment.cache()?;
@@ -73,13 +59,10 @@ pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow:
 impl Grants {
     /// What these grants allow an app.
     pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
-        let mut policy = Policy::none().limits(self.limits());
-        for (name, value) in environment_of(config) {
-            policy = policy.env(name, value);
-        }
-        for (name, value) in self.environment(environment)? {
-            policy = policy.env(name, value);
-        }
+        let mut policy = Policy::none()
+            .limits(self.limits())
+            .envs(default_env(config))
+            .envs(self.environment(environment)?);
         for volume in &self.volumes {
             let host = volume.host(environment)?;
             if !host.is_file() {

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod cache;
 pub mod check;
 pub mod dev;
 pub mod doctor;

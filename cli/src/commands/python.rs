@@ -5,7 +5,6 @@ use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
 use pywasm::{Command, GuestPath, Interruption};
-use pywasm_packager::Base;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -248,7 +248,7 @@ impl Asked {
 }
 
 /// Asks the kernel for SIGTERM when `parent`, which started this process, is gone.
-fn end_with(parent: u32) -> anyhow::Result<()> {
+pub fn end_with(parent: u32) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     // It may have gone before we asked: then somebody else has adopted us.
     let now = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());

@@ -1,12 +1,13 @@
 //! `pywasm take-snapshot`: what `pack` lets a process of its own do, whose rights can be taken away.
 
 use super::launch::runtime;
+use super::run::end_with;
 use crate::args::TakeSnapshotArgs;
 use crate::environment::Environment;
 use crate::printer;
-use crate::snapshot::{UNFIT, command, environment_of};
+use crate::snapshot::{UNFIT, command};
 use anyhow::Context;
-use pywasm::{Interruption, Package, ReadLimits, SnapshotError, Unfit};
+use pywasm::{Interruption, Package, ReadLimits, SnapshotError, Unfit, default_env};
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ pub fn take_snapshot(
     args: &TakeSnapshotArgs,
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
+    end_with(args.with_parent)?;
     let package = Package::open(&args.package, &ReadLimits::default())?;
     let modules =
         std::fs::read_to_string(&args.modules).context("cannot read the list of modules")?;
@@ -23,7 +25,7 @@ pub fn take_snapshot(
     let app = runtime(environment, Interruption::ProcessExit)?.load(&package)?;
     let config = package.config();
     let options = command(config)?.options().to_vec();
-    let prepared = app.prepare_snapshot(&options, &environment_of(config), &modules)?;
+    let prepared = app.prepare_snapshot(&options, &default_env(config), &modules)?;
     prepared.confine_process();
     match prepared.take() {
         Ok(snapshot) => {

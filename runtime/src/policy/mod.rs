@@ -105,6 +105,13 @@ impl Policy {
         self
     }
 
+    /// Sets several, such as those of [`default_env`](crate::default_env).
+    pub fn envs(self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        variables
+            .into_iter()
+            .fold(self, |policy, (name, value)| policy.env(name, value))
+    }
+
     /// Replaces the limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -3,11 +3,16 @@
 //! Native code is only ever read from here: deserialising a forged component would run arbitrary code
 //! on the host. So the folder must belong to us and to nobody else, and names are digests.
 
+mod bound;
+
+pub(crate) use bound::InUse;
+pub use bound::{Entry, EntryKind};
+
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use pywasm_format::Digest;
 use sha2::{Digest as _, Sha256};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -20,7 +25,11 @@ use wasmtime::{Engine, Module};
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    limit: u64,
 }
+
+/// Bytes that a cache may take unless said otherwise.
+const LIMIT: u64 = 8 << 30;
 
 /// Why the cache cannot be used.
 #[derive(Debug, Error)]
@@ -64,7 +73,15 @@ impl Cache {
         }
         Ok(Self {
             root: root.to_owned(),
+            limit: LIMIT,
         })
+    }
+
+    /// Keeps the cache below `bytes` (8 GiB unless said otherwise): whenever something new is put into it, what
+    /// was not used for longest is removed. Layers of running instances stay.
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
     }
 
     /// A private folder below the cache, for what else is kept per machine.
@@ -86,12 +103,17 @@ impl Cache {
         if path.exists() {
             // A file of another wasmtime or cut short by a full disk is compiled anew, not an error.
             if let Ok(code) = load_native::<C>(engine, &path) {
+                if let Ok(file) = File::open(&path) {
+                    bound::mark(&file);
+                }
                 return Ok(code);
             }
         }
         let native = C::compile(engine, &wasm()?)?;
         write_atomically(&path, &native)?;
-        Ok(load_native(engine, &path)?)
+        let code = load_native(engine, &path)?;
+        self.trim(self.limit)?;
+        Ok(code)
     }
 
     /// The folder that holds the unpacked layer with this digest, filled by `fill` if it is not here
@@ -100,11 +122,12 @@ impl Cache {
         &self,
         digest: &Digest,
         fill: impl FnOnce(&Dir, &Path) -> Result<(), E>,
-    ) -> Result<PathBuf, E> {
+    ) -> Result<InUse, E> {
         let layers = self.root.join("layers");
         let path = layers.join(digest.hex());
-        if path.is_dir() {
-            return Ok(path);
+        let held = || bound::hold(&path).map_err(CacheError::io("lock", &path));
+        if let Some(layer) = held()? {
+            return Ok(layer);
         }
         let partial = tempfile::Builder::new()
             .prefix(".partial-")
@@ -118,7 +141,10 @@ impl Cache {
             Err(_) if path.is_dir() => {} // another process was faster; ours is removed on drop
             Err(source) => return Err(CacheError::io("finish", &path)(source).into()),
         }
-        Ok(path)
+        let gone = || CacheError::io("keep", &path)(io::ErrorKind::NotFound.into());
+        let layer = held()?.ok_or_else(gone)?;
+        self.trim(self.limit)?;
+        Ok(layer)
     }
 }
 

@@ -1,0 +1,112 @@
+//! Many instances of one Flask app in one process: what each costs in memory and time, with a snapshot and without.
+//!
+//! `cargo bench -p pywasm-cli --bench instances`
+//!
+//! Needs a package index. Memory is what the process alone has (private pages), divided by the number of instances,
+//! each of which has imported Flask and listens. Read the ratios, not the figures: machines differ and are shared.
+#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+
+use pywasm::policy::Policy;
+use pywasm::{
+    App, Cache, Command, Event, EventSink, Instance, Interruption, Package, ReadLimits, Runtime,
+    Stdio, default_env,
+};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+/// Instances at the same time.
+const INSTANCES: usize = 200;
+
+fn main() {
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    std::fs::create_dir_all(&work).expect("a work folder");
+    let package = work.join("flask.pkg");
+    let packed = std::process::Command::new(env!("CARGO_BIN_EXE_pywasm"))
+        .arg("pack")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bench/flask"))
+        .arg("-o")
+        .arg(&package)
+        .status()
+        .expect("the binary starts");
+    assert!(packed.success());
+    let cache = Cache::open(&work.join("instances-cache")).expect("a cache");
+    let runtime = Runtime::new(cache, Interruption::ProcessExit, |_| {}).expect("an engine");
+    let package = Package::open(&package, &ReadLimits::default()).expect("a package");
+    let app = runtime.load(&package).expect("it loads");
+
+    println!("{:<24}{:>14}{:>14}", "", "MiB each", "ms each");
+    let with = measure(&app, true);
+    let without = measure(&app, false);
+    for (name, figure) in [("with a snapshot", with), ("without", without)] {
+        println!(
+            "{name:<24}{:>14.2}{:>14.2}",
+            figure.mebibytes, figure.milliseconds
+        );
+    }
+    println!(
+        "{:<24}{:>14.2}{:>14.2}",
+        "with/without",
+        with.mebibytes / without.mebibytes,
+        with.milliseconds / without.milliseconds
+    );
+}
+
+#[derive(Clone, Copy)]
+struct Figure {
+    mebibytes: f64,
+    milliseconds: f64,
+}
+
+/// Starts all instances one after the other, each until it listens, then stops them.
+fn measure(app: &App, from_snapshot: bool) -> Figure {
+    // The first one pays for what all share.
+    stop(start(app, from_snapshot));
+    let before = private_bytes();
+    let started = Instant::now();
+    let running: Vec<Instance> = (0..INSTANCES).map(|_| start(app, from_snapshot)).collect();
+    let time = started.elapsed();
+    let taken = private_bytes() - before;
+    running.into_iter().for_each(stop);
+    Figure {
+        mebibytes: taken / INSTANCES as f64 / f64::from(1 << 20),
+        milliseconds: time.as_secs_f64() * 1e3 / INSTANCES as f64,
+    }
+}
+
+fn start(app: &App, from_snapshot: bool) -> Instance {
+    let config = app.config();
+    let program = [config.entrypoint.as_slice(), &config.cmd].concat();
+    let mut command = Command::program(&program, config).expect("the package's program");
+    if !from_snapshot {
+        command = command.without_snapshot();
+    }
+    let (tell, listening) = channel();
+    let events = EventSink::new(move |event| {
+        if matches!(event, Event::Unpublished { .. }) {
+            let _ = tell.send(());
+        }
+    });
+    let policy = Policy::none().envs(default_env(config));
+    let instance = app
+        .start(command, &policy, Stdio::none(), events)
+        .expect("it starts");
+    listening.recv().expect("the app listens");
+    instance
+}
+
+fn stop(instance: Instance) {
+    instance.stopper().stop();
+    instance.wait_blocking();
+}
+
+/// Memory of this process that it shares with nobody.
+fn private_bytes() -> f64 {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux");
+    rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+        .sum::<f64>()
+        * 1024.0
+}

@@ -1,0 +1,76 @@
+//! The cache stays within its bounds and takes nothing from under an app.
+
+use crate::support::{Running, cache, get, project, python, pywasm, run};
+use std::path::Path;
+use std::process::Command;
+
+/// A cache of the test's own, in which the interpreter is compiled already.
+fn own_cache() -> tempfile::TempDir {
+    assert_eq!(python(["-c", ""]).code, Some(0));
+    let folder = tempfile::tempdir().expect("a folder");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args(["code", "layers"].map(|part| cache().join(part)))
+        .arg(folder.path())
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let private = Command::new("chmod").arg("700").arg(folder.path()).status();
+    assert!(private.expect("chmod runs").success());
+    folder
+}
+
+fn within<const N: usize>(cache: &Path, args: [&str; N]) -> Command {
+    let mut command = pywasm(args);
+    command.env("PYWASM_CACHE", cache);
+    command
+}
+
+fn count(cache: &Path) -> usize {
+    run(within(cache, ["cache", "ls"])).stdout.lines().count() - 1
+}
+
+#[test]
+fn pruning_takes_what_is_not_in_use_and_nothing_from_under_an_app() {
+    let own = own_cache();
+    let app = project(&[(
+        "app.py",
+        "from http.server import HTTPServer, BaseHTTPRequestHandler\n\
+         class Handler(BaseHTTPRequestHandler):\n\
+         \x20   def do_GET(self):\n\
+         \x20       module = __import__(self.path[1:])\n\
+         \x20       self.send_response(200); self.end_headers()\n\
+         \x20       self.wfile.write(module.__file__.encode())\n\
+         HTTPServer(('0.0.0.0', 8000), Handler).serve_forever()\n",
+    )]);
+    let mut command = within(own.path(), ["run", "-p", "0:8000"]);
+    command.arg(app.path());
+    let mut server = Running::start(command);
+    let address = server.address(8000);
+    let before = count(own.path());
+    let pruned = run(within(own.path(), ["cache", "prune"]));
+    assert_eq!(pruned.code, Some(0), "{}", pruned.stderr);
+    let left = count(own.path());
+    assert!(0 < left && left < before, "{before} before, {left} left");
+    assert!(get(address, "/colorsys").ends_with("/usr/local/lib/python3.14/colorsys.py"));
+    drop(server);
+    run(within(own.path(), ["cache", "prune"]));
+    assert_eq!(count(own.path()), 0);
+}
+
+#[test]
+fn the_cache_keeps_itself_below_its_limit() {
+    let own = own_cache();
+    let app = project(&[("app.py", "print('ran')\n")]);
+    // Less than the interpreter takes: what runs is left, and all else is gone.
+    let mut command = within(own.path(), ["run"]);
+    command.arg(app.path()).env("PYWASM_CACHE_LIMIT", "1m");
+    let ended = run(command);
+    assert_eq!(ended.stdout, "ran\n", "{}", ended.stderr);
+    let mut wrong = within(own.path(), ["cache", "ls"]);
+    wrong.env("PYWASM_CACHE_LIMIT", "much");
+    let stderr = run(wrong).stderr;
+    assert!(
+        stderr.contains("PYWASM_CACHE_LIMIT: `much` is not a size"),
+        "{stderr}"
+    );
+}
