@@ -182,7 +182,7 @@ fn offline_packs_from_the_cache_and_mends_it() {
     offer(&index, &wheel("a", "1.0"));
     let folder = TempDir::new().expect("a folder");
     let first = pack(&index, "a", folder.path()).expect("packed");
-    let cached = folder.path().join("index-v2/wheels");
+    let cached = folder.path().join("index-v3/wheels");
     let wheel = cached
         .read_dir()
         .expect("readable")

@@ -545,3 +545,32 @@ fn one_index_cannot_have_its_metadata_taken_for_a_file_of_another() {
     person.flags.index_url = Some(honest.url());
     assert_eq!(person.chosen("a"), ["a 1.0"]);
 }
+
+#[test]
+fn a_table_of_contents_of_a_megabyte_is_read_by_ranges_too() {
+    let index = Index::start();
+    let mut large = wheel("large", "1.0");
+    for number in 0..12_000 {
+        large = large.file(
+            &format!("large/a_file_with_a_rather_long_name_{number}.py"),
+            b"",
+        );
+    }
+    let offer = Offer {
+        metadata: Metadata::None,
+        ..Offer::of(&large)
+    };
+    index.publish("large", Form::Json, &[offer]);
+    assert_eq!(Person::new(&index).chosen("large"), ["large 1.0"]);
+    let requests = index.requests();
+    let of_wheel = || {
+        requests
+            .iter()
+            .filter(|request| request.path.ends_with("any.whl"))
+    };
+    assert!(
+        of_wheel().all(|request| request.range.is_some()),
+        "{requests:?}"
+    );
+    assert!(of_wheel().count() < 10, "{requests:?}");
+}

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use url::Url;
 
 /// Who we are, by host.
@@ -42,6 +43,32 @@ impl Credentials {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         self.addresses.insert(place(url), login);
+    }
+
+    /// Asks the program `keyring` for passwords that an address left out: `https://USER@HOST/…`. It is asked
+    /// for the address, then for the host, as pip and uv do it.
+    pub(crate) fn ask_keyring(&mut self, url: &Url, program: &str) -> std::io::Result<()> {
+        let Some(login) = self.addresses.get_mut(&place(url)) else {
+            return Ok(());
+        };
+        if login.user.is_empty() || !login.password.is_empty() {
+            return Ok(());
+        }
+        for service in [url.as_str(), url.host_str().unwrap_or_default()] {
+            let output = Command::new(program)
+                .args(["get", service, &login.user])
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .output()?;
+            // It ends with an error where it has none.
+            let password = String::from_utf8_lossy(&output.stdout);
+            let password = password.trim_end_matches(['\r', '\n']);
+            if output.status.success() && !password.is_empty() {
+                password.clone_into(&mut login.password);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a `.netrc`; one that is not there or not readable counts as empty.
@@ -150,6 +177,39 @@ mod tests {
             assert_eq!(credentials.header(&url(other)), None, "{other}");
         }
         assert!(!format!("{credentials:?}").contains("p@ss"));
+    }
+
+    #[test]
+    fn a_keyring_is_asked_for_the_password_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("keyring");
+        std::fs::write(
+            &program,
+            "#!/bin/sh\n[ \"$*\" = \"get index.example me\" ] && echo found\n",
+        )
+        .expect("a program");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        let program = program.to_str().expect("UTF-8");
+        let asked = |address: &str, program: &str| {
+            let mut credentials = Credentials::default();
+            let mut index = url(address);
+            credentials.strip(&mut index);
+            credentials.ask_keyring(&index, program)?;
+            std::io::Result::Ok(credentials.header(&index))
+        };
+        let basic = |login: &str| Some(format!("Basic {}", base64(login.as_bytes())));
+        let found = asked("https://me@index.example/simple/", program).expect("asked");
+        assert_eq!(found, basic("me:found"));
+        let given = asked("https://me:own@index.example/", "/no/such").expect("not asked");
+        assert_eq!(given, basic("me:own"));
+        assert_eq!(
+            asked("https://index.example/", "/no/such").expect("not asked"),
+            None
+        );
+        let unknown = asked("https://you@index.example/", program).expect("asked");
+        assert_eq!(unknown, basic("you:"));
+        assert!(asked("https://me@index.example/", "/no/such").is_err());
     }
 
     #[test]

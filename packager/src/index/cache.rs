@@ -12,18 +12,26 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 /// Changes when the stored form does; older entries are then simply not found.
-const LAYOUT: &str = "index-v2";
+const LAYOUT: &str = "index-v3";
 
 #[derive(Debug)]
 pub(super) struct Cache {
     root: PathBuf,
 }
 
-/// A page as it was.
-#[derive(Debug, Serialize, Deserialize)]
+/// A page as it was: what is to be known before asking again, and its files, which are only looked at where
+/// they are used. A page of a project with many releases is a megabyte.
+#[derive(Debug)]
 pub(super) struct StoredPage {
-    pub(super) files: Vec<RemoteFile>,
-    pub(super) etag: Option<String>,
+    head: Head,
+    /// JSON.
+    files: Vec<u8>,
+}
+
+/// The first line of a stored page.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    etag: Option<String>,
     fetched: SystemTime,
     max_age: Duration,
 }
@@ -32,17 +40,54 @@ pub(super) struct StoredPage {
 const LONGEST_AGE: Duration = Duration::from_secs(600);
 
 impl StoredPage {
-    pub(super) fn new(files: Vec<RemoteFile>, etag: Option<String>, max_age: Duration) -> Self {
+    pub(super) fn new(files: &[RemoteFile], etag: Option<String>, max_age: Duration) -> Self {
         Self {
-            files,
-            etag,
-            fetched: SystemTime::now(),
-            max_age: max_age.min(LONGEST_AGE),
+            head: Head {
+                etag,
+                fetched: SystemTime::now(),
+                max_age: max_age.min(LONGEST_AGE),
+            },
+            files: serde_json::to_vec(files).unwrap_or_else(|error| {
+                unreachable!("names, addresses and digests are JSON: {error}")
+            }),
+        }
+    }
+
+    /// The same page, which the index has confirmed.
+    pub(super) fn confirmed(self, etag: Option<String>, max_age: Duration) -> Self {
+        Self {
+            head: Head {
+                etag: etag.or(self.head.etag),
+                fetched: SystemTime::now(),
+                max_age: max_age.min(LONGEST_AGE),
+            },
+            files: self.files,
         }
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        self.fetched.elapsed().is_ok_and(|age| age < self.max_age)
+        self.head
+            .fetched
+            .elapsed()
+            .is_ok_and(|age| age < self.head.max_age)
+    }
+
+    pub(super) fn etag(&self) -> Option<&str> {
+        self.head.etag.as_deref()
+    }
+
+    /// The files; `None` if the page is damaged.
+    pub(super) fn files(&self) -> Option<Vec<RemoteFile>> {
+        serde_json::from_slice(&self.files).ok()
+    }
+
+    fn parse(mut bytes: Vec<u8>) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let files = bytes.split_off(end + 1);
+        Some(Self {
+            head: serde_json::from_slice(&bytes).ok()?,
+            files,
+        })
     }
 }
 
@@ -54,16 +99,14 @@ impl Cache {
     }
 
     pub(super) fn page(&self, url: &Url) -> Option<StoredPage> {
-        let bytes = fs::read(self.page_path(url)).ok()?;
-        // A page of an older pywasm, or a damaged one, is asked for again.
-        serde_json::from_slice(&bytes).ok()
+        // A damaged one is asked for again.
+        StoredPage::parse(fs::read(self.page_path(url)).ok()?)
     }
 
     pub(super) fn put_page(&self, url: &Url, page: &StoredPage) -> Result<(), IndexError> {
-        let bytes = serde_json::to_vec(page).map_err(io::Error::from);
         let path = self.page_path(url);
-        bytes
-            .and_then(|bytes| self.put(&path, &bytes))
+        let head = serde_json::to_vec(&page.head).map_err(io::Error::from);
+        head.and_then(|head| self.put(&path, &[&head[..], b"\n", &page.files].concat()))
             .map_err(|reason| unwritable(&path, reason))
     }
 

@@ -103,30 +103,45 @@ impl<'a> Client<'a> {
         let url = page_url(index, name);
         let stored = self.cache.page(&url);
         if self.places.offline {
-            return match stored {
-                Some(page) => Ok(Some(page.files)),
+            return match stored.and_then(|page| page.files()) {
+                Some(files) => Ok(Some(files)),
                 None => Err(IndexError::Offline {
                     what: format!("the index page of {name}"),
                 }),
             };
         }
+        if let Some(files) = stored
+            .as_ref()
+            .filter(|page| page.is_fresh())
+            .and_then(StoredPage::files)
+        {
+            return Ok(Some(files));
+        }
         let mut headers = vec![("accept", ACCEPT)];
-        match &stored {
-            Some(page) if page.is_fresh() => return Ok(stored.map(|page| page.files)),
-            Some(StoredPage {
-                etag: Some(etag), ..
-            }) => headers.push(("if-none-match", etag)),
-            _ => {}
+        if let Some(etag) = stored.as_ref().and_then(StoredPage::etag) {
+            headers.push(("if-none-match", etag));
         }
         match self.http.get(&url, &headers)? {
             Answer::NotFound => Ok(None),
             Answer::Found(mut response) => {
                 let files = parse_page(&url, &mut response)?;
-                self.keep_page(&url, files, &response).map(Some)
+                self.keep_page(&url, &files, &response)?;
+                Ok(Some(files))
             }
             Answer::NotModified(response) => {
-                let files = stored.map(|page| page.files).unwrap_or_default();
-                self.keep_page(&url, files, &response).map(Some)
+                let etag = header(&response, "etag").map(str::to_owned);
+                let page = stored.map(|page| page.confirmed(etag, max_age(&response)));
+                match page.and_then(|page| Some((page.files()?, page))) {
+                    Some((files, page)) => {
+                        self.cache.put_page(&url, &page)?;
+                        Ok(Some(files))
+                    }
+                    // Damaged here, and unchanged there: asked for without the condition.
+                    None => match self.http.get(&url, &[("accept", ACCEPT)])? {
+                        Answer::Found(mut response) => parse_page(&url, &mut response).map(Some),
+                        Answer::NotFound | Answer::NotModified(_) => Ok(None),
+                    },
+                }
             }
         }
     }
@@ -134,13 +149,12 @@ impl<'a> Client<'a> {
     fn keep_page(
         &self,
         url: &Url,
-        files: Vec<RemoteFile>,
+        files: &[RemoteFile],
         response: &Response<Body>,
-    ) -> Result<Vec<RemoteFile>, IndexError> {
+    ) -> Result<(), IndexError> {
         let etag = header(response, "etag").map(str::to_owned);
         let page = StoredPage::new(files, etag, max_age(response));
-        self.cache.put_page(url, &page)?;
-        Ok(page.files)
+        self.cache.put_page(url, &page)
     }
 
     fn linked(&self) -> Result<&[RemoteFile], IndexError> {
@@ -155,14 +169,15 @@ impl<'a> Client<'a> {
                     files.extend(
                         self.cache
                             .page(url)
-                            .map(|page| page.files)
+                            .and_then(|page| page.files())
                             .unwrap_or_default(),
                     );
                 }
                 LinkPlace::Page(url) => match self.http.get(url, &[("accept", "text/html")])? {
                     Answer::Found(mut response) => {
                         let found = parse_page(url, &mut response)?;
-                        files.extend(self.keep_page(url, found, &response)?);
+                        self.keep_page(url, &found, &response)?;
+                        files.extend(found);
                     }
                     Answer::NotFound | Answer::NotModified(_) => {
                         return Err(IndexError::Status {

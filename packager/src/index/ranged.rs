@@ -9,6 +9,9 @@ use url::Url;
 /// The end of a wheel holds its table of contents and, as a rule, its metadata.
 const TAIL: u64 = 64 * 1024;
 const PIECE: u64 = 64 * 1024;
+/// Who reads on where the last piece ended gets twice as much each time: the table of contents of a wheel
+/// with ten thousand files is more than a megabyte.
+const LARGEST_PIECE: u64 = 4 << 20;
 /// A server or a file for which this does not suffice gets its file fetched whole.
 const MOST_REQUESTS: u32 = 12;
 
@@ -19,6 +22,8 @@ pub(super) struct RangedFile<'a> {
     size: u64,
     position: u64,
     piece: Piece,
+    /// How much is asked for at once.
+    step: u64,
     requests: u32,
 }
 
@@ -30,19 +35,21 @@ struct Piece {
 impl<'a> RangedFile<'a> {
     /// Fetches the end of the file; `None` where the server does not give ranges.
     pub(super) fn open(http: &'a Http, url: &'a Url) -> Option<Self> {
-        let (piece, size) = request(http, url, &format!("bytes=-{TAIL}"))?;
+        let (piece, size) = request(http, url, &format!("bytes=-{TAIL}"), TAIL)?;
         Some(Self {
             http,
             url,
             size,
             position: 0,
             piece,
+            step: PIECE,
             requests: 1,
         })
     }
 }
 
-fn request(http: &Http, url: &Url, range: &str) -> Option<(Piece, u64)> {
+/// A piece of at most `most` bytes, and the size of the file.
+fn request(http: &Http, url: &Url, range: &str, most: u64) -> Option<(Piece, u64)> {
     // Without `identity` a server may compress, and a range of that is of no use.
     let headers = [("range", range), ("accept-encoding", "identity")];
     let Ok(Answer::Found(mut response)) = http.get(url, &headers) else {
@@ -51,11 +58,8 @@ fn request(http: &Http, url: &Url, range: &str) -> Option<(Piece, u64)> {
     let (start, size) = content_range(&response)?;
     let mut bytes = Vec::new();
     let body = response.body_mut().as_reader();
-    body.take(PIECE.max(TAIL) + 1)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    let fits =
-        start.checked_add(bytes.len() as u64)? <= size && bytes.len() as u64 <= PIECE.max(TAIL);
+    body.take(most + 1).read_to_end(&mut bytes).ok()?;
+    let fits = start.checked_add(bytes.len() as u64)? <= size && bytes.len() as u64 <= most;
     (fits && !bytes.is_empty()).then_some((Piece { start, bytes }, size))
 }
 
@@ -82,9 +86,14 @@ impl Read for RangedFile<'_> {
                 return Err(failed());
             }
             self.requests += 1;
-            let last = self.size.min(self.position + PIECE) - 1;
+            self.step = match self.position == piece_end {
+                true => (2 * self.step).min(LARGEST_PIECE),
+                false => PIECE,
+            };
+            let last = self.size.min(self.position + self.step) - 1;
             let range = format!("bytes={}-{last}", self.position);
-            let (piece, size) = request(self.http, self.url, &range).ok_or_else(failed)?;
+            let (piece, size) =
+                request(self.http, self.url, &range, self.step).ok_or_else(failed)?;
             if size != self.size || piece.start != self.position {
                 return Err(failed());
             }

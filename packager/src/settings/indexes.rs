@@ -41,6 +41,14 @@ pub enum SettingsError {
         /// What is wrong.
         reason: String,
     },
+    /// The program that keeps passwords.
+    #[error(
+        "the program `keyring`, which the settings name (keyring-provider), cannot be run: {0}"
+    )]
+    Keyring(io::Error),
+    /// A setting of it that is not supported.
+    #[error("keyring-provider `{0}` needs Python on this machine; write subprocess, or disabled")]
+    KeyringProvider(String),
     /// A `--find-links` place that is none.
     #[error("--find-links {0}")]
     Links(String),
@@ -79,6 +87,13 @@ impl Access {
             links: links(flags, files, &sources, &mut credentials)?,
             offline: flags.offline || truthy(sources.env("UV_OFFLINE")),
         };
+        if sources.keyring()? {
+            for url in &places.indexes {
+                credentials
+                    .ask_keyring(url, "keyring")
+                    .map_err(SettingsError::Keyring)?;
+            }
+        }
         let mut proxies = Proxies::of_environment(&machine.env);
         if let Some(proxy) = sources.pip("PROXY") {
             proxies.http = Some(proxy.clone());
@@ -221,6 +236,18 @@ impl Sources<'_> {
                 .map(str::to_owned),
         );
         all
+    }
+
+    /// Is the program `keyring` to be asked? Only where that is said: it may ask the person in turn.
+    fn keyring(&self) -> Result<bool, SettingsError> {
+        let provider = self
+            .pip("KEYRING_PROVIDER")
+            .or_else(|| self.env("UV_KEYRING_PROVIDER").map(str::to_owned));
+        match provider.as_deref() {
+            Some("subprocess") => Ok(true),
+            None | Some("disabled" | "auto") => Ok(false),
+            Some(other) => Err(SettingsError::KeyringProvider(other.to_owned())),
+        }
     }
 
     /// The file of certificate authorities, as named for pip, for Python's HTTP or for everybody.
