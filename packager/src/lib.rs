@@ -37,7 +37,7 @@ pub use progress::{Event, Progress, Silent};
 pub use project::{DockerfileError, Project, ProjectError};
 pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
-pub use sbom::{SbomError, cyclonedx};
+pub use sbom::{BasePart, BaseParts, SbomError, cyclonedx};
 pub use settings::{
     AsOf, DockerfileChoice, DockerfileUse, IndexFlags, LockUse, Machine, OlderVersions, Optional,
     PackSettings, ParseAsOfError, SettingsError, VersionChoice,

@@ -1,7 +1,7 @@
 //! What a package is made of, as a CycloneDX document: every part with its version, digest and licence.
 
 use crate::wheel::headers;
-use pywasm_format::{LayerKind, Package, ReadError};
+use pywasm_format::{Digest, LayerKind, Package, ReadError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,6 +12,26 @@ const PYTHON_LICENCE: &str = "Python-2.0";
 const LARGEST_METADATA: u64 = 16 << 20;
 /// A licence "name" beyond this is the text of one.
 const LONGEST_NAME: usize = 200;
+
+/// What is known of the interpreters that packages are built on.
+#[derive(Debug, Clone, Default)]
+pub struct BaseParts {
+    /// By the digest of the runtime layer: the parts linked into it.
+    pub of_runtime: BTreeMap<Digest, Vec<BasePart>>,
+}
+
+/// A part of an interpreter, as its recipe records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasePart {
+    /// Its name, such as `openssl`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the archive it was built from, in hexadecimal.
+    pub sha256: String,
+    /// Its licence, an SPDX expression.
+    pub licence: String,
+}
 
 /// Why there is no list.
 #[derive(Debug, Error)]
@@ -26,15 +46,20 @@ pub enum SbomError {
 }
 
 /// The bill of materials of a package (CycloneDX 1.6). The same package gives the same text: there is no
-/// time and no serial number in it.
-pub fn cyclonedx(package: &Package) -> Result<Value, SbomError> {
+/// time and no serial number in it. An interpreter that `base` does not know, because another pywasm brought
+/// it, is listed as a whole.
+pub fn cyclonedx(package: &Package, base: &BaseParts) -> Result<Value, SbomError> {
     let config = package.config();
     let licences = licences(package)?;
     let layers = package.layers().iter();
-    let base = layers
+    let parts = |digest: &Digest| {
+        let parts = base.of_runtime.get(digest).into_iter().flatten();
+        parts.map(BasePart::component).collect::<Vec<_>>()
+    };
+    let platform = layers
         .filter(|layer| matches!(layer.kind(), LayerKind::Runtime | LayerKind::Stdlib))
         .map(|layer| {
-            json!({
+            let mut component = json!({
                 "type": "platform",
                 "bom-ref": layer.digest().to_string(),
                 "name": format!("cpython-{}", layer.kind()),
@@ -42,7 +67,12 @@ pub fn cyclonedx(package: &Package) -> Result<Value, SbomError> {
                 "purl": format!("pkg:generic/cpython@{}", config.python),
                 "hashes": [{"alg": "SHA-256", "content": layer.digest().hex()}],
                 "licenses": [{"license": {"id": PYTHON_LICENCE}}],
-            })
+            });
+            let parts = parts(&layer.digest());
+            if !parts.is_empty() {
+                component["components"] = json!(parts);
+            }
+            component
         });
     let packages = config.packages.iter().map(|package| {
         let purl = format!("pkg:pypi/{}@{}", package.name, package.version);
@@ -72,8 +102,23 @@ pub fn cyclonedx(package: &Package) -> Result<Value, SbomError> {
                 "version": package.digest().to_string(),
             },
         },
-        "components": base.chain(packages).collect::<Vec<_>>(),
+        "components": platform.chain(packages).collect::<Vec<_>>(),
     }))
+}
+
+impl BasePart {
+    fn component(&self) -> Value {
+        let purl = format!("pkg:generic/{}@{}", self.name, self.version);
+        json!({
+            "type": "library",
+            "bom-ref": format!("base:{purl}"),
+            "name": self.name,
+            "version": self.version,
+            "purl": purl,
+            "hashes": [{"alg": "SHA-256", "content": self.sha256}],
+            "licenses": [{"expression": self.licence}],
+        })
+    }
 }
 
 /// Licences by package, from the metadata in the dependencies layer.

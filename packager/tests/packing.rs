@@ -332,7 +332,24 @@ fn the_bill_of_materials_names_every_part() {
         .build(&base(), &Silent)
         .and_then(|built| built.write(&folder.path().join("x.pkg")))
         .expect("packed");
-    let bill = pywasm_packager::cyclonedx(&open(&report.path)).expect("a bill");
+    let package = open(&report.path);
+    let runtime = package
+        .layer(LayerKind::Runtime)
+        .expect("a runtime")
+        .digest();
+    let part = pywasm_packager::BasePart {
+        name: "openssl".to_owned(),
+        version: "3.5.7".to_owned(),
+        sha256: "00".to_owned(),
+        licence: "Apache-2.0".to_owned(),
+    };
+    let parts = pywasm_packager::BaseParts {
+        of_runtime: [(runtime, vec![part])].into(),
+    };
+    let unknown = pywasm_packager::cyclonedx(&package, &Default::default()).expect("a bill");
+    assert!(unknown["components"][0]["components"].is_null());
+    let bill = pywasm_packager::cyclonedx(&package, &parts).expect("a bill");
+    assert_eq!(bill["components"][0]["components"][0]["name"], "openssl");
     let parts: Vec<_> = bill["components"]
         .as_array()
         .expect("parts")

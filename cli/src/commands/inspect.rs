@@ -1,10 +1,11 @@
 //! `pywasm inspect`, `history` and `sbom`: what a package is made of.
 
-use super::pack::bytes;
+use super::pack::{self, bytes};
 use super::target;
 use crate::environment::Environment;
 use crate::printer;
 use crate::store_args::PackageArg;
+use pywasm_packager::{BasePart, BaseParts};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -66,9 +67,38 @@ pub fn inspect(args: &PackageArg, environment: &Environment) -> anyhow::Result<E
 
 pub fn sbom(args: &PackageArg, environment: &Environment) -> anyhow::Result<ExitCode> {
     let package = target::package(&args.package, environment)?;
-    let document = pywasm_packager::cyclonedx(&package)?;
+    let document = pywasm_packager::cyclonedx(&package, &base_parts()?)?;
     printer::result(&serde_json::to_string_pretty(&document)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the interpreters of this pywasm are made of. Tools of their recipe are no part of them.
+fn base_parts() -> anyhow::Result<BaseParts> {
+    const TOOLS: [&str; 2] = ["ziglang", "binaryen"];
+    let pywasm_guest::Manifest {
+        inputs, natives, ..
+    } = pywasm_guest::manifest();
+    let base = pack::base()?;
+    let parts = |full: bool| {
+        let inputs = inputs.iter().filter(|input| {
+            let native = natives.iter().any(|native| native.name == input.name);
+            !TOOLS.contains(&input.name.as_str()) && (full || !native)
+        });
+        let parts = inputs.map(|input| BasePart {
+            name: input.name.clone(),
+            version: input.version.clone(),
+            sha256: input.sha256.clone(),
+            licence: input.licence.clone(),
+        });
+        parts.collect()
+    };
+    Ok(BaseParts {
+        of_runtime: [
+            (base.slim.digest, parts(false)),
+            (base.full.layer.digest, parts(true)),
+        ]
+        .into(),
+    })
 }
 
 pub fn history(args: &PackageArg, environment: &Environment) -> anyhow::Result<ExitCode> {
