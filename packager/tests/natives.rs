@@ -95,14 +95,20 @@ fn the_newest_versions_that_go_with_what_is_built_in_are_taken_and_it_is_said() 
 #[test]
 fn another_pin_is_an_error_with_the_built_version_and_the_way_out() {
     let index = with(vec![]);
-    let person = Person::new(&index);
+    let mut person = Person::new(&index);
     let error = person.error("model==2.14.3");
     assert!(
-        error.contains("pydantic-core 2.50.4 (model -> pydantic-core): release 2.50.5 of it is built into the full base, and Python would find that before this one; ask for a release of model that takes pydantic-core 2.50.5, or for model without a version"),
+        error.contains("pydantic-core 2.50.4 (model -> pydantic-core): release 2.50.5 of it is built into the full base, and Python would find that before this one; ask for model==2.14.4 with it, or add --override model==2.14.4 --override pydantic-core==2.50.5"),
         "{error}"
     );
     let error = person.error("pydantic-core<2.50.5");
     assert!(error.contains("write pydantic-core==2.50.5"), "{error}");
+    // What it says can be done.
+    person.versions.overrides = vec!["model==2.14.4".into(), "pydantic-core==2.50.5".into()];
+    assert_eq!(
+        person.chosen("model==2.14.3\npydantic-core==2.50.4"),
+        ["model 2.14.4", "pydantic-core 2.50.5"]
+    );
 }
 
 #[test]

@@ -108,6 +108,32 @@ fn registry_fastapi_serves_routes_errors_documents_sockets_and_streams() {
     assert_eq!(web_socket(address, "/echo", "hello"), "HELLO");
 }
 
+#[test]
+fn registry_the_dockerfile_of_fastapis_documentation_runs() {
+    let app = project(&[
+        (
+            "Dockerfile",
+            "FROM python:3.14\nWORKDIR /code\nCOPY ./requirements.txt /code/requirements.txt\n\
+             RUN pip install --no-cache-dir --upgrade -r /code/requirements.txt\n\
+             COPY ./app /code/app\nCMD [\"fastapi\", \"run\", \"app/main.py\", \"--port\", \"80\"]\n",
+        ),
+        (
+            "requirements.txt",
+            "fastapi[standard]\npydantic>=2.7.0,<3.0.0\n",
+        ),
+        ("app/__init__.py", ""),
+        (
+            "app/main.py",
+            "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/')\ndef root():\n    return {'Hello': 'World'}\n",
+        ),
+    ]);
+    let mut command = pywasm(["run", "-p", "0:80"]);
+    command.arg(app.path());
+    let mut server = Running::start(command);
+    let address = server.address(80);
+    assert!(get(address, "/").ends_with(r#"{"Hello":"World"}"#));
+}
+
 /// Validators call Python from Rust, where another thread may have its turn.
 #[test]
 fn registry_pydantic_validates_in_many_threads_at_once() {

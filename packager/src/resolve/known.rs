@@ -135,6 +135,8 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     (&["pyzmq"], "it is built on libzmq in C++", ""),
 ];
 
+const NO_DEPLOYMENT: &str = "the command line cannot deploy to a cloud from inside";
+
 /// Requirements that their dependents do without: who requires it, what, and what then happens.
 const DISPENSABLE: &[(&str, &str, &str)] = &[
     ("uvicorn", "uvloop", "asyncio's own event loop is used"),
@@ -143,11 +145,9 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
         "watchfiles",
         "files of a package do not change, so nothing is reloaded",
     ),
-    (
-        "fastapi-cloud-cli",
-        "rignore",
-        "the command line cannot deploy to a cloud from inside",
-    ),
+    ("fastapi", "fastar", NO_DEPLOYMENT),
+    ("fastapi-cloud-cli", "fastar", NO_DEPLOYMENT),
+    ("fastapi-cloud-cli", "rignore", NO_DEPLOYMENT),
 ];
 
 /// What happens if `dependent` is installed without `name`, which it requires; nothing if it would fail.

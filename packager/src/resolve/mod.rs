@@ -6,16 +6,18 @@
 
 mod aging;
 mod candidates;
+mod companions;
 mod known;
 mod memo;
 mod provider;
 mod report;
 mod solution;
 mod target;
+mod unrunnable;
 
 pub(crate) use solution::{Resolution, ResolvedWheel};
-pub use solution::{Unrunnable, UnrunnableReason};
 pub(crate) use target::Target;
+pub use unrunnable::{Unrunnable, UnrunnableReason};
 
 use crate::Progress;
 use crate::build::Builder;
@@ -50,7 +52,7 @@ pub enum ResolveError {
         error: Arc<IndexError>,
     },
     /// The solution holds packages that cannot run.
-    #[error("{}", solution::unrunnable(.0))]
+    #[error("{}", unrunnable::all(.0))]
     CannotRun(Vec<Unrunnable>),
     /// Hashes are asked for, and a package has none.
     #[error(

@@ -1,9 +1,10 @@
 //! From chosen versions to files, or to the list of what cannot run.
 
 use super::candidates::{Candidates, Facts, Release};
-use super::known::{dispensable, known};
+use super::known::dispensable;
 use super::provider::{Package, Provider};
-use super::{ResolveError, Target, arrows, note};
+use super::unrunnable::{Unrunnable, UnrunnableReason};
+use super::{ResolveError, Target, note};
 use crate::index::RemoteFile;
 use crate::plan::Note;
 use crate::requirements::RequirementSet;
@@ -14,7 +15,6 @@ use pep508_rs::PackageName;
 use pubgrub::{Dependencies, DependencyProvider, Ranges, SelectedDependencies};
 use pywasm_format::Digest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 
 /// What the requirements resolved to, sorted by name.
 #[derive(Debug, Default)]
@@ -41,39 +41,6 @@ pub(crate) struct ResolvedWheel {
     pub(crate) path: Vec<String>,
     /// The archive it was built from, if it was.
     pub(crate) source: Option<RemoteFile>,
-}
-
-/// A package that the requirements lead to and that cannot run here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unrunnable {
-    /// Its name.
-    pub name: String,
-    /// The version that was chosen.
-    pub version: String,
-    /// The way from the requirements to it.
-    pub path: Vec<String>,
-    /// Why it cannot run.
-    pub reason: UnrunnableReason,
-    /// The newest version with a wheel that could run, if there is one that all who need it allow.
-    pub runnable_version: Option<String>,
-}
-
-/// Why a package cannot run in the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnrunnableReason {
-    /// It has wheels, all with native code for other machines.
-    Native,
-    /// It has no wheel, only its source, and nothing was built.
-    SourceOnly,
-    /// It has only its source, and that cannot be built; with the reason.
-    Build(String),
-    /// Another release of it is built into the full base.
-    OtherRelease {
-        /// The release that is.
-        built: String,
-    },
-    /// It is built into the full base, and the person wants the slim one.
-    SlimBase,
 }
 
 /// Finds the file for every chosen version.
@@ -165,6 +132,9 @@ pub(super) fn complete(
             path: graph.path_to(name),
             source: None,
         });
+    }
+    for package in &mut resolution.unrunnable {
+        package.find_companions(target, selected, facts);
     }
     resolution.notes.extend(unknown_extras(selected, facts));
     resolution
@@ -335,7 +305,7 @@ fn skipped(set: &RequirementSet, target: &Target) -> Vec<Note> {
 
 /// Who asked for whom in a solution.
 #[derive(Default)]
-struct Graph {
+pub(super) struct Graph {
     /// The shortest way from the requirements to every package.
     paths: BTreeMap<PackageName, Vec<String>>,
     /// What all who need a package allow.
@@ -380,137 +350,16 @@ impl Graph {
         graph
     }
 
-    fn path_to(&self, name: &PackageName) -> Vec<String> {
+    pub(super) fn path_to(&self, name: &PackageName) -> Vec<String> {
         self.paths
             .get(name)
             .cloned()
             .unwrap_or_else(|| vec![name.to_string()])
     }
 
-    fn allows(&self, name: &PackageName, version: &Version) -> bool {
+    pub(super) fn allows(&self, name: &PackageName, version: &Version) -> bool {
         self.demands
             .get(name)
             .is_none_or(|range| range.contains(version))
     }
-}
-
-impl Unrunnable {
-    /// Why it cannot run, where more is known than its files tell.
-    pub fn why(&self) -> Option<String> {
-        match &self.reason {
-            UnrunnableReason::OtherRelease { built } => Some(format!(
-                "release {built} of it is built into the full base, and Python would find that before this one"
-            )),
-            UnrunnableReason::SlimBase => {
-                Some("its native code is in the full base alone".to_owned())
-            }
-            _ => known(&self.name).map(|known| known.why.to_owned()),
-        }
-    }
-
-    /// What to do, where that is known.
-    pub fn instead(&self) -> Option<String> {
-        let Self { name, path, .. } = self;
-        let parent = path.iter().rev().nth(1);
-        match (&self.reason, parent) {
-            (UnrunnableReason::OtherRelease { built }, None) => Some(format!(
-                "write {name}=={built}, or {name} without a version"
-            )),
-            (UnrunnableReason::OtherRelease { built }, Some(parent)) => Some(format!(
-                "ask for a release of {parent} that takes {name} {built}, or for {parent} without a version"
-            )),
-            (UnrunnableReason::SlimBase, _) => Some("leave out --base slim".to_owned()),
-            _ => known(name)
-                .map(|known| known.instead.to_owned())
-                .filter(|text| !text.is_empty()),
-        }
-    }
-
-    fn new(
-        name: &PackageName,
-        version: &Version,
-        graph: &Graph,
-        candidates: &Candidates,
-        target: &Target,
-    ) -> Self {
-        let release = candidates.releases.get(version);
-        let native =
-            release.is_some_and(|release| release.mainstream_native || release.native.is_some());
-        let runnable = candidates
-            .releases
-            .iter()
-            .rev()
-            .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
-            .filter(|(version, _)| !candidates.is_placeholder(version))
-            .filter(|(version, _)| graph.allows(name, version))
-            .find(|(version, release)| candidates.runnable(version, release).is_some());
-        Self {
-            name: name.to_string(),
-            version: version.to_string(),
-            path: graph.path_to(name),
-            reason: match (target.natives.get(name), native) {
-                (Some(built), _) if built == version => UnrunnableReason::SlimBase,
-                (Some(built), _) => UnrunnableReason::OtherRelease {
-                    built: built.to_string(),
-                },
-                (None, true) => UnrunnableReason::Native,
-                (None, false) => UnrunnableReason::SourceOnly,
-            },
-            // Where one release is built in, that is the one to use.
-            runnable_version: runnable
-                .filter(|_| !target.natives.contains_key(name))
-                .map(|(version, _)| version.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for Unrunnable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            version,
-            path,
-            reason,
-            runnable_version,
-        } = self;
-        write!(f, "{name} {version}")?;
-        if path.len() > 1 {
-            write!(f, " ({})", arrows(path))?;
-        }
-        match (reason, self.why()) {
-            (UnrunnableReason::Build(why), _) => {
-                write!(f, ": it has no wheel, and {why}")?;
-            }
-            (_, Some(why)) => write!(f, ": {why}")?,
-            (UnrunnableReason::SourceOnly, None) => {
-                f.write_str(": it has no wheel, only its source")?;
-            }
-            (_, None) => {
-                f.write_str(": it is native code, and its wheels are for other machines only")?
-            }
-        }
-        match runnable_version {
-            Some(other) => write!(
-                f,
-                "; version {other} has a wheel that could run: to use it write {name}=={other}"
-            ),
-            None => Ok(()),
-        }?;
-        match (self.instead(), runnable_version) {
-            (Some(instead), _) => write!(f, "; {instead}"),
-            (None, None) if *reason == UnrunnableReason::Native => {
-                f.write_str("; remove it, or replace it by a package that is pure Python")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// All of them, one per line.
-pub(super) fn unrunnable(packages: &[Unrunnable]) -> String {
-    let mut text = "these packages cannot run in the sandbox:".to_owned();
-    for package in packages {
-        text.push_str(&format!("\n  - {package}"));
-    }
-    text
 }

@@ -1,0 +1,210 @@
+//! What cannot run here, and what to do about it.
+
+use super::candidates::{Candidates, Facts};
+use super::companions::companions;
+use super::known::known;
+use super::provider::Package;
+use super::solution::Graph;
+use super::{Target, arrows};
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+use pubgrub::SelectedDependencies;
+use std::fmt;
+
+/// A package that the requirements lead to and that cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrunnable {
+    /// Its name.
+    pub name: String,
+    /// The version that was chosen.
+    pub version: String,
+    /// The way from the requirements to it.
+    pub path: Vec<String>,
+    /// Why it cannot run.
+    pub reason: UnrunnableReason,
+    /// The newest version with a wheel that could run, if there is one that all who need it allow.
+    pub runnable_version: Option<String>,
+}
+
+/// Why a package cannot run in the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnrunnableReason {
+    /// It has wheels, all with native code for other machines.
+    Native,
+    /// It has no wheel, only its source, and nothing was built.
+    SourceOnly,
+    /// It has only its source, and that cannot be built; with the reason.
+    Build(String),
+    /// Another release of it is built into the full base.
+    OtherRelease {
+        /// The release that is.
+        built: String,
+        /// What to choose with it in place of those that demand another one, as `NAME==VERSION`; none
+        /// where one of them has no such release.
+        companions: Option<Vec<String>>,
+    },
+    /// It is built into the full base, and the person wants the slim one.
+    SlimBase,
+}
+
+impl Unrunnable {
+    /// Why it cannot run, where more is known than its files tell.
+    pub fn why(&self) -> Option<String> {
+        match &self.reason {
+            UnrunnableReason::OtherRelease { built, .. } => Some(format!(
+                "release {built} of it is built into the full base, and Python would find that before this one"
+            )),
+            UnrunnableReason::SlimBase => {
+                Some("its native code is in the full base alone".to_owned())
+            }
+            _ => known(&self.name).map(|known| known.why.to_owned()),
+        }
+    }
+
+    /// What to do, where that is known.
+    pub fn instead(&self) -> Option<String> {
+        let name = &self.name;
+        match &self.reason {
+            UnrunnableReason::OtherRelease {
+                built,
+                companions: Some(others),
+            } if others.is_empty() => Some(format!(
+                "write {name}=={built}, or {name} without a version"
+            )),
+            UnrunnableReason::OtherRelease {
+                built,
+                companions: Some(others),
+            } => {
+                let own = format!("{name}=={built}");
+                let pins = others.iter().chain([&own]);
+                let overrides: Vec<String> = pins.map(|pin| format!("--override {pin}")).collect();
+                Some(format!(
+                    "ask for {} with it, or add {}",
+                    others.join(" and "),
+                    overrides.join(" ")
+                ))
+            }
+            UnrunnableReason::OtherRelease {
+                built,
+                companions: None,
+            } => Some(format!(
+                "those who need {name} have no release of the same major version that takes {built}"
+            )),
+            UnrunnableReason::SlimBase => Some("leave out --base slim".to_owned()),
+            _ => known(name)
+                .map(|known| known.instead.to_owned())
+                .filter(|text| !text.is_empty()),
+        }
+    }
+
+    /// Finds out what goes with the release that is built in.
+    pub(super) fn find_companions(
+        &mut self,
+        target: &Target,
+        selected: &SelectedDependencies<Package, Version>,
+        facts: &Facts<'_>,
+    ) {
+        let UnrunnableReason::OtherRelease {
+            companions: others, ..
+        } = &mut self.reason
+        else {
+            return;
+        };
+        let mut natives = target.natives.iter();
+        let native = natives.find(|(name, _)| name.as_ref() == self.name);
+        let found = native.and_then(|(name, built)| companions(name, built, selected, facts));
+        *others = found.map(|found| {
+            let pin = |(name, version)| format!("{name}=={version}");
+            found.into_iter().map(pin).collect()
+        });
+    }
+
+    pub(super) fn new(
+        name: &PackageName,
+        version: &Version,
+        graph: &Graph,
+        candidates: &Candidates,
+        target: &Target,
+    ) -> Self {
+        let release = candidates.releases.get(version);
+        let native =
+            release.is_some_and(|release| release.mainstream_native || release.native.is_some());
+        let runnable = candidates
+            .releases
+            .iter()
+            .rev()
+            .filter(|(version, release)| !version.any_prerelease() && release.yanked.is_none())
+            .filter(|(version, _)| !candidates.is_placeholder(version))
+            .filter(|(version, _)| graph.allows(name, version))
+            .find(|(version, release)| candidates.runnable(version, release).is_some());
+        Self {
+            name: name.to_string(),
+            version: version.to_string(),
+            path: graph.path_to(name),
+            reason: match (target.natives.get(name), native) {
+                (Some(built), _) if built == version => UnrunnableReason::SlimBase,
+                (Some(built), _) => UnrunnableReason::OtherRelease {
+                    built: built.to_string(),
+                    companions: None,
+                },
+                (None, true) => UnrunnableReason::Native,
+                (None, false) => UnrunnableReason::SourceOnly,
+            },
+            // Where one release is built in, that is the one to use.
+            runnable_version: runnable
+                .filter(|_| !target.natives.contains_key(name))
+                .map(|(version, _)| version.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Unrunnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            version,
+            path,
+            reason,
+            runnable_version,
+        } = self;
+        write!(f, "{name} {version}")?;
+        if path.len() > 1 {
+            write!(f, " ({})", arrows(path))?;
+        }
+        match (reason, self.why()) {
+            (UnrunnableReason::Build(why), _) => {
+                write!(f, ": it has no wheel, and {why}")?;
+            }
+            (_, Some(why)) => write!(f, ": {why}")?,
+            (UnrunnableReason::SourceOnly, None) => {
+                f.write_str(": it has no wheel, only its source")?;
+            }
+            (_, None) => {
+                f.write_str(": it is native code, and its wheels are for other machines only")?
+            }
+        }
+        match runnable_version {
+            Some(other) => write!(
+                f,
+                "; version {other} has a wheel that could run: to use it write {name}=={other}"
+            ),
+            None => Ok(()),
+        }?;
+        match (self.instead(), runnable_version) {
+            (Some(instead), _) => write!(f, "; {instead}"),
+            (None, None) if *reason == UnrunnableReason::Native => {
+                f.write_str("; remove it, or replace it by a package that is pure Python")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All of them, one per line.
+pub(super) fn all(packages: &[Unrunnable]) -> String {
+    let mut text = "these packages cannot run in the sandbox:".to_owned();
+    for package in packages {
+        text.push_str(&format!("\n  - {package}"));
+    }
+    text
+}
