@@ -35,7 +35,7 @@ def main() -> None:
     source = unpacked["cpython"]
     work.step("native", digest(pins["cpython"].sha256, *patches(), code(interpreter.build_native)), lambda: interpreter.build_native(work, source))
     configured = digest(built, pins["cpython"].sha256, *patches(), RECIPE / "config.site", code(interpreter.configure),
-                        *interpreter.brought_functions(), *interpreter.headers())
+                        *interpreter.brought_functions(), *interpreter.headers(), *(file for _, file in interpreter.includes()))
     work.step("configure", configured, lambda: interpreter.configure(work, source))
     compiled = digest(configured, RECIPE / "Setup.local", code(interpreter.compile_objects))
     work.step("objects", compiled, lambda: interpreter.compile_objects(work))

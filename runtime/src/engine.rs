@@ -36,9 +36,7 @@ impl Interruption {
     pub fn for_limits(limits: &Limits) -> Self {
         match limits {
             Limits { fuel: Some(_), .. } => Self::Metered,
-            Limits {
-                cpus: Some(share), ..
-            } if share.get() < 1.0 => Self::Checked,
+            Limits { cpus: Some(_), .. } => Self::Checked,
             Limits {
                 cpu_time: Some(_), ..
             } => Self::Checked,
@@ -48,14 +46,13 @@ impl Interruption {
 
     /// The first of these limits that cannot be kept.
     pub(crate) fn lacks(self, limits: &Limits) -> Option<Limit> {
-        let throttled = limits.cpus.is_some_and(|share| share.get() < 1.0);
         [
             (limits.fuel.is_some() && self != Self::Metered, Limit::Fuel),
             (
                 limits.cpu_time.is_some() && !self.has_epochs(),
                 Limit::CpuTime,
             ),
-            (throttled && !self.has_epochs(), Limit::Cpus),
+            (limits.cpus.is_some() && !self.has_epochs(), Limit::Cpus),
         ]
         .into_iter()
         .find_map(|(lacks, limit)| lacks.then_some(limit))

@@ -4,25 +4,28 @@
 //! host call uses no processor and is not asked.
 
 use crate::exit::Limit;
+use crate::net::sync::lock;
 use crate::policy::{CpuShare, Limits};
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What one instance has used and may still use.
-pub(crate) struct Governor {
+/// What an app has used and may still use: all its processes together.
+pub(crate) struct Account {
     share: Option<CpuShare>,
     limit: Option<Duration>,
     used: Duration,
-    seen: Seen,
+    seen: Instant,
     /// Seconds of processor time that may be used at once; negative when too much was.
     credit: f64,
 }
 
-#[derive(Clone, Copy)]
-struct Seen {
-    wall: Instant,
-    cpu: Duration,
+/// Watches one process.
+pub(crate) struct Governor {
+    account: Arc<Mutex<Account>>,
+    /// What the process had used when it was last looked at.
+    seen: Duration,
 }
 
 /// A limit that ends the guest, as the error that unwinds it.
@@ -35,25 +38,38 @@ const BURST: f64 = 0.1;
 
 impl Governor {
     /// To be made and asked on the thread that runs the guest.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(account: &Arc<Mutex<Account>>) -> Self {
         Self {
-            share: limits.cpus,
-            limit: limits.cpu_time,
-            used: Duration::ZERO,
-            seen: Seen::now(),
-            credit: 0.0,
+            account: Arc::clone(account),
+            seen: processor_time(),
         }
     }
 
     /// How long the guest must pause now.
     pub(crate) fn check(&mut self) -> Result<Option<Duration>, Exceeded> {
-        self.account(Seen::now())
+        let used = processor_time();
+        let new = used.saturating_sub(self.seen);
+        self.seen = used;
+        lock(&self.account).spend(Instant::now(), new)
+    }
+}
+
+impl Account {
+    /// From now on.
+    pub(crate) fn new(limits: &Limits) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            share: limits.cpus,
+            limit: limits.cpu_time,
+            used: Duration::ZERO,
+            seen: Instant::now(),
+            credit: 0.0,
+        }))
     }
 
-    fn account(&mut self, now: Seen) -> Result<Option<Duration>, Exceeded> {
-        let wall = now.wall.saturating_duration_since(self.seen.wall);
-        let cpu = now.cpu.saturating_sub(self.seen.cpu);
-        self.seen = now;
+    /// Someone has used so much more of a processor.
+    fn spend(&mut self, now: Instant, cpu: Duration) -> Result<Option<Duration>, Exceeded> {
+        let wall = now.saturating_duration_since(self.seen);
+        self.seen = now.max(self.seen);
         self.used += cpu;
         if self.limit.is_some_and(|limit| self.used >= limit) {
             return Err(Exceeded(Limit::CpuTime));
@@ -67,14 +83,9 @@ impl Governor {
     }
 }
 
-impl Seen {
-    fn now() -> Self {
-        let cpu = clock_gettime(ClockId::ThreadCPUTime);
-        Self {
-            wall: Instant::now(),
-            cpu: Duration::try_from(cpu).unwrap_or_default(),
-        }
-    }
+/// Of this thread.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl fmt::Display for Exceeded {
@@ -91,50 +102,46 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn governor(limits: Limits) -> (Governor, Seen) {
-        let governor = Governor::new(&limits);
-        let seen = governor.seen;
-        (governor, seen)
-    }
-
     #[test]
-    fn a_share_is_kept_over_any_pattern() {
-        let (mut governor, mut now) = governor(Limits {
+    fn a_share_is_kept_over_any_pattern_of_all_processes() {
+        let account = Account::new(&Limits {
             cpus: Some("0.25".parse().expect("a share")),
             ..Limits::default()
         });
-        let (start, mut used) = (now.wall, Duration::ZERO);
+        let mut account = lock(&account);
+        let start = account.seen;
+        let (mut now, mut used) = (start, Duration::ZERO);
         for round in 0..1000u32 {
-            // Computes for 1 to 20 ms, and in every tenth round waits for 200 ms.
+            // One or two compute for 1 to 20 ms, and in every tenth round they wait for 200 ms.
             let busy = MS * (round % 20 + 1);
             let idle = if round % 10 == 0 {
                 200 * MS
             } else {
                 Duration::ZERO
             };
-            now.wall += busy + idle;
-            now.cpu += busy;
-            used += busy;
-            if let Some(pause) = governor.account(now).expect("no limit of time") {
-                now.wall += pause;
+            now += busy + idle;
+            for _ in 0..=round % 2 {
+                used += busy;
+                if let Some(pause) = account.spend(now, busy).expect("no limit of time") {
+                    now += pause;
+                }
             }
         }
-        let share = used.as_secs_f64() / now.wall.duration_since(start).as_secs_f64();
+        let share = used.as_secs_f64() / now.duration_since(start).as_secs_f64();
         assert!(share < 0.26, "{share}");
     }
 
     #[test]
     fn time_of_the_processor_ends_the_guest() {
-        let (mut governor, mut now) = governor(Limits {
+        let account = Account::new(&Limits {
             cpu_time: Some(100 * MS),
             ..Limits::default()
         });
-        now.wall += 1000 * MS;
-        now.cpu += 99 * MS;
-        assert!(matches!(governor.account(now), Ok(None)));
-        now.cpu += MS;
+        let mut account = lock(&account);
+        let now = account.seen + 1000 * MS;
+        assert!(matches!(account.spend(now, 99 * MS), Ok(None)));
         assert!(matches!(
-            governor.account(now),
+            account.spend(now, MS),
             Err(Exceeded(Limit::CpuTime))
         ));
     }

@@ -2,7 +2,10 @@
 
 use crate::files::{self, FilesView, Guard};
 use crate::net::{self, NetView, Network};
+use crate::processes::{self, Process, ProcessesView};
 use crate::signals::{self, Signals, SignalsView};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -15,6 +18,7 @@ pub(crate) struct Host {
     pub(crate) files: Guard,
     pub(crate) signals: Signals,
     pub(crate) memory: MemoryLimiter,
+    pub(crate) process: Process,
 }
 
 impl WasiView for Host {
@@ -27,7 +31,7 @@ impl WasiView for Host {
 }
 
 /// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's, and a guard
-/// before its files; and the signals that are sent to it.
+/// before its files; the signals that are sent to it; and its further processes.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
@@ -44,6 +48,11 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     signals::add_to_linker(linker, |host: &mut Host| SignalsView {
         signals: &host.signals,
         table: &mut host.table,
+    })?;
+    processes::add_to_linker(linker, |host: &mut Host| ProcessesView {
+        process: &mut host.process,
+        files: &mut host.files,
+        table: &mut host.table,
     })
 }
 
@@ -56,10 +65,14 @@ const TABLES: usize = 256;
 const INSTANCES: usize = 1024;
 
 /// Refuses memory past the limit, so that `malloc` fails in the guest and Python raises `MemoryError`.
+///
+/// One for each process of an app; all count together.
 pub(crate) struct MemoryLimiter {
     limit: u64,
-    /// Of all memories together.
-    used: u64,
+    /// Of all memories of all processes.
+    used: Arc<AtomicU64>,
+    /// Of this process's, to be given back at its end.
+    own: u64,
     table_elements: usize,
     refused: bool,
 }
@@ -68,15 +81,31 @@ impl MemoryLimiter {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
-            used: 0,
+            used: Arc::default(),
+            own: 0,
             table_elements: 0,
             refused: false,
+        }
+    }
+
+    /// For another process, within the same limit.
+    pub(crate) fn sibling(&self) -> Self {
+        let used = Arc::clone(&self.used);
+        Self {
+            used,
+            ..Self::new(self.limit)
         }
     }
 
     /// Did the guest ever ask for more than it may have?
     pub(crate) fn refused(&self) -> bool {
         self.refused
+    }
+}
+
+impl Drop for MemoryLimiter {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.own, Ordering::Relaxed);
     }
 }
 
@@ -87,12 +116,15 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self
+        let grown = desired.saturating_sub(current) as u64;
+        let limit = self.limit;
+        let add = |used: u64| used.checked_add(grown).filter(|used| *used <= limit);
+        let allowed = self
             .used
-            .saturating_add(desired.saturating_sub(current) as u64);
-        let allowed = used <= self.limit;
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .is_ok();
         if allowed {
-            self.used = used;
+            self.own += grown;
         }
         self.refused |= !allowed;
         Ok(allowed)
@@ -148,5 +180,19 @@ mod tests {
                 .expect("an answer")
         };
         assert!(table(0, TABLE_ELEMENTS) && !table(0, 1));
+    }
+
+    #[test]
+    fn memory_is_counted_over_all_processes_that_live() {
+        let first = MemoryLimiter::new(100);
+        let mut second = first.sibling();
+        let mut third = first.sibling();
+        let grow = |limiter: &mut MemoryLimiter, by| {
+            limiter.memory_growing(0, by, None).expect("an answer")
+        };
+        assert!(grow(&mut second, 60) && !grow(&mut third, 60));
+        assert!(third.refused() && !second.refused());
+        drop(second);
+        assert!(grow(&mut third, 60));
     }
 }

@@ -5,15 +5,16 @@ use crate::command::Command;
 use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
-use crate::files::{Guard, PlaceKind, Quota};
+use crate::files::{PlaceKind, Quota};
 use crate::governor::{Exceeded, Governor};
 use crate::host::{Host, MemoryLimiter};
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
+use crate::processes::{Family, Members};
 use crate::scratch::{Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
-use crate::stdio::{OutputBudget, Stdio};
+use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
 use std::io;
@@ -23,14 +24,10 @@ use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
-use wasmtime::component::{ResourceTable, WasmList};
+use wasmtime::component::WasmList;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
-
-/// Entries a guest may hold in host tables (files, sockets, streams, pollables, threads). Every thread
-/// of the guest is a mapped stack on the host, and a Linux process has 65,530 mappings by default.
-const HANDLES: usize = 16 * 1024;
 
 /// How long an ended app's unsent data may hold up its end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -147,12 +144,9 @@ fn thread_died() -> Exit {
 
 /// Everything an instance needs, acquired before any guest code runs.
 pub(crate) struct Task {
-    runtime: Runtime,
-    program: CommandPre<Host>,
-    host: Host,
-    limits: Limits,
-    scratch: Scratch,
+    first: Running,
     published: Vec<Published>,
+    files: PathBuf,
     reach: Reach,
 }
 
@@ -181,8 +175,6 @@ impl Task {
             scratch.copy_file(from, at).map_err(StartError::Scratch)?;
         }
         let preopens = preopens(&parts, policy, &scratch)?;
-        let program = parts.program(&command, &policy.env).clone();
-        let wasi = wasi_context(command, policy, stdio, &preopens, &surroundings)?;
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
         let folders_of = |p: &Preopen| (p.host.clone(), p.place.access);
@@ -197,28 +189,25 @@ impl Task {
             },
             outbound: policy.outbound.clone(),
         };
-        let files = Guard::new(
-            preopens.iter().map(|p| p.place.clone()).collect(),
-            policy.limits.files,
-            Quota::new(policy.limits.disk, folders.collect()),
-            events,
-        );
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        Ok(Self {
+        let quota = Quota::new(policy.limits.disk, folders.collect());
+        let published = network.published().to_vec();
+        let files = scratch.path().to_owned();
+        let members = Members {
             runtime: runtime.clone(),
-            program,
-            published: network.published().to_vec(),
-            host: Host {
-                wasi,
-                table,
-                network,
-                files,
-                signals: Signals::default(),
-                memory: MemoryLimiter::new(policy.limits.memory),
-            },
-            limits: policy.limits,
-            scratch,
+            parts,
+            network,
+            scratch: Arc::new(scratch),
+            preopens,
+            streams: Streams::new(stdio, &policy.limits),
+            quota,
+            events,
+        };
+        let signals = Signals::default();
+        let family = Family::new(members, policy, signals.clone());
+        Ok(Self {
+            first: family.first(command, policy, signals, &surroundings)?,
+            published,
+            files,
             reach,
         })
     }
@@ -227,15 +216,20 @@ impl Task {
     pub(crate) fn spawn(self) -> Result<Instance, StartError> {
         let (tell, ended) = oneshot::channel();
         let (stop, stopped) = watch::channel(false);
-        let published = self.published.clone();
-        let files = self.scratch.path().to_owned();
-        let signals = self.host.signals.clone();
-        let doors = self.host.network.doors();
+        let wall = self.first.family.limits.wall;
+        let Self {
+            first,
+            published,
+            files,
+            reach: _,
+        } = self;
+        let signals = first.host.signals.clone();
+        let doors = first.host.network.doors();
         thread::Builder::new()
             .name("pywasm-instance".to_owned())
             .spawn(move || {
                 // The receiver may be gone: a host that does not wait.
-                let _ = tell.send(self.run_until(stopped));
+                let _ = tell.send(first.run_until(stopped, wall));
             })
             .map_err(StartError::Thread)?;
         Ok(Instance {
@@ -251,10 +245,28 @@ impl Task {
     /// Runs on this thread, to the end.
     pub(crate) fn run(self) -> Exit {
         let (_stop, stopped) = watch::channel(false);
-        self.run_until(stopped)
+        let wall = self.first.family.limits.wall;
+        self.first.run_until(stopped, wall)
     }
+}
 
-    fn run_until(self, mut stopped: watch::Receiver<bool>) -> Exit {
+/// One process of an app, ready to run: a store of its own.
+pub(crate) struct Running {
+    pub(crate) family: Arc<Family>,
+    pub(crate) program: CommandPre<Host>,
+    pub(crate) host: Host,
+    /// What it may hold in the host's tables.
+    pub(crate) handles: usize,
+}
+
+impl Running {
+    /// Runs on this thread, to the end, which comes with `stopped` and `wall` at the latest: for guest code that never
+    /// calls the host only under [`Interruption::Checked`].
+    pub(crate) fn run_until(
+        self,
+        mut stopped: watch::Receiver<bool>,
+        wall: Option<Duration>,
+    ) -> Exit {
         let reactor = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -262,7 +274,8 @@ impl Task {
             Ok(reactor) => reactor,
             Err(e) => return Exit::Trap(format!("no event loop for the instance: {e}")),
         };
-        let wall = self.limits.wall;
+        let family = Arc::clone(&self.family);
+        let is_first = self.host.process.is_first();
         let exit = reactor.block_on(async {
             let out_of_time = async {
                 match wall {
@@ -276,11 +289,16 @@ impl Task {
                     std::future::pending::<()>().await;
                 }
             };
-            tokio::select! {
+            let exit = tokio::select! {
                 exit = self.execute() => exit,
+                limit = family.over() => Exit::Limit(limit),
                 () = out_of_time => Exit::Limit(Limit::Wall),
                 () = stop => Exit::Stopped,
+            };
+            if is_first {
+                family.end(LINGER).await;
             }
+            exit
         });
         // A read from the host's standard input may still be blocked in the reactor's pool.
         reactor.shutdown_background();
@@ -289,16 +307,13 @@ impl Task {
 
     async fn execute(self) -> Exit {
         let Self {
-            runtime,
+            family,
             program,
             host,
-            limits,
-            scratch,
-            published: _,
-            reach: _,
+            handles,
         } = self;
         let draining = host.network.draining();
-        let mut store = match store(&runtime, host, &limits) {
+        let mut store = match store(&family, host, handles) {
             Ok(store) => store,
             Err(error) => return Exit::Trap(format!("{error:?}")),
         };
@@ -307,11 +322,10 @@ impl Task {
             Err(error) => Err(error),
         };
         let exit = classify(result, &store.data().memory);
-        // The store goes first: it holds open files in the folder that goes second.
+        // The store goes first: it holds open files in the folder that goes with the family.
         drop(store);
         // Like a kernel, send what the app wrote before it ended; unlike one, not for ever.
         let _ = tokio::time::timeout(LINGER, draining.finished()).await;
-        drop(scratch);
         exit
     }
 }
@@ -327,26 +341,25 @@ impl Task {
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
-        let wall = self.limits.wall.unwrap_or(Duration::MAX);
+        let wall = self.first.family.limits.wall.unwrap_or(Duration::MAX);
         reactor.block_on(async {
-            tokio::time::timeout(wall, self.prepare_memory())
+            tokio::time::timeout(wall, self.first.prepare_memory())
                 .await
                 .unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall))))
         })
     }
+}
 
+impl Running {
     async fn prepare_memory(self) -> Result<Vec<u8>, SnapshotError> {
         let Self {
-            runtime,
+            family,
             program,
             host,
-            limits,
-            scratch: _scratch,
-            published: _,
-            reach: _,
+            handles,
         } = self;
         let interpreter = SnapshotError::Interpreter;
-        let mut store = store(&runtime, host, &limits).map_err(interpreter)?;
+        let mut store = store(&family, host, handles).map_err(interpreter)?;
         let instance = program.instance_pre().instantiate_async(&mut store).await;
         let instance = instance.map_err(interpreter)?;
         let prepare = instance
@@ -367,12 +380,12 @@ impl Task {
 const PREPARE: &str = "prepare";
 
 /// A store in which the limits hold.
-fn store(runtime: &Runtime, host: Host, limits: &Limits) -> wasmtime::Result<Store<Host>> {
-    let shared = &runtime.shared;
+fn store(family: &Arc<Family>, host: Host, handles: usize) -> wasmtime::Result<Store<Host>> {
+    let shared = &family.runtime.shared;
     let mut store = Store::new(&shared.engine, host);
     store.limiter(|host| &mut host.memory);
-    store.set_max_component_handles(HANDLES);
-    restrain(&mut store, shared.interruption, limits)?;
+    store.set_max_component_handles(handles);
+    restrain(&mut store, shared.interruption, family)?;
     Ok(store)
 }
 
@@ -380,13 +393,13 @@ fn store(runtime: &Runtime, host: Host, limits: &Limits) -> wasmtime::Result<Sto
 fn restrain(
     store: &mut Store<Host>,
     interruption: Interruption,
-    limits: &Limits,
+    family: &Family,
 ) -> wasmtime::Result<()> {
     if interruption == Interruption::Metered {
-        store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
+        store.set_fuel(family.limits.fuel.unwrap_or(u64::MAX))?;
     }
     if interruption.has_epochs() {
-        let mut governor = Governor::new(limits);
+        let mut governor = Governor::new(&family.account);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| match governor.check()? {
             None => Ok(UpdateDeadline::Yield(1)),
@@ -432,29 +445,25 @@ fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Pre
     Ok(all)
 }
 
-fn wasi_context(
+pub(crate) fn wasi_context(
     command: Command,
-    policy: &Policy,
-    stdio: Stdio,
+    env: &[(String, String)],
+    limits: &Limits,
+    streams: &Streams,
     preopens: &[Preopen],
     surroundings: &Surroundings,
 ) -> Result<WasiCtx, StartError> {
     let mut wasi = WasiCtxBuilder::new();
     surroundings.apply(&mut wasi);
-    let Stdio {
-        stdin,
-        stdout,
-        stderr,
-    } = stdio;
-    let budget = OutputBudget::new(&policy.limits);
-    wasi.stdin(stdin)
-        .stdout(stdout.within(&budget))
-        .stderr(stderr.within(&budget));
+    streams.connect(&mut wasi);
     // The instance has a thread of its own, so file access need not hop to another one.
     wasi.allow_blocking_current_thread(true);
     wasi.args(&command.argv).initial_cwd(command.cwd.as_str());
-    wasi.env("PYWASM_MAX_THREADS", policy.limits.threads.to_string());
-    wasi.envs(&policy.env);
+    wasi.env("PYWASM_MAX_THREADS", limits.threads.to_string());
+    let own = |(name, _): &&(String, String)| name != "PYWASM_MAX_THREADS";
+    for (name, value) in env.iter().filter(own) {
+        wasi.env(name, value);
+    }
     for Preopen { host, place } in preopens {
         let access = match place.access {
             Access::ReadOnly => FsPerms::ReadOnly,

@@ -24,6 +24,7 @@ mod host;
 mod instance;
 pub mod net;
 pub mod policy;
+mod processes;
 mod scratch;
 mod signals;
 mod snapshot;

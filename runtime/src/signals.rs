@@ -35,10 +35,15 @@ struct Mailbox {
 impl Signals {
     /// Sends a signal. What it does is up to the program; see [`Signals::untaken`].
     pub fn send(&self, signal: Signal) {
-        self.0
-            .waiting
-            .fetch_or(1 << signal as u32, Ordering::SeqCst);
-        self.0.arrival.notify_one();
+        self.send_number(signal as u8);
+    }
+
+    /// Sends the signal of that number on Linux. 0 and those that Linux has not are none.
+    pub(crate) fn send_number(&self, number: u8) {
+        if (1..32).contains(&number) {
+            self.0.waiting.fetch_or(1 << number, Ordering::SeqCst);
+            self.0.arrival.notify_one();
+        }
     }
 
     /// Whether a signal waits that the program has not taken. One that computes in C takes none until that ends.

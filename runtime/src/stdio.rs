@@ -10,8 +10,59 @@ use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream, stdin};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
+
+/// The standard streams of an app, which all its processes have.
+pub(crate) struct Streams {
+    stdin: Arc<dyn StdinStream + Sync>,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Streams {
+    /// Within one budget for all that is written to either.
+    pub(crate) fn new(stdio: Stdio, limits: &Limits) -> Self {
+        let budget = OutputBudget::new(limits);
+        Self {
+            stdin: stdio.stdin.into(),
+            stdout: stdio.stdout.within(&budget),
+            stderr: stdio.stderr.within(&budget),
+        }
+    }
+
+    pub(crate) fn connect(&self, wasi: &mut WasiCtxBuilder) {
+        wasi.stdin(Input(Arc::clone(&self.stdin)))
+            .stdout(self.stdout.clone())
+            .stderr(self.stderr.clone());
+    }
+
+    /// A line of ours on standard error.
+    pub(crate) fn complain(&self, line: String) {
+        // Nobody may be there to read it.
+        let _ = self.stderr.clone().write(line.into());
+    }
+}
+
+/// A standard input that several processes have.
+struct Input(Arc<dyn StdinStream + Sync>);
+
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+}
+
+impl StdinStream for Input {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncRead + Send + Sync> {
+        self.0.async_stream()
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        self.0.p2_stream()
+    }
+}
 
 /// Where the guest's standard streams lead.
 pub struct Stdio {

@@ -21,6 +21,7 @@ mod layering;
 mod limits;
 mod network;
 mod policy;
+mod processes;
 mod python;
 mod registry;
 mod resume;

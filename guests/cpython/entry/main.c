@@ -13,6 +13,7 @@
 #include <wasi/wasip2.h>
 
 #include "coop.h"
+#include "entry.h"
 
 void __wasm_call_ctors(void);
 
@@ -61,6 +62,7 @@ static void require(PyStatus status) {
 }
 
 static void initialise(int argc, char **argv) {
+  if (!Py_IsInitialized() && PyImport_AppendInittab("_pywasm_process", pywasm_init_process) < 0) abort();
   PyPreConfig pre;
   PyPreConfig_InitPythonConfig(&pre);
   require(Py_PreInitializeFromBytesArgs(&pre, argc, argv));

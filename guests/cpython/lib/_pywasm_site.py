@@ -1,12 +1,13 @@
 """What the sandbox adds to Python's start-up, imported by the guest's entry before user code runs.
 
-Four things only, none of them a security measure:
+Five things only, none of them a security measure:
 
 - an app that starts a second process to reload itself on changes runs without the reloader;
-- `multiprocessing.Value` and `RawValue` work: without processes, nothing has to be shared with one;
+- `multiprocessing.Value` and `RawValue` work within one process; memory cannot be shared with another;
+- `os.posix_spawn` is there, over the processes of the sandbox, and `multiprocessing` starts none to clean up after them;
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
-- an uncaught error about a file or a permission ends with a line that says what the sandbox shows and
-  which flag widens it.
+- an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
+  where there is one, which flag helps.
 """
 
 import errno
@@ -42,8 +43,8 @@ class _AfterImport:
 
 
 _NO_RELOADER = (
-    "pywasm: the auto-reloader needs a second process, which this sandbox does not have; "
-    "the app runs without it, restart it to see changes."
+    "pywasm: the app runs without its auto-reloader; "
+    "restart it to see changes, or start it with `pywasm dev`."
 )
 
 
@@ -64,7 +65,7 @@ def _django(autoreload):
 
 
 class _Value:
-    """`multiprocessing.Value` of a type code, for the one process there is."""
+    """`multiprocessing.Value` of a type code, within one process."""
 
     def __init__(self, typecode, value=0, lock=True):
         from array import array
@@ -93,6 +94,12 @@ class _Value:
     def release(self):
         self._lock.release()
 
+    def __reduce__(self):
+        raise TypeError(
+            "a multiprocessing.Value cannot be passed to another process: processes of the sandbox share no memory; "
+            "use a Queue, a Pipe or Manager().Value"
+        )
+
     def __enter__(self):
         return self._lock.__enter__()
 
@@ -103,6 +110,24 @@ class _Value:
 def _multiprocessing(context):
     context.BaseContext.Value = lambda self, typecode, value=0, lock=True: _Value(typecode, value, lock)
     context.BaseContext.RawValue = lambda self, typecode, value=0: _Value(typecode, value, False)
+
+
+def _resource_tracker(tracker):
+    def launch(self):
+        # What processes share by name goes with the last of them: there is nothing to track, and no process needed for it.
+        self._fd = os.open(os.devnull, os.O_WRONLY)
+
+    tracker.ResourceTracker._launch = launch
+
+
+def _processes():
+    def posix_spawn(path, argv, env, /, **options):
+        import _posixsubprocess
+
+        return _posixsubprocess.posix_spawn(path, argv, env, **options)
+
+    os.posix_spawn = os.posix_spawnp = posix_spawn
+    os.POSIX_SPAWN_OPEN, os.POSIX_SPAWN_CLOSE, os.POSIX_SPAWN_DUP2 = range(3)
 
 
 def _signal(signal):
@@ -118,8 +143,24 @@ def _signal(signal):
         setattr(signal, function.__name__, function)
 
 
+# Modules of the standard library that are not here, and why.
+_MISSING = {
+    "_ctypes": "ctypes calls native libraries, which a sandbox of WebAssembly cannot load",
+    "_curses": "the sandbox has no terminal to draw on",
+    "_tkinter": "the sandbox has no display",
+    "mmap": "no file, and no memory of another process, can be mapped into the sandbox; read files, and use Queue, Pipe or "
+    "Manager of multiprocessing",
+    "readline": "line editing is Python's own here (_pyrepl)",
+    "resource": "limits are set from outside, with flags such as --memory and --max-files",
+    "syslog": "there is no system log in the sandbox; write to standard error",
+    "termios": "the sandbox has no terminal to set up",
+}
+
+
 def _hint(error):
     """One line on how to widen the sandbox, or None where that would not help."""
+    if isinstance(error, ModuleNotFoundError):
+        return _MISSING.get(error.name)
     if not isinstance(error, OSError):
         return None
     path = error.filename
@@ -127,6 +168,8 @@ def _hint(error):
         path = os.fsdecode(path)
     if not isinstance(path, str):
         return None
+    if "is not a program" in str(error.strerror):
+        return None  # says it all
     given_absolute = path.startswith("/")
     path = os.path.abspath(path)
     folder = os.path.dirname(path)
@@ -157,11 +200,13 @@ def _excepthook(kind, error, traceback):
     _say(error)
 
 
+_processes()
 sys.excepthook = _excepthook
 _changes = {
     "werkzeug._reloader": _werkzeug,
     "django.utils.autoreload": _django,
     "multiprocessing.context": _multiprocessing,
+    "multiprocessing.resource_tracker": _resource_tracker,
     "signal": _signal,
 }
 if "PYWASM_TRIAL" in os.environ:

@@ -2,7 +2,7 @@
 //
 // Why not libc's own: it has no dup(), gives out descriptors in no order (POSIX: the lowest free one), and
 // frees a socket under the feet of a thread that is blocked on it, which traps.
-#include "descriptor.h"
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +76,8 @@ static void release(struct description *description) {
   }
 }
 
+void descriptor_release(struct description *description) { release(description); }
+
 void operation_begin(struct operation *operation, struct description *description) {
   *operation = (struct operation){.description = description, .thread = coop_self};
   operation->next = description->operations;
@@ -101,7 +103,7 @@ ssize_t operation_end(struct operation *operation, ssize_t result) {
 static bool open_stdio(void) {
   if (stdio_opened) return true;
   stdio_opened = true;
-  return __wasilibc_init_stdio() == 0;
+  return __wasilibc_init_stdio() == 0 && process_inherit();
 }
 
 static struct slot *slot_of(int fd) {
@@ -134,6 +136,21 @@ int descriptor_new(struct description *description, int minimum) {
 }
 
 void descriptor_set_close_on_exec(int fd) { slots[fd].close_on_exec = true; }
+
+struct description *descriptor_take(int fd) {
+  struct description *description = slots[fd].description;
+  slots[fd] = (struct slot){0};
+  return description;
+}
+
+void descriptor_place(int fd, struct description *description) {
+  if (fd < 0 || fd >= MAX_DESCRIPTORS || !grow(fd + 1)) {
+    release(description);
+    return;
+  }
+  if (slots[fd].description) release(slots[fd].description);
+  slots[fd] = (struct slot){.description = description};
+}
 
 struct description *description_of(int fd) {
   if (!open_stdio()) return NULL;
@@ -210,6 +227,7 @@ void descriptor_table_clear(void) {
   stdio_opened = false;
   socket_forget_network();
   coop_signal_forget();
+  process_forget();
 }
 
 // ---- What programs call

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "descriptor.h"
+#include "process.h"
 
 int __real_open(const char *path, int flags, ...);
 
@@ -85,6 +85,8 @@ static const struct vtable device_vtable = {
     .fcntl_getfl = device_getfl,
     .fcntl_setfl = device_setfl,
 };
+
+const char *device_path(const struct description *d) { return ((const struct device *)d->entry.data)->path; }
 
 bool is_device(const struct description *d) { return d->entry.vtable == &device_vtable; }
 

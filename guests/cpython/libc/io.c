@@ -2,7 +2,7 @@
 //
 // Why not libc's own: they know nothing of pairs, a file closed or moved under a blocked thread traps, the
 // vector forms use the first buffer only, and whatever keeps a file from being written is EIO.
-#include "descriptor.h"
+#include "process.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -94,22 +94,28 @@ static ssize_t write_stream(struct description *d, const void *buffer, size_t si
   return end_turn(&operation, result);
 }
 
-ssize_t read(int fd, void *buffer, size_t size) {
-  struct description *d = description_of(fd);
-  if (!d) return -1;
+ssize_t description_read(struct description *d, void *buffer, size_t size) {
   if (is_pair(d)) return pair_read(d, buffer, size, d->nonblocking);
   if (is_device(d)) return device_read(d, buffer, size);
   if (d->entry.vtable->recvfrom) return d->entry.vtable->recvfrom(d->entry.data, buffer, size, 0, NULL, NULL);
   return read_stream(d, buffer, size);
 }
 
-ssize_t write(int fd, const void *buffer, size_t size) {
-  struct description *d = description_of(fd);
-  if (!d) return -1;
+ssize_t description_write(struct description *d, const void *buffer, size_t size) {
   if (is_pair(d)) return pair_write(d, buffer, size, d->nonblocking);
   if (is_device(d)) return size;
   if (d->entry.vtable->sendto) return d->entry.vtable->sendto(d->entry.data, buffer, size, 0, NULL, 0);
   return write_stream(d, buffer, size);
+}
+
+ssize_t read(int fd, void *buffer, size_t size) {
+  struct description *d = description_of(fd);
+  return d ? description_read(d, buffer, size) : -1;
+}
+
+ssize_t write(int fd, const void *buffer, size_t size) {
+  struct description *d = description_of(fd);
+  return d ? description_write(d, buffer, size) : -1;
 }
 
 // ---- Vectors: each buffer in turn, until one is not done in full.

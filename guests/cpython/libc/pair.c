@@ -1,8 +1,9 @@
 // pipe() and socketpair(): two ends joined by buffers in the guest's own memory.
 //
 // Why not a pair of loopback connections: these need nothing of the host, cost no host call, wake the
-// other thread directly, and a thread that waits for one is not an open network connection.
-#include "descriptor.h"
+// other thread directly, and a thread that waits for one is not an open network connection. When an end is passed to
+// another process, both become streams of the host (stream.c).
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,9 @@ struct channel {
   char *data;  // a ring, allocated with the first byte
   size_t start, used;
   bool writer_gone, reader_gone;
-  unsigned ends;  // that still refer to it
+  bool moved;                            // to the host: whoever comes back from waiting goes on there
+  struct description *reader, *writer;  // null when closed
+  unsigned ends;  // and calls that still refer to it
   struct coop_queue readers, writers;
   struct poll_waiter *pollers;
 };
@@ -109,15 +112,22 @@ static size_t put(struct channel *channel, const char *buffer, size_t size) {
   return count;
 }
 
+static void let_go(struct channel *channel) {
+  if (--channel->ends) return;
+  free(channel->data);
+  free(channel);
+}
+
 static ssize_t receive(struct description *d, void *buffer, size_t size, bool nonblocking, bool keep) {
   struct channel *channel = end_of(d)->in;
   if (!channel) return fail(EBADF);
   if (!size) return 0;
+  channel->ends++;
   uint64_t deadline = d->receive_timeout ? coop_after(d->receive_timeout) : COOP_FOREVER;
   struct operation operation;
   operation_begin(&operation, d);
   ssize_t result = 0;
-  while (!channel->used && !channel->writer_gone)
+  while (!channel->used && !channel->writer_gone && !channel->moved)
     if (operation.closed || nonblocking || !coop_park_interruptibly(&channel->readers, deadline, NULL)) {
       result = fail(EAGAIN);
       break;
@@ -129,6 +139,8 @@ static ssize_t receive(struct description *d, void *buffer, size_t size, bool no
     result = take(channel, buffer, size, keep);
     if (!keep) changed(channel, &channel->writers);
   }
+  if (channel->moved && !operation.closed) result = description_read(d, buffer, size);
+  let_go(channel);
   return operation_end(&operation, result);
 }
 
@@ -139,7 +151,7 @@ ssize_t pair_read(struct description *d, void *buffer, size_t size, bool nonbloc
 // Without a parked writer an errno is enough: there are no signals, so no SIGPIPE.
 static int wait_for_room(struct operation *operation, struct channel *channel, size_t needed, uint64_t deadline,
                          bool nonblocking) {
-  while (!channel->reader_gone && CAPACITY - channel->used < needed)
+  while (!channel->reader_gone && !channel->moved && CAPACITY - channel->used < needed)
     if (operation->closed || nonblocking || !coop_park_interruptibly(&channel->writers, deadline, NULL))
       return EAGAIN;
     else if (coop_self->interrupted)
@@ -154,15 +166,23 @@ ssize_t pair_write(struct description *d, const void *buffer, size_t size, bool 
   uint64_t deadline = d->send_timeout ? coop_after(d->send_timeout) : COOP_FOREVER;
   struct operation operation;
   operation_begin(&operation, d);
+  channel->ends++;
   size_t done = 0;
   int error = channel->reader_gone || channel->writer_gone ? EPIPE : 0;  // they left, or we did (shutdown)
   while (done < size && !error) {
     size_t needed = size <= ATOMIC ? size : 1;
     error = wait_for_room(&operation, channel, needed, deadline, nonblocking);
     if (error) break;
+    if (channel->moved) {
+      ssize_t more = operation.closed ? -1 : description_write(d, (const char *)buffer + done, size - done);
+      if (more < 0 && !done) error = operation.closed ? EBADF : errno;
+      if (more > 0) done += more;
+      break;
+    }
     done += put(channel, (const char *)buffer + done, size - done);
     changed(channel, &channel->readers);
   }
+  let_go(channel);
   return operation_end(&operation, done || !error ? (ssize_t)done : fail(error));
 }
 
@@ -183,13 +203,80 @@ static void leave(struct channel *channel, bool as_writer) {
 
 static void pair_free(void *data) {
   struct pair_end *end = data;
-  struct channel *channels[] = {end->in, end->out};
-  for (int i = 0; i < 2; i++) {
-    if (!channels[i]) continue;
-    leave(channels[i], i == 1);
-    if (--channels[i]->ends == 0) free(channels[i]);
+  if (end->in) {
+    end->in->reader = NULL;
+    leave(end->in, false);
+    let_go(end->in);
+  }
+  if (end->out) {
+    end->out->writer = NULL;
+    leave(end->out, true);
+    let_go(end->out);
   }
   free(end);
+}
+
+// ---- Passing one on
+
+// A pipe of the host in the channel's place, with what is in it.
+static int move(const struct channel *channel, int32_t *reader, int32_t *writer) {
+  *reader = *writer = -1;
+  if (!channel) return 0;
+  if (process_pipe(reader, writer) < 0) return -1;
+  char *waiting = malloc(channel->used ? channel->used : 1);
+  if (!waiting) return fail(ENOMEM);
+  struct channel copy = *channel;
+  wasip2_list_u8_t bytes = {(uint8_t *)waiting, take(&copy, waiting, channel->used, true)};
+  streams_stream_error_t error;
+  if (bytes.len) streams_method_output_stream_write((streams_borrow_output_stream_t){*writer}, &bytes, &error);
+  free(waiting);
+  return 0;
+}
+
+static void drop_handles(int32_t reader, int32_t writer) {
+  if (reader >= 0) streams_input_stream_drop_own((streams_own_input_stream_t){reader});
+  if (writer >= 0) streams_output_stream_drop_own((streams_own_output_stream_t){writer});
+}
+
+static void wake_moved(struct channel *channel) {
+  if (!channel) return;
+  channel->moved = true;
+  coop_wake_all(&channel->writers);
+  changed(channel, &channel->readers);
+}
+
+// Puts a stream in the place of an end; a closed one, or a direction that was shut down, gives its handle up.
+static void become_stream(struct description *d, int32_t reader, int32_t writer) {
+  if (!d) {
+    drop_handles(reader, writer);
+    return;
+  }
+  struct pair_end *old = end_of(d);
+  struct entry entry;
+  if (!stream_vtable_for(&entry, reader, writer)) abort();  // out of memory half-way
+  d->entry = entry;
+  if (old->in) let_go(old->in);
+  if (old->out) let_go(old->out);
+  free(old);
+}
+
+int pair_share(struct description *d) {
+  struct pair_end *end = end_of(d);
+  struct channel *in = end->in, *out = end->out;
+  struct description *other = in ? in->writer : out->reader;
+  int32_t in_reader, in_writer, out_reader, out_writer;
+  if (move(in, &in_reader, &in_writer) < 0) return -1;
+  if (move(out, &out_reader, &out_writer) < 0) {
+    drop_handles(in_reader, in_writer);
+    return -1;
+  }
+  if (in && in->writer_gone && in_writer >= 0) drop_handles(-1, in_writer), in_writer = -1;
+  if (out && out->writer_gone && out_writer >= 0) drop_handles(-1, out_writer), out_writer = -1;
+  wake_moved(in);
+  wake_moved(out);
+  become_stream(d, in_reader, out_writer);
+  become_stream(other, out_reader, in_writer);
+  return 0;
 }
 
 static int pair_shutdown(void *data, int how) {
@@ -330,6 +417,8 @@ static int add_end(struct channel *in, struct channel *out, int family, bool non
     return fail(ENOMEM);
   }
   d->nonblocking = nonblocking;
+  if (in) in->reader = d;
+  if (out) out->writer = d;
   return descriptor_new(d, 0);
 }
 
@@ -343,10 +432,7 @@ static int add_pair(int fds[2], struct channel *there, struct channel *back, int
   if (first >= 0 && second < 0) close(first);
   struct channel *channels[] = {there, back};
   for (int i = 0; i < 2; i++)
-    if (channels[i] && --channels[i]->ends == 0) {
-      free(channels[i]->data);
-      free(channels[i]);
-    }
+    if (channels[i]) let_go(channels[i]);
   if (second < 0) return fail(error);
   fds[0] = first;
   fds[1] = second;

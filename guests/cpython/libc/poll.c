@@ -2,7 +2,7 @@
 //
 // Why not libc's own: it fails on a descriptor that is not open (POSIX: POLLNVAL for that one), on a socket
 // that is not connected, and keeps using a socket that was closed while it waited.
-#include "descriptor.h"
+#include "process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -59,6 +59,7 @@ static int add_streams(struct poll_state *state, struct description *d, short ev
 
 static void ask(struct poll_state *state, struct description *d) {
   short events = state->fd->events & (POLLIN | POLLOUT);
+  if (is_stream(d)) events &= stream_directions(d);
   state->fd->revents = events_known_here(d, events);
   if (state->fd->revents || is_pair(d)) return;
   const struct vtable *vtable = d->entry.vtable;

@@ -1,8 +1,6 @@
-// Who and where the program is: one user, root, and one process, as in a container whose entry point it is.
+// Who the program is: one user, root, as in a container.
 // Nothing here grants anything: the host decides by what it mounted and published, not by these numbers.
-#define _WASI_EMULATED_SIGNAL
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/types.h>
@@ -24,16 +22,6 @@ int getgroups(int size, unsigned *list) {
   }
   list[0] = ROOT;
   return 1;
-}
-
-int getpid(void) { return 1; }
-int getppid(void) { return 0; }
-int getpgrp(void) { return 1; }
-
-int kill(int process, int number) {
-  if (process == getpid() || process == 0) return number ? raise(number) : 0;
-  errno = ESRCH;
-  return -1;
 }
 
 char *getlogin(void) {

@@ -16,7 +16,7 @@ STATE_CRATE = GUESTS / "state"
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # Everything that, when changed, makes another guest.
 RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "natives/*.toml", "*/link.toml",
-                "entry/*.c", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
+                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:

@@ -46,8 +46,8 @@ def configure(work: Work, source: Path) -> None:
     build = work.build / "cpython"
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir()
-    for header in headers():
-        shutil.copy(header, work.sysroot / "include" / TARGET)
+    for name, header in [*((header.name, header) for header in headers()), *includes()]:
+        shutil.copy(header, work.sysroot / "include" / TARGET / name)
     site = build / "config.site"
     site.write_text((RECIPE / "config.site").read_text() + "".join(f"ac_cv_func_{name}=yes\n" for name in brought_functions()))
     settings = {
@@ -85,6 +85,11 @@ def glue_needs() -> list:
 def headers() -> list:
     """Headers that declare what libc's leave out; all of CPython is compiled with them."""
     return [need["folder"] / need["header"] for need in glue_needs() if "header" in need]
+
+
+def includes() -> list:
+    """Headers that libc leaves out, each with the name under which programs include it."""
+    return [(name, need["folder"] / file) for need in glue_needs() for name, file in need.get("includes", {}).items()]
 
 
 def brought_functions() -> list:

@@ -14,6 +14,8 @@
 IMPORT("take") int32_t host_take(void);  // the number of a signal, or 0
 IMPORT("subscribe") int32_t host_subscribe(void);
 
+__attribute__((import_module("pywasm:guest/processes@0.1.0"), import_name("killed"))) void host_killed(int32_t number);
+
 static poll_own_pollable_t arrival;
 static uint64_t alarm_at = COOP_FOREVER;
 static uint64_t waiting;  // signals that have come and are not handled yet, as bits
@@ -30,10 +32,19 @@ void coop_signal_forget(void) {
 
 uint64_t coop_signal_alarm(void) { return alarm_at; }
 
+static _Noreturn void end_by(int number) {
+  host_killed(number);
+  _Exit(128 + number);
+}
+
 static void note(int number) { waiting |= 1ull << number; }
 
 void coop_signal_look(void) {
-  for (int number; (number = host_take()) != 0;) note(number);
+  for (int number; (number = host_take()) != 0;)
+    if (number == SIGKILL)
+      end_by(SIGKILL);
+    else
+      note(number);
   if (alarm_at != COOP_FOREVER && coop_now() >= alarm_at) {
     alarm_at = COOP_FOREVER;
     note(SIGALRM);
@@ -90,7 +101,7 @@ int __wrap_raise(int number) {
   }
   if (!has_default_action(number)) return __real_raise(number);
   if (is_ignored_by_default(number)) return 0;
-  _Exit(128 + number);
+  end_by(number);
 }
 
 unsigned alarm(unsigned seconds) {

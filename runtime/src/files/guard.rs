@@ -42,18 +42,28 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// `places` in the order in which they are preopened.
-    pub(crate) fn new(places: Vec<Place>, files: u32, quota: Quota, events: EventSink) -> Self {
+    pub(crate) fn new(
+        places: Vec<Place>,
+        files: u32,
+        quota: Arc<Mutex<Quota>>,
+        events: EventSink,
+    ) -> Self {
         Self {
             files: usize::try_from(files).unwrap_or(usize::MAX),
             places,
             open: HashMap::new(),
-            quota: Arc::new(Mutex::new(quota)),
+            quota,
             events,
         }
     }
 
-    /// The guest was given the preopened folder `number` as the handle `rep`.
-    pub(super) fn opened_place(&mut self, rep: u32, number: usize) {
+    /// Which of the places the handle `rep` lies in.
+    pub(crate) fn place_number(&self, rep: u32) -> Option<usize> {
+        self.open.get(&rep).copied()
+    }
+
+    /// The guest was given the preopened folder `number`, or something in it, as the handle `rep`.
+    pub(crate) fn opened_place(&mut self, rep: u32, number: usize) {
         self.open.insert(rep, number);
     }
 

@@ -76,6 +76,7 @@ impl Guest {
         let heard = Arc::clone(&events);
         let sink = EventSink::new(move |event| heard.lock().expect("a lock").push(event.clone()));
         let quota = Quota::new(disk, vec![folder.path().join("private")]);
+        let quota = Arc::new(Mutex::new(quota));
         let mut guest = Self {
             guard: Guard::new(places, files, quota, sink),
             wasi: wasi.build(),

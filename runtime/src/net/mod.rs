@@ -40,7 +40,7 @@ mod publish;
 mod publish_udp;
 mod shared;
 mod stream;
-mod sync;
+pub(crate) mod sync;
 mod tcp;
 mod tcp_host;
 #[cfg(test)]

@@ -73,6 +73,14 @@ impl Network {
         Ok(Self { shared, published })
     }
 
+    /// The same network for another process of the app.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            published: Vec::new(),
+        }
+    }
+
     /// The published ports with the addresses they really have.
     pub(crate) fn published(&self) -> &[Published] {
         &self.published

@@ -16,7 +16,7 @@ pub struct Limits {
     pub wall: Option<Duration>,
     /// Processor time. Default: none. Needs [`Interruption::Checked`](crate::Interruption::Checked).
     pub cpu_time: Option<Duration>,
-    /// Share of one processor. Default: all of one, which is the most that an instance can use. Needs
+    /// Processors, or a share of one, that all processes of the app use together. Default: none. Needs
     /// [`Interruption::Checked`](crate::Interruption::Checked).
     pub cpus: Option<CpuShare>,
     /// WebAssembly instructions, about: the same program with the same input ends at the same one.

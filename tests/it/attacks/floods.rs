@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Programs that try, each of another kind. They end at their time limit or by an error.
-const FLOODS: [(&str, &str); 12] = [
+const FLOODS: [(&str, &str); 15] = [
     ("memory", "
 x = []
 while True: x.append(bytearray(1 << 20))"),
@@ -77,6 +77,28 @@ poll = select.poll()
 all = [socket.socketpair() for _ in range(900)]
 for a, b in all: poll.register(a, select.POLLIN); poll.register(b, select.POLLIN | select.POLLOUT)
 while True: poll.poll(0)"),
+    ("processes without end", "
+import subprocess, sys
+code = 'import subprocess, sys; [subprocess.Popen([sys.executable, \"-c\", sys.argv[1], sys.argv[1]]) for _ in range(2)]; import time; time.sleep(100)'
+while True:
+    try: subprocess.Popen([sys.executable, '-c', code, code])
+    except (OSError, MemoryError): pass"),
+    ("processes that fill memory", "
+import subprocess, sys
+grow = 'x = []\nwhile True:\n try: x.append(bytearray(1 << 20))\n except MemoryError: pass'
+all = []
+while True:
+    try: all.append(subprocess.Popen([sys.executable, '-c', grow]))
+    except (OSError, MemoryError): pass"),
+    ("full pipes to a process", "
+import os, subprocess, sys
+child = None
+while True:
+    try:
+        read, write = os.pipe(); os.set_blocking(write, False)
+        child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'], pass_fds=[read])
+        while True: os.write(write, bytes(1 << 16))
+    except (OSError, MemoryError): pass"),
 ];
 
 const LIMIT: u64 = 192 << 20;

@@ -32,7 +32,7 @@ def build(work, output: Path) -> None:
     work.run("ctests.log", [
         "wasm-cc", *link_flags, *wraps, "-Wl,-z,stack-size=1048576", "-Wl,--strip-debug", "-o", core, *objects,
     ], work.build)
-    encoder(work, "component", core, TESTS / "ctests.wit", "ctests", component)
+    encoder(work, "component", core, CPYTHON / "wit", "ctests", component)
     encoder(work, "compress", component, output)
 
 

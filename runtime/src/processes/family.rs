@@ -1,0 +1,364 @@
+//! What the processes of one app share, and how one of them starts another.
+
+use super::pipe::{Ends, Reader, Writer, pipe};
+use super::registry::{FIRST, NoChild, Registry, Status};
+use super::semaphore::Semaphores;
+use super::sync::Counter;
+use crate::app::Parts;
+use crate::command::{Command, CommandError};
+use crate::engine::Runtime;
+use crate::events::EventSink;
+use crate::exit::{Exit, Limit};
+use crate::files::{Guard, Quota};
+use crate::governor::Account;
+use crate::host::{Host, MemoryLimiter};
+use crate::instance::{Running, StartError, wasi_context};
+use crate::net::Network;
+use crate::policy::{Limits, Policy};
+use crate::scratch::{Preopen, Scratch};
+use crate::signals::Signals;
+use crate::snapshot::Surroundings;
+use crate::stdio::Streams;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::poll::Pollable;
+
+/// Entries that the first process may hold in host tables (files, sockets, streams, pollables, threads). Every thread
+/// of the guest is a mapped stack on the host, two of the 65,530 mappings that a Linux process has by default.
+const HANDLES: usize = 16 * 1024;
+
+/// Processes alive at once, whatever `--pids-limit` allows: each has a share of the mappings.
+const PROCESSES: usize = 32;
+const CHILD_HANDLES: usize = HANDLES * 7 / 8 / PROCESSES;
+
+/// Each pipe may hold 64 KiB of the host's memory.
+const PIPES: usize = 256;
+const SEMAPHORES: usize = 4096;
+
+/// What all have together.
+pub(crate) struct Family {
+    pub(crate) runtime: Runtime,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) limits: Limits,
+    pub(crate) network: Network,
+    pub(crate) account: Arc<Mutex<Account>>,
+    pub(super) semaphores: Semaphores,
+    /// Removed with the last of them.
+    scratch: Arc<Scratch>,
+    preopens: Vec<Preopen>,
+    streams: Streams,
+    quota: Arc<Mutex<Quota>>,
+    memory: MemoryLimiter,
+    events: EventSink,
+    pipes: Counter,
+    registry: Registry,
+    /// A limit that one of them ran into for all.
+    over: watch::Sender<Option<Limit>>,
+}
+
+/// What to make a family of.
+pub(crate) struct Members {
+    pub(crate) runtime: Runtime,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) network: Network,
+    pub(crate) scratch: Arc<Scratch>,
+    pub(crate) preopens: Vec<Preopen>,
+    pub(crate) streams: Streams,
+    pub(crate) quota: Quota,
+    pub(crate) events: EventSink,
+}
+
+/// One process's place in its family.
+pub(crate) struct Process {
+    family: Arc<Family>,
+    number: u32,
+    parent: u32,
+    inherited: Vec<(u32, Given)>,
+    pub(super) ends: Ends,
+}
+
+/// What a process finds behind a descriptor.
+pub(crate) enum Given {
+    Standard(u8),
+    Reader(Reader),
+    Writer(Writer),
+    Both(Reader, Writer),
+    File {
+        file: Descriptor,
+        place: Option<usize>,
+        position: u64,
+        append: bool,
+    },
+    Device(String),
+}
+
+/// Why a process was not started.
+#[derive(Debug, Error)]
+pub(crate) enum Refused {
+    #[error("{0}")]
+    Program(#[from] CommandError),
+    #[error("the app has no more {0}")]
+    Limit(&'static str),
+    #[error("{0}")]
+    Argument(&'static str),
+}
+
+impl Family {
+    /// The family of an app whose first process receives `signals`.
+    pub(crate) fn new(members: Members, policy: &Policy, signals: Signals) -> Arc<Self> {
+        let Members {
+            runtime,
+            parts,
+            network,
+            scratch,
+            preopens,
+            streams,
+            quota,
+            events,
+        } = members;
+        let limits = policy.limits;
+        let processes = usize::try_from(limits.threads).unwrap_or(usize::MAX);
+        Arc::new(Self {
+            runtime,
+            parts,
+            limits,
+            network,
+            account: Account::new(&limits),
+            semaphores: Semaphores::new(SEMAPHORES),
+            scratch,
+            preopens,
+            streams,
+            quota: Arc::new(Mutex::new(quota)),
+            memory: MemoryLimiter::new(limits.memory),
+            events,
+            pipes: Counter::new(PIPES),
+            registry: Registry::new(processes.min(PROCESSES), signals),
+            over: watch::Sender::new(None),
+        })
+    }
+
+    /// The first process.
+    pub(crate) fn first(
+        self: &Arc<Self>,
+        command: Command,
+        policy: &Policy,
+        signals: Signals,
+        surroundings: &Surroundings,
+    ) -> Result<Running, StartError> {
+        let process = Process {
+            family: Arc::clone(self),
+            number: FIRST,
+            parent: 0,
+            inherited: (0..3u8)
+                .map(|number| (number.into(), Given::Standard(number)))
+                .collect(),
+            ends: Ends::default(),
+        };
+        self.running(command, &policy.env, process, signals, surroundings)
+    }
+
+    fn running(
+        self: &Arc<Self>,
+        command: Command,
+        env: &[(String, String)],
+        process: Process,
+        signals: Signals,
+        surroundings: &Surroundings,
+    ) -> Result<Running, StartError> {
+        let program = self.parts.program(&command, env).clone();
+        let handles = match process.number {
+            FIRST => HANDLES,
+            _ => CHILD_HANDLES,
+        };
+        let places = self.preopens.iter().map(|p| p.place.clone()).collect();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(handles);
+        let host = Host {
+            wasi: wasi_context(
+                command,
+                env,
+                &self.limits,
+                &self.streams,
+                &self.preopens,
+                surroundings,
+            )?,
+            table,
+            network: self.network.share(),
+            files: Guard::new(
+                places,
+                self.limits.files,
+                Arc::clone(&self.quota),
+                self.events.clone(),
+            ),
+            signals,
+            memory: self.memory.sibling(),
+            process,
+        };
+        Ok(Running {
+            family: Arc::clone(self),
+            program,
+            host,
+            handles,
+        })
+    }
+
+    pub(super) fn pipe(&self) -> Option<(Reader, Writer)> {
+        pipe(&self.pipes)
+    }
+
+    pub(super) fn signal(&self, number: u32, signal: u8) -> bool {
+        self.registry.signal(number, signal)
+    }
+
+    /// Resolves with the limit that one of the processes ran into for all.
+    pub(crate) async fn over(&self) -> Limit {
+        let mut over = self.over.subscribe();
+        match over.wait_for(Option::is_some).await.map(|limit| *limit) {
+            Ok(Some(limit)) => limit,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Ends all but the first process, and removes the files under those that do not end within `patience`.
+    pub(crate) async fn end(&self, patience: Duration) {
+        self.registry.stop_all();
+        let alone = tokio::time::timeout(patience, self.registry.alone());
+        if alone.await.is_err() {
+            // What cannot be removed now is removed when the next instance starts.
+            let _ = std::fs::remove_dir_all(self.scratch.path());
+        }
+    }
+
+    /// What has become of a child, and of all if it ran into a limit that they share.
+    fn ended(&self, number: u32, exit: &Exit) {
+        let status = match exit {
+            Exit::Code(code) => Status::exited(*code),
+            Exit::Limit(Limit::Memory) | Exit::Stopped => Status::killed(super::registry::KILL),
+            Exit::Limit(limit) => {
+                self.over.send_replace(Some(*limit));
+                Status::killed(super::registry::KILL)
+            }
+            Exit::Trap(why) => {
+                let line = format!("pywasm: process {number} crashed inside the sandbox: {why}\n");
+                self.streams.complain(line);
+                Status::killed(ABORT)
+            }
+        };
+        self.registry.ended(number, status);
+    }
+}
+
+/// SIGABRT.
+const ABORT: u8 = 6;
+
+impl Process {
+    /// The one that the host started.
+    pub(crate) fn is_first(&self) -> bool {
+        self.number == FIRST
+    }
+
+    pub(super) fn family(&self) -> &Family {
+        &self.family
+    }
+
+    pub(super) fn identity(&self) -> (u32, u32) {
+        (self.number, self.parent)
+    }
+
+    pub(super) fn take_inherited(&mut self) -> Vec<(u32, Given)> {
+        std::mem::take(&mut self.inherited)
+    }
+
+    pub(super) fn killed(&self, signal: u8) {
+        self.family.registry.killed(self.number, signal);
+    }
+
+    pub(super) fn reap(&self, child: u32) -> Result<Option<(u32, u32)>, NoChild> {
+        let ended = self.family.registry.reap(self.number, child)?;
+        Ok(ended.map(|(number, status)| (number, status.0)))
+    }
+
+    pub(super) fn ended(&self, child: u32) -> Ended {
+        Ended {
+            family: Arc::clone(&self.family),
+            parent: self.number,
+            child,
+        }
+    }
+
+    /// Starts a child: the package's interpreter, or one of its scripts.
+    pub(super) fn spawn(
+        &self,
+        arguments: &[String],
+        environment: Vec<(String, String)>,
+        folder: &str,
+        inherited: Vec<(u32, Given)>,
+    ) -> Result<u32, Refused> {
+        let family = &self.family;
+        if family.limits.fuel.is_some() {
+            return Err(Refused::Limit("than one process under --fuel"));
+        }
+        let folder = folder
+            .parse()
+            .map_err(|_| Refused::Argument("the working folder is no absolute path"))?;
+        let command = Command::program(arguments, &family.parts.config)?.working_dir(folder);
+        let place = family
+            .registry
+            .enter(self.number)
+            .ok_or(Refused::Limit("processes"))?;
+        let process = Process {
+            family: Arc::clone(family),
+            number: place.number,
+            parent: self.number,
+            inherited,
+            ends: Ends::default(),
+        };
+        let number = place.number;
+        let started = family
+            .running(
+                command,
+                &environment,
+                process,
+                place.signals,
+                &Surroundings::Host,
+            )
+            .map_err(|_| Refused::Limit("files for another process"))
+            .and_then(|running| {
+                let (family, stopped) = (Arc::clone(family), place.stopped);
+                thread::Builder::new()
+                    .name("pywasm-process".to_owned())
+                    .spawn(move || {
+                        let exit = running.run_until(stopped, None);
+                        family.ended(number, &exit);
+                    })
+                    .map_err(|_| Refused::Limit("threads of the host"))
+            });
+        match started {
+            Ok(_) => Ok(number),
+            Err(refused) => {
+                family.registry.leave(number);
+                Err(refused)
+            }
+        }
+    }
+}
+
+/// The end of a child, to wait for.
+pub(crate) struct Ended {
+    family: Arc<Family>,
+    parent: u32,
+    child: u32,
+}
+
+#[async_trait]
+impl Pollable for Ended {
+    async fn ready(&mut self) {
+        self.family.registry.ready(self.parent, self.child).await;
+    }
+}

@@ -1,0 +1,241 @@
+//! Further processes of an app: instances of the same package under the same grants.
+
+use crate::support::{Ended, Running, project, python, pywasm, run};
+use std::process::Stdio;
+
+/// Runs this as a file, which `multiprocessing` needs to find what it calls.
+#[track_caller]
+fn script(flags: &[&str], code: &str) -> Ended {
+    let folder = project(&[("main.py", code)]);
+    let mut command = pywasm(["python"]);
+    command
+        .args(flags)
+        .arg("main.py")
+        .current_dir(folder.path());
+    run(command)
+}
+
+#[track_caller]
+fn prints(code: &str, expected: &str) {
+    let ended = script(&["--timeout", "100s"], code);
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_python_in_a_python() {
+    prints(
+        "
+import os, subprocess, sys
+def python(code, **options): return subprocess.run([sys.executable, '-c', code], **options)
+done = python('print(6 * 7)', capture_output=True, text=True)
+print(done.stdout.strip(), done.returncode)
+print(subprocess.check_output([sys.executable, '-c', 'print(input()[::-1])'], input='hello', text=True).strip())
+print(python('import sys; print(1, file=sys.stderr)', stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout)
+print(python('import sys; sys.exit(7)').returncode)
+print(python('import os; print(os.environ[\"A\"], os.getcwd())', env={'A': 'given'}, cwd='/tmp', capture_output=True, text=True).stdout.strip())
+print(python('import os; print(os.getpid() > 1, os.getppid())', capture_output=True, text=True).stdout.strip())
+with open('/tmp/out', 'w') as out: python('print(\"to a file\")', stdout=out)
+print(open('/tmp/out').read().strip())
+print(python('print(1)', stdout=subprocess.DEVNULL).returncode)
+python('print(\"on the same output\")')
+data = os.urandom(300_000)
+echo = python('import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())', input=data, capture_output=True)
+print(echo.stdout == data)
+",
+        "42 0\nolleh\nb'1\\n'\n7\ngiven /tmp\nTrue 1\nto a file\n0\non the same output\nTrue\n",
+    );
+}
+
+#[test]
+fn processes_are_waited_for_signalled_and_killed() {
+    prints(
+        "
+import os, signal, subprocess, sys, time
+def start(code, **options): return subprocess.Popen([sys.executable, '-c', code], **options)
+sleeper = start('import time; time.sleep(600)')
+print(sleeper.poll())
+try: sleeper.wait(0.2)
+except subprocess.TimeoutExpired: print('still there')
+sleeper.terminate()
+print(sleeper.wait())
+busy = start('while True: pass')
+busy.kill()
+print(busy.wait())
+try: subprocess.run([sys.executable, '-c', 'while True: pass'], timeout=0.5)
+except subprocess.TimeoutExpired: print('timed out')
+careful = start('''
+import signal, sys, time
+def leave(number, frame): print('cleaned up', flush=True); sys.exit(5)
+signal.signal(signal.SIGTERM, leave)
+print('ready', flush=True)
+time.sleep(600)''', stdout=subprocess.PIPE, text=True)
+print(careful.stdout.readline().strip())
+careful.send_signal(signal.SIGTERM)
+print(careful.communicate()[0].strip(), careful.returncode)
+try: os.kill(careful.pid, 0)
+except ProcessLookupError: print('gone')
+try: os.waitpid(-1, 0)
+except ChildProcessError: print('no more children')
+pid = os.posix_spawn(sys.executable, ['python', '-c', 'raise SystemExit(9)'], os.environ)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+",
+        "None\nstill there\n-15\n-9\ntimed out\nready\ncleaned up 5\ngone\nno more children\n9\n",
+    );
+}
+
+#[test]
+fn other_programs_are_refused_with_the_reason() {
+    let ended = python([
+        "-c",
+        "
+import os, subprocess
+for start in (lambda: subprocess.run(['ls', '-l']), lambda: subprocess.run('ls', shell=True), lambda: os.popen('ls'),
+              lambda: subprocess.run(['/bin/sh', '-c', 'id']), lambda: os.posix_spawn('/bin/ls', ['ls'], {})):
+    try: start()
+    except FileNotFoundError as error: print(error)
+    else: print('STARTED')
+try: subprocess.run(['python'], cwd='/none')
+except FileNotFoundError as error: print(error.filename)
+print(hasattr(os, 'fork'), hasattr(os, 'execv'))
+subprocess.run(['git', 'status'])",
+    ]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(!ended.stdout.contains("STARTED"), "{}", ended.stdout);
+    let told = ended
+        .stdout
+        .matches("is not a program of this package")
+        .count();
+    assert_eq!(told, 5, "{} {}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.ends_with("/none\nFalse False\n"),
+        "{}",
+        ended.stdout
+    );
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("`/usr/local/bin/git` is not a program"),
+        "{last}"
+    );
+}
+
+#[test]
+fn multiprocessing() {
+    prints(
+        "
+import multiprocessing as mp, os
+def double(number): return number * 2
+def work(queue, connection, lock, event, semaphore):
+    event.wait()
+    with lock, semaphore: queue.put(os.getpid())
+    connection.send([connection.recv(), 'back'])
+def fail(): raise ValueError('on purpose')
+if __name__ == '__main__':
+    print(mp.get_start_method())
+    with mp.Pool(2) as pool: print(sum(pool.map(double, range(1000))))
+    queue, event, lock, semaphore = mp.Queue(), mp.Event(), mp.Lock(), mp.Semaphore(1)
+    ours, theirs = mp.Pipe()
+    child = mp.Process(target=work, args=(queue, theirs, lock, event, semaphore)); child.start()
+    event.set(); ours.send('there')
+    print(queue.get() == child.pid, ours.recv())
+    child.join(); print(child.exitcode)
+    child = mp.Process(target=fail); child.start(); child.join(); print(child.exitcode)
+    with mp.Manager() as manager:
+        shared = manager.dict(a=1)
+        child = mp.Process(target=shared.update, kwargs=dict(b=2)); child.start(); child.join()
+        print(sorted(shared.items()))
+    try: mp.Process(target=print, args=(mp.Value('i', 1),)).start()
+    except TypeError as error: print('use a Queue' in str(error))
+",
+        "spawn\n999000\nTrue ['there', 'back']\n0\n1\n[('a', 1), ('b', 2)]\nTrue\n",
+    );
+}
+
+#[test]
+fn a_pool_of_processes_and_asyncio() {
+    prints(
+        "
+import asyncio, concurrent.futures, sys
+def square(number): return number ** 2
+async def talk():
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, '-c', 'print(input().upper())', stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    out, _ = await child.communicate(b'asyncio')
+    return out, child.returncode
+if __name__ == '__main__':
+    with concurrent.futures.ProcessPoolExecutor(2) as pool: print(list(pool.map(square, range(5))))
+    print(asyncio.run(talk()))
+",
+        "[0, 1, 4, 9, 16]\n(b'ASYNCIO\\n', 0)\n",
+    );
+}
+
+/// What is granted to the first process is granted to all, once.
+#[test]
+fn grants_and_limits_are_shared() {
+    let folder = project(&[("given", "text")]);
+    let volume = format!("{}:/data:ro", folder.path().display());
+    let code = "
+import subprocess, sys
+def python(code): return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+print(python('print(open(\"/data/given\").read())').stdout.strip())
+print('Read-only' in python('open(\"/data/new\", \"w\")').stderr)
+print('Permission' in python('import socket; socket.create_connection((\"192.0.2.1\", 80))').stderr)
+open('/tmp/shared', 'w').write('seen by all')
+print(python('print(open(\"/tmp/shared\").read())').stdout.strip())
+held = bytearray(120 << 20)
+print('MemoryError' in python('bytearray(120 << 20)').stderr)
+del held
+children = []
+try:
+    while len(children) < 100: children.append(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE))
+except BlockingIOError as error: print(len(children), error.strerror)
+for child in children: child.kill(); child.wait()
+print(python('print(\"room again\")').stdout.strip())
+";
+    let flags = ["--memory", "256m", "--pids-limit", "3", "--volume", &volume];
+    let ended = script(&flags, code);
+    assert_eq!(
+        ended.stdout,
+        "text\nTrue\nTrue\nseen by all\nTrue\n2 the app has no more processes\nroom again\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+/// Whatever they do, also in the middle of a computation that takes no signals.
+#[test]
+fn the_end_of_the_first_is_the_end_of_all() {
+    for child in ["import time; time.sleep(600)", "7**10**8"] {
+        let code = format!(
+            "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child:?}]); print('started')"
+        );
+        let ended = python(["--timeout", "100s", "-c", &code]);
+        assert_eq!(
+            (ended.stdout.as_str(), ended.code),
+            ("started\n", Some(0)),
+            "{}",
+            ended.stderr
+        );
+    }
+    let code = "
+import subprocess, sys
+children = [subprocess.Popen([sys.executable, '-c', 'import time; print(\"up\", flush=True); time.sleep(600)']) for _ in range(2)]
+for child in children: child.wait()";
+    let mut command = pywasm(["python", "-c", code]);
+    command.stdin(Stdio::null());
+    let mut app = Running::start(command);
+    app.line("up");
+    app.signal("TERM");
+    assert_eq!(app.wait(), Some(143));
+}
+
+#[test]
+fn processor_time_of_all_counts() {
+    let code = "
+import subprocess, sys
+for _ in range(20): subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))'])";
+    let ended = python(["--cpu-time", "1s", "-c", code]);
+    assert_eq!(ended.code, Some(124), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--cpu-time"), "{}", ended.stderr);
+}
