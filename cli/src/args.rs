@@ -7,10 +7,12 @@ use crate::store_args::{
 };
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
+use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use pywasm_format::ImageName;
 use pywasm_packager::{AsOf, Base};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
@@ -28,6 +30,9 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
+    /// Serve a WSGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
+    #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
+    Serve(Box<ServeArgs>),
     /// Start all workers of a running app anew, one after the other, without losing a request
     Reload(ReloadArgs),
     /// Run a project folder or a Python file, and again whenever its files change
@@ -106,6 +111,7 @@ impl Verb {
         match self {
             Self::Run(args) => &args.policy,
             Self::Dev(args) => &args.policy,
+            Self::Serve(args) => &args.run.policy,
             Self::Python(args) => &args.policy,
             _ => &[],
         }
@@ -113,8 +119,38 @@ impl Verb {
 }
 
 #[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The app: a module and an object in it, or `MODULE:FACTORY()` [default: that of the package's own command]
+    #[arg(long, value_name = "MODULE:APP")]
+    pub wsgi: Option<String>,
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000")]
+    pub bind: SocketAddr,
+    /// Where to answer /health and /metrics (Prometheus); nowhere unless given
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin: Option<SocketAddr>,
+    /// Write a line of JSON for each response to a file, `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+    /// Requests that one worker serves at the same time
+    #[arg(long, value_name = "NUMBER", default_value = "8")]
+    pub threads: NonZeroU16,
+    /// Most connections of clients at once [default: 1024]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_connections: Option<u16>,
+    /// Most bytes of a request's body, such as 10m [default: 100m]
+    #[arg(long, value_name = "SIZE")]
+    pub max_body: Option<ByteSize>,
+    /// How long the app may take to begin its response [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub request_timeout: Option<Span>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct ReloadArgs {
-    /// Process number of the `pywasm run --workers` in question
+    /// Process number of the `pywasm run --workers` or `pywasm serve` in question
     #[arg(value_name = "PID")]
     pub pid: i32,
 }
@@ -436,8 +472,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     pub workers: Option<NonZeroU16>,
     /// Be one of them: standard input is the line to the command that started this process
-    #[arg(long, hide = true)]
-    pub worker: bool,
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    pub worker: Option<WorkerId>,
     /// End when the process with this number, which started this one, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub with_parent: Option<u32>,

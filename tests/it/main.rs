@@ -26,6 +26,7 @@ mod python;
 mod registry;
 mod resume;
 mod seeds;
+mod serve;
 mod signals;
 mod store;
 mod tls;

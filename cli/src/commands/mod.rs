@@ -16,6 +16,7 @@ pub mod registry;
 pub mod reload;
 pub mod run;
 pub mod save;
+pub mod serve;
 pub mod signature;
 pub mod system;
 pub mod take_snapshot;

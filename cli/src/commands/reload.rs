@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub fn reload(args: &ReloadArgs) -> anyhow::Result<ExitCode> {
     let pid = args.pid;
     let Some(process) = Pid::from_raw(pid).filter(|_| pid > 0 && has_workers(pid)) else {
-        bail!("process {pid} is no `pywasm run --workers` of yours");
+        bail!("process {pid} is no `pywasm run --workers` or `pywasm serve` of yours");
     };
     kill_process(process, Signal::USR1).with_context(|| format!("cannot reach process {pid}"))?;
     Ok(ExitCode::SUCCESS)
@@ -21,6 +21,7 @@ fn has_workers(pid: i32) -> bool {
         return cfg!(not(target_os = "linux"));
     };
     let mut words = line.split(|byte| *byte == 0);
+    let serves = words.clone().nth(1) == Some(b"serve");
     let command = words.clone().any(|word| word.starts_with(b"--workers"));
-    command && !words.any(|word| word == b"--worker")
+    (serves || command) && !words.any(|word| word == b"--worker")
 }

@@ -7,7 +7,7 @@ use crate::args::RunArgs;
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::workers::control::Boss;
-use crate::workers::{self, Plan};
+use crate::workers::{self, Plan, WorkerId};
 use crate::{printer, refused};
 use anyhow::{Context, bail};
 use pywasm::net::SharedPorts;
@@ -22,14 +22,17 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
     let asked = Asked::of(args, environment)?;
     let policy = asked.grants.policy(asked.package.config(), environment)?;
     if asked.needs == Needs::MustBeMet {
-        refuse_unmet(&policy, asked.package.config())?;
+        refuse_unmet(&policy, asked.package.config(), |_| true)?;
     }
+    let line = asked.line();
+    let command = |config: &AppConfig| Ok(Command::program(&line, config)?);
     match asked.role {
-        Role::Alone => asked.run(&policy, None, environment),
-        Role::Worker => {
+        Role::Alone => asked.run(&policy, None, environment, command),
+        Role::Worker(_) => {
             let (boss, sockets) = Boss::of_stdin(policy.ports().len())?;
             let ports = SharedPorts::adopt(&policy, sockets)?;
-            asked.run(&policy.published_at(ports), Some(boss), environment)
+            let policy = policy.published_at(ports);
+            asked.run(&policy, Some(boss), environment, command)
         }
         Role::Command(count) => asked.command(count, &policy, environment),
     }
@@ -55,71 +58,67 @@ pub fn show(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode
 
 /// Which process of a run this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub enum Role {
     /// The only one.
     Alone,
     /// One of several, started by the command.
-    Worker,
+    Worker(WorkerId),
     /// The one that the person started, which starts so many workers.
     Command(NonZeroU16),
 }
 
 /// Whether a package that lacks something starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Needs {
+pub enum Needs {
     MustBeMet,
     Ignored,
 }
 
 /// What the command line asks for, with the package it is about.
-struct Asked {
-    package: Package,
-    grants: Grants,
-    needs: Needs,
+pub struct Asked {
+    pub package: Package,
+    pub grants: Grants,
+    pub needs: Needs,
     entrypoint: Option<String>,
     args: Vec<String>,
     workdir: Option<String>,
-    role: Role,
+    pub role: Role,
     no_snapshot: bool,
 }
 
 impl Asked {
-    /// Runs it in this process.
-    fn run(
-        self,
-        policy: &Policy,
-        boss: Option<Boss>,
-        environment: &Environment,
-    ) -> anyhow::Result<ExitCode> {
-        let Self {
-            package,
-            grants,
-            needs: _,
-            entrypoint,
-            args,
-            workdir: folder,
-            role: _,
-            no_snapshot,
-        } = self;
-        let interruption = Interruption::for_limits(&grants.limits());
-        let app = runtime(environment, interruption)?.load(&package)?;
-        let config = app.config();
-        let line: Vec<String> = match entrypoint {
-            Some(program) => std::iter::once(program).chain(args).collect(),
-            None if args.is_empty() => config
+    /// The command line of the app.
+    fn line(&self) -> Vec<String> {
+        let (config, args) = (self.package.config(), self.args.iter().cloned());
+        match &self.entrypoint {
+            Some(program) => std::iter::once(program.clone()).chain(args).collect(),
+            None if self.args.is_empty() => config
                 .entrypoint
                 .iter()
                 .chain(&config.cmd)
                 .cloned()
                 .collect(),
             None => config.entrypoint.iter().cloned().chain(args).collect(),
-        };
-        let mut command = Command::program(&line, config)?
-            .working_dir(workdir(folder.as_deref(), &config.working_dir)?);
-        if no_snapshot {
+        }
+    }
+
+    /// Runs `command` in this process.
+    pub fn run(
+        self,
+        policy: &Policy,
+        boss: Option<Boss>,
+        environment: &Environment,
+        command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<ExitCode> {
+        let interruption = Interruption::for_limits(&self.grants.limits());
+        let app = runtime(environment, interruption)?.load(&self.package)?;
+        let config = app.config();
+        let folder = workdir(self.workdir.as_deref(), &config.working_dir)?;
+        let mut command = command(config)?.working_dir(folder);
+        if self.no_snapshot {
             command = command.without_snapshot();
         }
-        grants.run(&app, command, policy, environment, boss)
+        self.grants.run(&app, command, policy, environment, boss)
     }
 
     /// Runs it in workers.
@@ -134,20 +133,23 @@ impl Asked {
             bail!("--workers share what is published, and nothing is: add -p HOST:PORT");
         }
         let plan = Plan {
+            verb: "run",
             count,
             arguments: environment.arguments.clone(),
             ports: SharedPorts::bind(policy)?,
             stop_timeout: self.grants.stop_timeout(),
             time_limit: self.grants.timeout.map(|span| span.0),
-            log: Log::begin(environment),
         };
+        let mut log = Log::begin(environment);
         let reactor = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        Ok(ExitCode::from(reactor.block_on(workers::run(plan))?))
+        Ok(ExitCode::from(
+            reactor.block_on(workers::run(plan, &mut log))?,
+        ))
     }
 
-    fn of(args: RunArgs, environment: &Environment) -> anyhow::Result<Self> {
+    pub fn of(args: RunArgs, environment: &Environment) -> anyhow::Result<Self> {
         let RunArgs {
             mut publish,
             volume,
@@ -238,9 +240,9 @@ impl Asked {
             args: args.to_vec(),
             workdir,
             role: match (worker, workers) {
-                (true, _) => Role::Worker,
-                (false, Some(count)) => Role::Command(count),
-                (false, None) => Role::Alone,
+                (Some(id), _) => Role::Worker(id),
+                (None, Some(count)) => Role::Command(count),
+                (None, None) => Role::Alone,
             },
             no_snapshot,
         })
@@ -259,9 +261,14 @@ pub fn end_with(parent: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All that is missing at once, each with the flag that grants it.
-fn refuse_unmet(policy: &Policy, config: &AppConfig) -> anyhow::Result<()> {
-    let unmet = policy.unmet(&config.needs);
+/// All that is missing and matters at once, each with the flag that grants it.
+pub fn refuse_unmet(
+    policy: &Policy,
+    config: &AppConfig,
+    matters: impl Fn(&Unmet) -> bool,
+) -> anyhow::Result<()> {
+    let mut unmet = policy.unmet(&config.needs);
+    unmet.retain(matters);
     if unmet.is_empty() {
         return Ok(());
     }

@@ -17,8 +17,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{Instant, sleep_until};
-use worker::{Happened, Id, Worker};
+use tokio::time::{Instant, sleep_until, timeout};
+pub use worker::WorkerId;
+use worker::{Happened, Worker};
 
 /// A worker that lived this long did not end because of how it started.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -32,18 +33,44 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// What to run.
 pub struct Plan {
+    /// Of `pywasm`, for each worker.
+    pub verb: &'static str,
     pub count: NonZeroU16,
-    /// Of `pywasm run`, for each worker.
+    /// What was written after the verb.
     pub arguments: Vec<OsString>,
     pub ports: SharedPorts,
     pub stop_timeout: Duration,
     /// For all of it.
     pub time_limit: Option<Duration>,
-    pub log: Log,
+}
+
+/// Those to whom it matters what becomes of workers.
+pub trait Face {
+    /// Something is to be told.
+    fn hear(&self, news: &News);
+
+    /// So many workers can serve now.
+    fn ready(&self, _count: usize) {}
+
+    /// This worker gets nothing more to do.
+    fn forget(&self, _worker: WorkerId) {}
+
+    /// A worker ended without being told to.
+    fn failed(&self) {}
+
+    /// Waits until nobody is being served, before workers are told to end.
+    async fn drain(&mut self) {}
+}
+
+/// A person alone.
+impl Face for Log {
+    fn hear(&self, news: &News) {
+        Self::hear(self, news);
+    }
 }
 
 /// Runs workers until a signal or the time limit ends them all, or the first cannot start. Returns the exit code.
-pub async fn run(plan: Plan) -> anyhow::Result<u8> {
+pub async fn run(plan: Plan, face: &mut impl Face) -> anyhow::Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -55,7 +82,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<u8> {
     crew.start(0)?;
     loop {
         let code = tokio::select! {
-            Some((id, what)) = happened.recv() => match crew.happened(id, what)? {
+            Some((id, what)) = happened.recv() => match crew.happened(id, what, face)? {
                 Some(code) => code,
                 None => continue,
             },
@@ -78,12 +105,13 @@ pub async fn run(plan: Plan) -> anyhow::Result<u8> {
                 124
             }
         };
-        crew.retire_all();
+        let _ = timeout(crew.plan.stop_timeout, face.drain()).await;
+        crew.retire_all(face);
         let give_up = Instant::now() + crew.plan.stop_timeout + GRACE;
         while !crew.workers.is_empty() {
             tokio::select! {
                 Some((id, what)) = happened.recv() => match what {
-                    Happened::News(news) => crew.plan.log.hear(&news),
+                    Happened::News(news) => face.hear(&news),
                     Happened::Ended(_) => drop(crew.workers.remove(&id)),
                 },
                 // A second signal is an order.
@@ -111,21 +139,21 @@ async fn at(time: Option<Instant>) {
 struct Crew {
     plan: Plan,
     places: Vec<Place>,
-    workers: BTreeMap<Id, Worker>,
-    next_id: Id,
+    workers: BTreeMap<WorkerId, Worker>,
+    next_id: WorkerId,
     /// A worker has listened, so that the app can start.
     proven: bool,
     /// Places whose worker is still to be replaced by a newer one.
     reloading: Vec<usize>,
-    tell: Sender<(Id, Happened)>,
+    tell: Sender<(WorkerId, Happened)>,
 }
 
 /// What is to be one serving worker at all times.
 #[derive(Default)]
 struct Place {
-    worker: Option<Id>,
+    worker: Option<WorkerId>,
     /// The one that takes over once it listens.
-    successor: Option<Id>,
+    successor: Option<WorkerId>,
     /// Workers that ended one after the other soon after their start.
     failures: u32,
     /// When the next one starts.
@@ -133,7 +161,7 @@ struct Place {
 }
 
 impl Crew {
-    fn new(plan: Plan) -> (Self, Receiver<(Id, Happened)>) {
+    fn new(plan: Plan) -> (Self, Receiver<(WorkerId, Happened)>) {
         let (tell, happened) = channel(64);
         let places = (0..plan.count.get()).map(|_| Place::default()).collect();
         let crew = Self {
@@ -148,13 +176,10 @@ impl Crew {
         (crew, happened)
     }
 
-    fn add(&mut self) -> anyhow::Result<Id> {
+    fn add(&mut self) -> anyhow::Result<WorkerId> {
         let id = self.next_id;
         self.next_id += 1;
-        let Plan {
-            arguments, ports, ..
-        } = &self.plan;
-        let worker = Worker::start(id, arguments, ports, self.tell.clone())?;
+        let worker = Worker::start(id, &self.plan, self.tell.clone())?;
         self.workers.insert(id, worker);
         Ok(id)
     }
@@ -181,20 +206,35 @@ impl Crew {
     }
 
     /// Returns the exit code if this is the end.
-    fn happened(&mut self, id: Id, what: Happened) -> anyhow::Result<Option<u8>> {
+    fn happened(
+        &mut self,
+        id: WorkerId,
+        what: Happened,
+        face: &impl Face,
+    ) -> anyhow::Result<Option<u8>> {
         match what {
             Happened::News(news) => {
-                self.plan.log.hear(&news);
+                face.hear(&news);
                 if matches!(news, News::Listening { .. }) {
-                    self.listens(id)?;
+                    self.listens(id, face)?;
+                    face.ready(self.ready());
                 }
                 Ok(None)
             }
-            Happened::Ended(status) => self.ended(id, status),
+            Happened::Ended(status) => {
+                let code = self.ended(id, status, face);
+                face.ready(self.ready());
+                Ok(code)
+            }
         }
     }
 
-    fn listens(&mut self, id: Id) -> anyhow::Result<()> {
+    fn ready(&self) -> usize {
+        let can_serve = |worker: &&Worker| worker.listens && !worker.retired;
+        self.workers.values().filter(can_serve).count()
+    }
+
+    fn listens(&mut self, id: WorkerId, face: &impl Face) -> anyhow::Result<()> {
         let Some(worker) = self.workers.get_mut(&id) else {
             return Ok(());
         };
@@ -213,7 +253,8 @@ impl Crew {
             place.failures = 0;
             place.due = None;
             let old = place.worker.replace(id);
-            if let Some(old) = old.and_then(|old| self.workers.get_mut(&old)) {
+            if let Some((id, old)) = old.and_then(|id| Some((id, self.workers.get_mut(&id)?))) {
+                face.forget(id);
                 old.retire();
             }
             if self.reloading.is_empty() {
@@ -224,16 +265,16 @@ impl Crew {
         Ok(())
     }
 
-    fn ended(&mut self, id: Id, status: ExitStatus) -> anyhow::Result<Option<u8>> {
-        let Some(worker) = self.workers.remove(&id) else {
-            return Ok(None);
-        };
+    fn ended(&mut self, id: WorkerId, status: ExitStatus, face: &impl Face) -> Option<u8> {
+        let worker = self.workers.remove(&id)?;
+        face.forget(id);
         if !self.proven {
-            return Ok(Some(code(status)));
+            return Some(code(status));
         }
         if worker.retired {
-            return Ok(None);
+            return None;
         }
+        face.failed();
         if let Some(place) = self.places.iter_mut().find(|p| p.successor == Some(id)) {
             place.successor = None;
             self.reloading.clear();
@@ -241,7 +282,7 @@ impl Crew {
                 "not reloaded: a new worker ended before it listened ({}); the old ones stay",
                 told(status)
             ));
-            return Ok(None);
+            return None;
         }
         if let Some(place) = self.places.iter_mut().find(|p| p.worker == Some(id)) {
             if worker.started.elapsed() >= SETTLED {
@@ -263,7 +304,7 @@ impl Crew {
                 told(status)
             ));
         }
-        Ok(None)
+        None
     }
 
     /// Replaces all workers, one after the other, each once the new one listens.
@@ -285,9 +326,10 @@ impl Crew {
     }
 
     /// No more connections; those that there are end in their own time.
-    fn retire_all(&mut self) {
+    fn retire_all(&mut self, face: &impl Face) {
         self.plan.ports.close();
-        for worker in self.workers.values_mut() {
+        for (id, worker) in &mut self.workers {
+            face.forget(*id);
             worker.retire();
         }
     }

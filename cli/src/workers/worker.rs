@@ -1,11 +1,10 @@
-//! One worker: a process that runs `pywasm run --worker`.
+//! One worker: a process that runs `pywasm run --worker` or `pywasm serve --worker`.
 
+use super::Plan;
 use super::control::{End, Line, send_sockets};
 use crate::denials::News;
 use anyhow::Context;
-use pywasm::net::SharedPorts;
 use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{ExitStatus, Stdio};
@@ -15,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
 /// Which of all workers that there have been.
-pub type Id = u64;
+pub type WorkerId = u64;
 
 /// What happens to a worker.
 pub enum Happened {
@@ -37,17 +36,16 @@ pub struct Worker {
 impl Worker {
     /// Starts it. `tell` hears of what happens to it, its end last.
     pub fn start(
-        id: Id,
-        arguments: &[OsString],
-        ports: &SharedPorts,
-        tell: Sender<(Id, Happened)>,
+        id: WorkerId,
+        plan: &Plan,
+        tell: Sender<(WorkerId, Happened)>,
     ) -> anyhow::Result<Self> {
         let (own, other) = UnixStream::pair()?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let mut child = Command::new(program)
-            .args(["run", "--worker", "--with-parent"])
-            .arg(std::process::id().to_string())
-            .args(arguments)
+            .args([plan.verb, "--worker", &id.to_string()])
+            .args(["--with-parent", &std::process::id().to_string()])
+            .args(&plan.arguments)
             .stdin(Stdio::from(OwnedFd::from(other)))
             // A Ctrl-C at the terminal is for the command, which decides what to do about it.
             .process_group(0)
@@ -58,7 +56,7 @@ impl Worker {
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
             .context("a worker has no process")?;
-        send_sockets(&own, &ports.sockets().collect::<Vec<_>>())
+        send_sockets(&own, &plan.ports.sockets().collect::<Vec<_>>())
             .context("cannot hand the published ports to a worker")?;
         let mut line = Line::new(own)?;
         let end = line.end();

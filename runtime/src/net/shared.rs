@@ -46,19 +46,30 @@ impl SharedPorts {
                 policy.ports.len()
             )));
         }
-        let adopted = |(map, socket): (&PortMap, OwnedFd)| {
-            let socket = Socket::from(socket);
-            socket.set_nonblocking(true)?;
-            let host = socket.local_addr()?.as_socket().unwrap_or(map.host());
-            Ok((Published::new(*map, host), socket))
-        };
         policy
             .ports
             .iter()
             .zip(sockets)
-            .map(adopted)
+            .map(|(map, socket)| Self::taken_over(map, socket))
             .collect::<io::Result<_>>()
             .map(Self)
+    }
+
+    /// Adds a socket that is bound already for one more port.
+    pub fn and(self, map: PortMap, socket: OwnedFd) -> io::Result<Self> {
+        let more = Self::taken_over(&map, socket)?;
+        let all = self
+            .0
+            .iter()
+            .map(|(published, socket)| Ok((*published, socket.try_clone()?)));
+        all.chain([Ok(more)]).collect::<io::Result<_>>().map(Self)
+    }
+
+    fn taken_over(map: &PortMap, socket: OwnedFd) -> io::Result<(Published, Socket)> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let host = socket.local_addr()?.as_socket().unwrap_or(map.host());
+        Ok((Published::new(*map, host), socket))
     }
 
     /// The sockets, to be handed to another process.

@@ -1,0 +1,238 @@
+//! `pywasm serve`: a WSGI app in workers behind the HTTP front.
+
+use super::run::{Asked, Needs, Role, refuse_unmet};
+use crate::args::ServeArgs;
+use crate::denials::{Log, News};
+use crate::environment::Environment;
+use crate::printer;
+use crate::workers::control::Boss;
+use crate::workers::{self, Face, Plan, WorkerId};
+use anyhow::{Context, bail};
+use pywasm::net::SharedPorts;
+use pywasm::policy::{PortMap, Unmet};
+use pywasm::{AppConfig, Command};
+use pywasm_front::{Front, GATEWAY, GUEST_PORT, Limits, Records, Running};
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let ServeArgs {
+        wsgi,
+        bind,
+        admin,
+        access_log,
+        threads,
+        max_connections,
+        max_body,
+        request_timeout,
+        run,
+    } = args;
+    let count = run.workers.unwrap_or(NonZeroU16::MIN);
+    let asked = Asked::of(run, environment)?;
+    let policy = asked.grants.policy(asked.package.config(), environment)?;
+    if asked.needs == Needs::MustBeMet {
+        refuse_unmet(&policy, asked.package.config(), |need| {
+            // The front is what is reached from outside.
+            !matches!(need, Unmet::Port(_))
+        })?;
+    }
+    let target = match wsgi {
+        Some(target) => target,
+        None => detected(asked.package.config())?,
+    };
+    let own = policy.clone().publish(front_port()?);
+    if let Role::Worker(id) = asked.role {
+        let (boss, sockets) = Boss::of_stdin(own.ports().len())?;
+        let ports = SharedPorts::adopt(&own, sockets)?;
+        return asked.run(
+            &own.published_at(ports),
+            Some(boss),
+            environment,
+            |config| {
+                let code = ["-c".to_owned(), GATEWAY.to_owned()];
+                let args = code.into_iter().chain([target, id.to_string()]);
+                Ok(Command::python(args, config.working_dir.clone()))
+            },
+        );
+    }
+    // Nobody else may connect to the workers, so the folder is private.
+    let folder = tempfile::tempdir().context("cannot make a folder for the workers' socket")?;
+    let socket = folder.path().join("workers");
+    let listener = UnixListener::bind(&socket).context("cannot make the workers' socket")?;
+    let plan = Plan {
+        verb: "serve",
+        count,
+        arguments: environment.arguments.clone(),
+        ports: SharedPorts::bind(&policy)?.and(front_port()?, listener.into())?,
+        stop_timeout: asked.grants.stop_timeout(),
+        time_limit: asked.grants.timeout.map(|span| span.0),
+    };
+    let defaults = Limits::default();
+    let limits = Limits {
+        connections: max_connections.map_or(defaults.connections, usize::from),
+        body: max_body.map_or(defaults.body, |size| size.0),
+        answer: request_timeout.map_or(defaults.answer, |span| span.0),
+        ..defaults
+    };
+    let records = access_log.as_deref().map(records).transpose()?;
+    let at_once = usize::from(count.get()) * usize::from(threads.get());
+    let front = Front::new(socket, at_once, limits, records);
+    let log = Log::begin(environment);
+    let reactor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let code = reactor.block_on(async {
+        let listener = listen(bind)?;
+        let address = listener.local_addr()?;
+        if let Some(admin) = admin {
+            let listener = listen(admin)?;
+            printer::note(&format!(
+                "health and metrics are at http://{}",
+                listener.local_addr()?
+            ));
+            front.administer(listener);
+        }
+        let mut served = Served {
+            running: Some(front.serve(listener)),
+            front,
+            log,
+            address,
+            told: Cell::new(false),
+        };
+        workers::run(plan, &mut served).await
+    })?;
+    Ok(ExitCode::from(code))
+}
+
+/// The private port of the workers. It stands for a socket that has no address of the host's network.
+fn front_port() -> anyhow::Result<PortMap> {
+    let guest = NonZeroU16::new(GUEST_PORT).context("the front's port is 0")?;
+    Ok(PortMap::new((Ipv4Addr::LOCALHOST, 0).into(), guest))
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listening = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // Connections of a former run may linger.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().with_context(|| {
+        format!("cannot listen at {address}; give another address with --bind or --admin")
+    })
+}
+
+/// The app that the package's own command would serve.
+fn detected(config: &AppConfig) -> anyhow::Result<String> {
+    let words: Vec<&str> = config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .map(String::as_str)
+        .collect();
+    let names = |word: &&str| word.contains(':') && !word.starts_with('-') && !word.contains('/');
+    let has = |program: &str| words.iter().any(|word| word.ends_with(program));
+    let wsgi = ["flask", "gunicorn", "waitress-serve", "waitress"];
+    match words.iter().copied().find(names) {
+        Some(target) if wsgi.into_iter().any(has) => Ok(target.to_owned()),
+        _ => bail!(
+            "which app is to be served? Name its module and object with --wsgi, such as --wsgi app:app"
+        ),
+    }
+}
+
+/// Writes each record as a line of JSON.
+fn records(path: &Path) -> anyhow::Result<Records> {
+    let file: Box<dyn Write + Send> = match path == Path::new("-") {
+        true => Box::new(io::stdout()),
+        false => {
+            let file = File::options().append(true).create(true).open(path);
+            Box::new(file.with_context(|| format!("cannot write to `{}`", path.display()))?)
+        }
+    };
+    let file = Mutex::new(file);
+    Ok(Records::new(move |record| {
+        let Ok(mut line) = serde_json::to_vec(record) else {
+            return;
+        };
+        line.push(b'\n');
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk must not end the service.
+        let _ = file.write_all(&line);
+    }))
+}
+
+/// Workers as the front and the person see them.
+struct Served {
+    front: Front,
+    running: Option<Running>,
+    log: Log,
+    address: SocketAddr,
+    told: Cell<bool>,
+}
+
+impl Face for Served {
+    fn hear(&self, news: &News) {
+        match news {
+            News::Listening { port, .. } if *port == GUEST_PORT => {}
+            _ => self.log.hear(news),
+        }
+    }
+
+    fn ready(&self, count: usize) {
+        self.front.metrics().set_workers(count);
+        if count > 0 && !self.told.replace(true) {
+            printer::note(&format!("serving at http://{}", self.address));
+        }
+    }
+
+    fn forget(&self, worker: WorkerId) {
+        self.front.forget(pywasm_front::WorkerId(worker));
+    }
+
+    fn failed(&self) {
+        self.front.metrics().worker_ended();
+    }
+
+    async fn drain(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pywasm::GuestPath;
+
+    #[test]
+    fn the_app_of_a_known_server_is_found() {
+        let of = |line: &str| {
+            let mut config = AppConfig::new("3.14.7", GuestPath::root());
+            config.cmd = line.split(' ').map(str::to_owned).collect();
+            detected(&config).ok()
+        };
+        let app = Some("app:app".to_owned());
+        assert_eq!(of("flask --app app:app run --host 0.0.0.0"), app);
+        assert_eq!(of("waitress-serve --listen=0.0.0.0:8000 app:app"), app);
+        assert_eq!(of("gunicorn app:app"), app);
+        assert_eq!(of("python app.py"), None);
+        assert_eq!(of("uvicorn app:app"), None, "that is ASGI");
+    }
+}
