@@ -38,7 +38,7 @@ const PING: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Front(Arc<Service>);
 
-/// A front that accepts connections.
+/// A front that accepts connections, until this is dropped.
 pub struct Running {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<GracefulShutdown>,

@@ -1,6 +1,6 @@
 //! Clients that say nothing, little, or too much at once. No worker hears of any of them.
 
-use pywasm_front::{Front, Limits};
+use pywasm_front::{Front, Limits, Running};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,13 +11,12 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(20);
 const A_WHILE: Duration = Duration::from_millis(300);
 
-async fn front(limits: Limits) -> (Front, SocketAddr) {
+async fn front(limits: Limits) -> (Running, SocketAddr) {
     let nobody = std::env::temp_dir().join("no-such-socket");
     let front = Front::new(nobody, 8, limits, None);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    drop(front.serve(listener));
-    (front, address)
+    (front.serve(listener), address)
 }
 
 /// What comes until the connection is closed.
