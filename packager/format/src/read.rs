@@ -99,7 +99,7 @@ pub(crate) enum Problem {
     #[error("layer {0} lacks a kind and mount that this version knows")]
     Annotations(Digest),
     #[error(
-        "layers must be one runtime, one stdlib, at most one dependencies and one app, in this order"
+        "layers must be one runtime, one stdlib, then at most one dependencies, one snapshot and one app, in this order"
     )]
     LayerOrder,
     #[error("two layers are mounted at {0}")]

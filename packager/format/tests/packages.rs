@@ -404,7 +404,7 @@ fn the_documents_are_checked() {
         (
             "lacks a kind and mount",
             Box::new(|l| {
-                l.manifest["layers"][0]["annotations"]["pywasm.layer.kind"] = json!("snapshot")
+                l.manifest["layers"][0]["annotations"]["pywasm.layer.kind"] = json!("theme")
             }),
         ),
         (
