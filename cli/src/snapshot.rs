@@ -82,13 +82,7 @@ pub fn take(
 
 /// What the package starts when nothing else is asked for.
 pub fn command(config: &AppConfig) -> anyhow::Result<Command> {
-    let line: Vec<String> = config
-        .entrypoint
-        .iter()
-        .chain(&config.cmd)
-        .cloned()
-        .collect();
-    Ok(Command::program(&line, config)?)
+    Ok(Command::program(&config.command_line(), config)?)
 }
 
 /// Is `name` the module `of`, or one inside it?

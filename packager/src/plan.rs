@@ -268,12 +268,8 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Content { config, files, .. } = &self.content;
-        let command: Vec<_> = config
-            .entrypoint
-            .iter()
-            .chain(&config.cmd)
-            .map(|word| quoted(word))
-            .collect();
+        let line = config.command_line();
+        let command: Vec<_> = line.iter().map(|word| quoted(word)).collect();
         match self.resolution.base {
             Base::Slim => writeln!(f, "python    {}", config.python)?,
             Base::Full => writeln!(f, "python    {} with native packages", config.python)?,

@@ -3,14 +3,28 @@
 
 mod support;
 
-use pywasm_packager::{IndexFlags, PackSettings, Project, Silent};
+use pywasm_packager::{IndexFlags, PackSettings, Plan, PlanError, Project, Silent};
 use std::io::{Cursor, Write};
+use std::path::Path;
 use support::index::{Form, Index, Metadata, Offer};
 use support::wheel::wheel;
 use support::{NoBuilds, bare_machine, base};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
+
+/// Plans a package of what the index offers as `a`.
+fn plan(index: &Index, folder: &Path) -> Result<Plan, PlanError> {
+    let settings = PackSettings {
+        index: IndexFlags {
+            index_url: Some(index.url()),
+            ..IndexFlags::default()
+        },
+        machine: bare_machine(folder),
+        ..PackSettings::default()
+    };
+    Project::requirements_only(&["a".to_owned()], &[]).plan(&settings, &base(), &NoBuilds, &Silent)
+}
 
 /// Packs `a 1.0` as the wheel with these bytes, whose digest the index promises.
 fn pack(bytes: Vec<u8>) -> Result<(), String> {
@@ -23,17 +37,7 @@ fn pack(bytes: Vec<u8>) -> Result<(), String> {
     };
     index.publish("a", Form::Json, &[offer]);
     let folder = TempDir::new().expect("a folder");
-    let settings = PackSettings {
-        index: IndexFlags {
-            index_url: Some(index.url()),
-            ..IndexFlags::default()
-        },
-        machine: bare_machine(folder.path()),
-        ..PackSettings::default()
-    };
-    let plan = Project::requirements_only(&["a".to_owned()], &[])
-        .plan(&settings, &base(), &NoBuilds, &Silent)
-        .map_err(|error| error.to_string())?;
+    let plan = plan(&index, folder.path()).map_err(|error| error.to_string())?;
     let built = plan.build(&base(), &Silent);
     let report = built.and_then(|built| built.write(&folder.path().join("out.pkg")));
     report.map(drop).map_err(|error| error.to_string())
@@ -335,17 +339,7 @@ fn it_is_the_wheel_that_was_promised() {
     };
     index.publish("a", Form::Json, &[offer]);
     let folder = TempDir::new().expect("a folder");
-    let settings = PackSettings {
-        index: IndexFlags {
-            index_url: Some(index.url()),
-            ..IndexFlags::default()
-        },
-        machine: bare_machine(folder.path()),
-        ..PackSettings::default()
-    };
-    let plan = Project::requirements_only(&["a".to_owned()], &[])
-        .plan(&settings, &base(), &NoBuilds, &Silent)
-        .expect("a plan");
+    let plan = plan(&index, folder.path()).expect("a plan");
     let error = plan
         .build(&base(), &Silent)
         .map(drop)

@@ -76,8 +76,8 @@ fn measure(app: &App, from_snapshot: bool) -> Figure {
 
 fn start(app: &App, from_snapshot: bool) -> Instance {
     let config = app.config();
-    let program = [config.entrypoint.as_slice(), &config.cmd].concat();
-    let mut command = Command::program(&program, config).expect("the package's program");
+    let mut command =
+        Command::program(&config.command_line(), config).expect("the package's program");
     if !from_snapshot {
         command = command.without_snapshot();
     }

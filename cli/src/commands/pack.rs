@@ -64,22 +64,9 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         progress.step("taking a snapshot of the started Python");
         let taken = snapshot_of(&built, &snapshot.warm, environment);
         progress.done();
-        match taken {
-            Ok(taken) => {
-                let left = taken.left_out.iter().filter(|_| !quiet);
-                for (module, reason) in left {
-                    printer::note(&format!(
-                        "{module} is not in the snapshot and is imported at each start: {reason}"
-                    ));
-                }
-                built.set_snapshot(taken.layer);
-            }
-            Err(reason) if !quiet => {
-                printer::note(&format!(
-                    "the package has no snapshot and starts without: {reason:#}"
-                ));
-            }
-            Err(_) => {}
+        let news = add_snapshot(&mut built, taken);
+        if !quiet {
+            tell_lines(&news);
         }
     }
     let mut written = Vec::new();
@@ -105,6 +92,22 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(&summary(&built, &written));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts a snapshot into the package; returns what of it the person should know.
+fn add_snapshot(built: &mut Built, taken: anyhow::Result<Taken>) -> Vec<String> {
+    match taken {
+        Ok(Taken { layer, left_out }) => {
+            built.set_snapshot(layer);
+            let told = |(module, reason)| {
+                format!("{module} is not in the snapshot and is imported at each start: {reason}")
+            };
+            left_out.into_iter().map(told).collect()
+        }
+        Err(reason) => vec![format!(
+            "the package has no snapshot and starts without: {reason:#}"
+        )],
+    }
 }
 
 /// Takes the snapshot of what was built; for that it is written to a file of its own.

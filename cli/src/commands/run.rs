@@ -92,12 +92,7 @@ impl Asked {
         let (config, args) = (self.package.config(), self.args.iter().cloned());
         match &self.entrypoint {
             Some(program) => std::iter::once(program.clone()).chain(args).collect(),
-            None if self.args.is_empty() => config
-                .entrypoint
-                .iter()
-                .chain(&config.cmd)
-                .cloned()
-                .collect(),
+            None if self.args.is_empty() => config.command_line(),
             None => config.entrypoint.iter().cloned().chain(args).collect(),
         }
     }

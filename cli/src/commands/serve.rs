@@ -139,12 +139,8 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The app that the package's own command would serve.
 fn detected(config: &AppConfig) -> anyhow::Result<String> {
-    let words: Vec<&str> = config
-        .entrypoint
-        .iter()
-        .chain(&config.cmd)
-        .map(String::as_str)
-        .collect();
+    let line = config.command_line();
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
     let names = |word: &&str| word.contains(':') && !word.starts_with('-') && !word.contains('/');
     let has = |program: &str| words.iter().any(|word| word.ends_with(program));
     let wsgi = ["flask", "gunicorn", "waitress-serve", "waitress"];

@@ -67,6 +67,11 @@ impl AppConfig {
             packages: Vec::new(),
         }
     }
+
+    /// The whole command line when nothing else is asked for: `entrypoint`, then `cmd`.
+    pub fn command_line(&self) -> Vec<String> {
+        [self.entrypoint.as_slice(), &self.cmd].concat()
+    }
 }
 
 /// The protocol of an exposed port.

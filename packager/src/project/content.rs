@@ -241,12 +241,7 @@ fn check_script(
     files: &BTreeMap<String, AppFile>,
     hint: &str,
 ) -> Result<(), ProjectError> {
-    let line: Vec<String> = config
-        .entrypoint
-        .iter()
-        .chain(&config.cmd)
-        .cloned()
-        .collect();
+    let line = config.command_line();
     let Some(script) = command::script(&line) else {
         return Ok(());
     };
