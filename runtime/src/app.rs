@@ -1,10 +1,11 @@
 //! A package made ready to run: layers unpacked, interpreter compiled.
 
-use crate::cache::{CacheError, InUse};
+use crate::cache::{Cache, CacheError, InUse};
 use crate::command::Command;
 use crate::engine::{Progress, Runtime};
 use crate::events::EventSink;
 use crate::host::Host;
+use crate::image::image;
 use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::Preopen;
@@ -16,12 +17,12 @@ use pywasm_format::{
     UnpackError, UnpackLimits, unpack,
 };
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
 use wasmtime::Module;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// The interpreter's file in a runtime layer.
@@ -52,15 +53,15 @@ pub struct App {
 
 pub(crate) struct Parts {
     /// The interpreter as it comes.
-    pub(crate) interpreter: CommandPre<Host>,
+    pub(crate) interpreter: Arc<Program>,
     /// The same, started and with modules imported.
     pub(crate) snapshot: Option<Arc<Started>>,
     /// What a snapshot of this app is made from.
     pub(crate) made_from: Vec<Digest>,
     /// Layers that every instance sees, read-only.
     pub(crate) shared: Vec<Preopen>,
-    /// The app's own files and where each instance gets its copy of them.
-    pub(crate) app: Option<(PathBuf, GuestPath)>,
+    /// What instances find at `/`, the app's own files among it.
+    pub(crate) image: Arc<InUse>,
     pub(crate) config: AppConfig,
     /// Keeps the layers in the cache.
     pub(crate) layers: Arc<[InUse]>,
@@ -68,13 +69,45 @@ pub(crate) struct Parts {
 
 /// An interpreter that begins with the memory of a snapshot.
 pub(crate) struct Started {
-    program: CommandPre<Host>,
+    program: Program,
     record: SnapshotRecord,
+}
+
+/// An interpreter and the memory that it begins with. They are linked at the first start: an app has two such
+/// programs, and most runs need one.
+pub(crate) struct Program {
+    component: Component,
+    state: Option<Module>,
+    linked: OnceLock<CommandPre<Host>>,
+}
+
+impl Program {
+    /// `state` is the memory of an interpreter that has none of its own.
+    pub(crate) fn new(component: Component, state: Option<Module>) -> Self {
+        Self {
+            component,
+            state,
+            linked: OnceLock::new(),
+        }
+    }
+
+    /// Ready to be started.
+    pub(crate) fn linked(&self, linker: &Linker<Host>) -> wasmtime::Result<&CommandPre<Host>> {
+        if let Some(linked) = self.linked.get() {
+            return Ok(linked);
+        }
+        let mut linker = linker.clone();
+        if let Some(state) = &self.state {
+            linker.root().module(pywasm_state::IMPORT, state)?;
+        }
+        let linked = CommandPre::new(linker.instantiate_pre(&self.component)?)?;
+        Ok(self.linked.get_or_init(|| linked))
+    }
 }
 
 impl Parts {
     /// What a start with this command and environment begins from.
-    pub(crate) fn program(&self, command: &Command, env: &[(String, String)]) -> &CommandPre<Host> {
+    pub(crate) fn program(&self, command: &Command, env: &[(String, String)]) -> &Program {
         match &self.snapshot {
             Some(started)
                 if command.from_snapshot && started.record.fits(command.options(), env) =>
@@ -86,16 +119,16 @@ impl Parts {
     }
 
     /// What a snapshot may see: neither the app nor an older snapshot.
-    pub(crate) fn without_app(&self) -> Self {
-        Self {
-            interpreter: self.interpreter.clone(),
+    pub(crate) fn without_app(&self, cache: &Cache) -> Result<Self, CacheError> {
+        Ok(Self {
+            interpreter: Arc::clone(&self.interpreter),
             snapshot: None,
             made_from: self.made_from.clone(),
             shared: self.shared.clone(),
-            app: None,
+            image: bare_image(cache, &self.shared)?,
             config: self.config.clone(),
             layers: Arc::clone(&self.layers),
-        }
+        })
     }
 }
 
@@ -197,22 +230,26 @@ impl App {
             runtime,
             shared: Vec::new(),
             made_from: Vec::new(),
-            code: None,
+            interpreter: None,
             snapshot: None,
-            app: None,
+            image: None,
             layers: Vec::new(),
         };
         for source in &layers.0 {
-            loading.add(source)?;
+            loading.add(source, &config)?;
         }
+        let image = match loading.image.take() {
+            Some(image) => image,
+            None => bare_image(&loading.runtime.shared.cache, &loading.shared)?,
+        };
         loading.runtime.shared.progress(Progress::Ready);
         Ok(Self {
             parts: Arc::new(Parts {
-                interpreter: loading.code.ok_or(LoadError::NoInterpreter)?.interpreter,
+                interpreter: loading.interpreter.ok_or(LoadError::NoInterpreter)?,
                 snapshot: loading.snapshot.map(Arc::new),
                 made_from: loading.made_from,
                 shared: loading.shared,
-                app: loading.app,
+                image,
                 config,
                 layers: loading.layers.into(),
             }),
@@ -251,6 +288,16 @@ impl App {
     }
 }
 
+/// The image of an instance without an app.
+pub(crate) fn bare_image(cache: &Cache, shared: &[Preopen]) -> Result<Arc<InUse>, CacheError> {
+    image(cache, &places(shared), None, |_, _| Ok(())).map(Arc::new)
+}
+
+/// Where there must be folders for these.
+fn places(shared: &[Preopen]) -> Vec<&GuestPath> {
+    shared.iter().map(|preopen| &preopen.place.guest).collect()
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     match std::fs::read(path) {
         Ok(wasm) => Ok(wasm),
@@ -264,21 +311,23 @@ struct Loading {
     runtime: Runtime,
     shared: Vec<Preopen>,
     made_from: Vec<Digest>,
-    code: Option<Code>,
+    interpreter: Option<Arc<Program>>,
     snapshot: Option<Started>,
-    app: Option<(PathBuf, GuestPath)>,
+    image: Option<Arc<InUse>>,
     layers: Vec<InUse>,
 }
 
-/// The compiled interpreter, alone and with the memory it comes with.
-struct Code {
-    component: Component,
-    interpreter: CommandPre<Host>,
-}
-
 impl Loading {
-    fn add(&mut self, source: &Source<'_>) -> Result<(), LoadError> {
+    fn add(&mut self, source: &Source<'_>, config: &AppConfig) -> Result<(), LoadError> {
         let cache = self.runtime.shared.cache.clone();
+        if source.kind == LayerKind::App {
+            let mut places = places(&self.shared);
+            places.push(&config.working_dir);
+            let fill = |dir: &Dir, path: &Path| self.fill(source, dir, path);
+            let image = image(&cache, &places, Some(&source.digest), fill)?;
+            self.image = Some(Arc::new(image));
+            return Ok(());
+        }
         let unpacked = cache.layer(&source.digest, |dir, path| self.fill(source, dir, path))?;
         let folder = unpacked.path.join(source.mount.relative());
         self.layers.push(unpacked);
@@ -286,14 +335,17 @@ impl Loading {
             self.made_from.push(source.diff_id);
         }
         match source.kind {
-            LayerKind::Runtime => self.code = Some(self.compile(&source.digest, &folder)?),
+            LayerKind::Runtime => {
+                self.interpreter = Some(Arc::new(self.compile(&source.digest, &folder)?));
+            }
             LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen::layer(
                 folder,
                 source.mount.clone(),
                 Access::ReadOnly,
             )),
             LayerKind::Snapshot => self.snapshot = Some(self.started(&source.digest, &folder)?),
-            LayerKind::App => self.app = Some((folder, source.mount.clone())),
+            // Part of the image.
+            LayerKind::App => {}
         }
         Ok(())
     }
@@ -315,22 +367,20 @@ impl Loading {
     }
 
     /// The interpreter of a runtime layer.
-    fn compile(&self, digest: &Digest, folder: &Path) -> Result<Code, LoadError> {
+    fn compile(&self, digest: &Digest, folder: &Path) -> Result<Program, LoadError> {
         let shared = &self.runtime.shared;
         let component: Component = shared.cache.code(&shared.engine, digest, || {
             shared.progress(Progress::Compiling);
             read(&folder.join(COMPONENT))
         })?;
-        Ok(Code {
-            interpreter: self.with_state(&component, digest, folder)?,
-            component,
-        })
+        let state = self.state(digest, folder)?;
+        Ok(Program::new(component, Some(state)))
     }
 
     /// The interpreter that begins with a snapshot.
     fn started(&self, digest: &Digest, folder: &Path) -> Result<Started, LoadError> {
         let wrong = |what: &str| LoadError::Snapshot(what.to_owned());
-        let code = self.code.as_ref().ok_or(LoadError::NoInterpreter)?;
+        let interpreter = self.interpreter.as_ref().ok_or(LoadError::NoInterpreter)?;
         let record = std::fs::File::open(folder.join(RECORD))
             .map_err(|e| wrong(&format!("its record: {e}")))?
             .take(RECORD_BYTES);
@@ -340,32 +390,26 @@ impl Loading {
             return Err(wrong("it was made from other layers"));
         }
         Ok(Started {
-            program: self.with_state(&code.component, digest, folder)?,
+            program: Program::new(
+                interpreter.component.clone(),
+                Some(self.state(digest, folder)?),
+            ),
             record,
         })
     }
 
-    /// The interpreter that begins with the state in `folder`.
-    fn with_state(
-        &self,
-        component: &Component,
-        digest: &Digest,
-        folder: &Path,
-    ) -> Result<CommandPre<Host>, LoadError> {
+    /// The memory in `folder`, to which the layer `digest` is unpacked.
+    fn state(&self, digest: &Digest, folder: &Path) -> Result<Module, LoadError> {
         let shared = &self.runtime.shared;
-        let state: Module = shared
-            .cache
-            .code(&shared.engine, digest, || read(&folder.join(STATE)))?;
-        let mut linker = shared.linker.clone();
-        linker.root().module(pywasm_state::IMPORT, &state)?;
-        Ok(CommandPre::new(linker.instantiate_pre(component)?)?)
+        let wasm = || read(&folder.join(STATE));
+        shared.cache.code(&shared.engine, digest, wasm)
     }
 
     /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every
     /// start: the layer is read-only later. Files that do not compile are the app's business, at
     /// import; so a failure here is none.
     fn compile_bytecode(&self, folder: &Path, at: &GuestPath) {
-        let Some(code) = &self.code else {
+        let Some(interpreter) = &self.interpreter else {
             return;
         };
         let args = [
@@ -376,21 +420,17 @@ impl Loading {
             "unchecked-hash",
             at.as_str(),
         ];
+        let layer = Preopen::private(folder.to_owned(), at.clone(), Access::ReadWrite);
+        let shared: Vec<Preopen> = self.shared.iter().cloned().chain([layer]).collect();
+        let Ok(image) = bare_image(&self.runtime.shared.cache, &shared) else {
+            return;
+        };
         let parts = Parts {
-            interpreter: code.interpreter.clone(),
+            interpreter: Arc::clone(interpreter),
             snapshot: None,
             made_from: Vec::new(),
-            shared: self
-                .shared
-                .iter()
-                .cloned()
-                .chain([Preopen::private(
-                    folder.to_owned(),
-                    at.clone(),
-                    Access::ReadWrite,
-                )])
-                .collect(),
-            app: None,
+            shared,
+            image,
             config: AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root()),
             layers: Arc::default(),
         };

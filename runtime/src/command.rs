@@ -118,11 +118,13 @@ pub fn default_env(config: &AppConfig) -> Vec<(String, String)> {
     all
 }
 
-/// What every Python finds in its environment.
-const BASE_ENV: [(&str, &str); 4] = [
+/// What every Python finds in its environment. Compiled modules are kept for the next start, and nothing of an
+/// instance's own files is left then.
+const BASE_ENV: [(&str, &str); 5] = [
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "/root"),
     ("LANG", "C.UTF-8"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
     ("PYTHON_VERSION", pywasm_guest::PYTHON_VERSION),
 ];
 

@@ -1,7 +1,7 @@
 //! Runs the C tests of the guest's thread library and libc replacements, case by case, in instances like
 //! any other: `guests/cpython/{threads,libc}/tests`, built by the guest's recipe.
 
-use crate::app::Parts;
+use crate::app::{Parts, Program, bare_image};
 use crate::events::EventSink;
 use crate::policy::{Limits, Policy};
 use crate::snapshot::Surroundings;
@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime::component::Component;
 use wasmtime_wasi::cli::AsyncStdinStream;
-use wasmtime_wasi::p2::bindings::CommandPre;
 
 const CTESTS: &[u8] = include_bytes!("../../guests/artifacts/ctests.wasm.zst");
 
@@ -38,16 +37,12 @@ impl Suite {
             .cache
             .code::<Component, Failed>(&shared.engine, &Digest::of(CTESTS), || Ok(wasm()?))
             .expect("it compiles");
-        let pre = shared
-            .linker
-            .instantiate_pre(&component)
-            .expect("its imports are there");
         let parts = Parts {
-            interpreter: CommandPre::new(pre).expect("it is a command"),
+            interpreter: Arc::new(Program::new(component, None)),
             snapshot: None,
             made_from: Vec::new(),
             shared: Vec::new(),
-            app: None,
+            image: bare_image(&shared.cache, &[]).expect("a folder"),
             config: AppConfig::new("", GuestPath::root()),
             layers: Arc::default(),
         };

@@ -1,6 +1,7 @@
 //! One running app: a thread of its own, a store of its own.
 
 use crate::app::Parts;
+use crate::cache::CacheError;
 use crate::command::Command;
 use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
@@ -80,6 +81,12 @@ pub enum StartError {
     /// The instance's private folder cannot be made.
     #[error("cannot prepare the app's private files in the cache folder")]
     Scratch(#[source] io::Error),
+    /// The cache folder failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The interpreter is not one that this version can run.
+    #[error("the package's interpreter cannot be used: {0:#}")]
+    Interpreter(wasmtime::Error),
     /// The engine was made without the checks that the limit needs.
     #[error(
         "this engine cannot keep the limit of {}; make it with another `Interruption`",
@@ -164,10 +171,9 @@ impl Task {
             return Err(StartError::Unenforceable(limit));
         }
         let network = Network::bind(policy, events.clone())?;
-        let scratch = Scratch::create(&runtime.shared.scratch).map_err(StartError::Scratch)?;
-        if let Some((files, at)) = &parts.app {
-            scratch.copy_in(files, at).map_err(StartError::Scratch)?;
-        }
+        let image = &parts.image.path;
+        let scratch = Scratch::create(&runtime.shared.scratch, image, policy.root)
+            .map_err(StartError::Scratch)?;
         scratch
             .mount_point(&command.cwd)
             .map_err(StartError::Scratch)?;
@@ -177,10 +183,15 @@ impl Task {
         let preopens = preopens(&parts, policy, &scratch)?;
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
-        let folders_of = |p: &Preopen| (p.host.clone(), p.place.access);
+        let folders = folders.chain([scratch.root().own().to_owned()]);
+        let folder_of = |p: &Preopen| (p.host.clone(), p.host_access());
         let own = (scratch.path().to_owned(), Access::ReadWrite);
         let reach = Reach {
-            folders: preopens.iter().map(folders_of).chain([own]).collect(),
+            folders: preopens
+                .iter()
+                .map(folder_of)
+                .chain([folder_of(&scratch.preopen()), own])
+                .collect(),
             parent: Some(runtime.shared.scratch.clone()),
             published: match policy.shared_ports {
                 // Bound once and for all, and not by this process.
@@ -427,11 +438,9 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) ->
     }
 }
 
-/// The folders that the guest sees, the outer ones before those in them.
+/// The folders that the guest sees over `/`, the outer ones before those in them.
 fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Preopen>, StartError> {
-    let root = Preopen::private(scratch.root(), GuestPath::root(), policy.root);
-    let mut all = vec![root];
-    all.extend(parts.shared.iter().cloned());
+    let mut all = parts.shared.clone();
     for at in &policy.private {
         let folder = scratch.aside().map_err(StartError::Scratch)?;
         all.push(Preopen::private(folder, at.clone(), Access::ReadWrite));
@@ -464,15 +473,15 @@ pub(crate) fn wasi_context(
     for (name, value) in env.iter().filter(own) {
         wasi.env(name, value);
     }
-    for Preopen { host, place } in preopens {
-        let access = match place.access {
+    for preopen in preopens {
+        let access = match preopen.host_access() {
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(host, place.guest.as_str(), access)
+        wasi.preopened_dir(&preopen.host, preopen.place.guest.as_str(), access)
             .map_err(|source| StartError::Mount {
-                path: host.clone(),
-                guest: place.guest.clone(),
+                path: preopen.host.clone(),
+                guest: preopen.place.guest.clone(),
                 source,
             })?;
     }

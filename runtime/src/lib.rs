@@ -21,6 +21,7 @@ mod exit;
 mod files;
 mod governor;
 mod host;
+mod image;
 mod instance;
 pub mod net;
 pub mod policy;

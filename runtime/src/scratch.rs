@@ -1,24 +1,27 @@
-//! The private, throw-away root file system of one instance.
+//! The private, throw-away files of one instance.
 //!
-//! Every instance gets a folder of its own, shown to it as `/`: writable, as people know it from
-//! containers, and removed when the instance is gone. The read-only layers and the mounts lie over it.
+//! Every instance has a folder of its own, for its copy of `/` and for other private folders: writable, as people
+//! know it from containers, and removed when the instance is gone. The read-only layers and the mounts lie over it.
 //!
 //! A folder is locked as long as its instance lives, and the kernel lets go of the lock however the process
 //! ends. What a killed process left is so told apart from what is in use, and removed at the next start.
 
-use crate::files::{Place, PlaceKind};
+use crate::files::{Place, PlaceKind, Root};
 use crate::policy::{Access, Mount};
 use pywasm_format::GuestPath;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The folder behind `/`, and those behind other private folders.
+/// The folder of one instance.
 pub(crate) struct Scratch {
     all: TempDir,
+    root: Arc<Root>,
+    access: Access,
     /// Locked; dropped after the folder is removed.
     _lock: File,
 }
@@ -26,35 +29,20 @@ pub(crate) struct Scratch {
 /// A folder without a lock may be one that another process has just made.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Folders that programs expect to find.
-const SKELETON: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
-
-/// Empty files, only so that programs find something there: the devices that the guest's libc provides, and
-/// the interpreter, which the host runs, where `sys.executable` says that it is.
-const FILES: [&str; 5] = [
-    "dev/null",
-    "dev/zero",
-    "dev/random",
-    "dev/urandom",
-    "usr/local/bin/python3",
-];
-
 impl Scratch {
-    /// Makes a folder in `all`, the private folder of all instances' folders.
-    pub(crate) fn create(all: &Path) -> io::Result<Self> {
+    /// Makes a folder in `all`, the private folder of all instances' folders. `/` begins as `image`, with what the
+    /// policy allows there.
+    pub(crate) fn create(all: &Path, image: &Path, access: Access) -> io::Result<Self> {
         sweep(all)?;
         let all = tempfile::Builder::new().prefix("app-").tempdir_in(all)?;
         let lock = File::open(all.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let scratch = Self { all, _lock: lock };
-        let root = scratch.root();
-        for folder in SKELETON {
-            fs::create_dir_all(root.join(folder))?;
-        }
-        for file in FILES {
-            File::create(root.join(file))?;
-        }
-        Ok(scratch)
+        Ok(Self {
+            root: Arc::new(Root::new(image.to_owned(), all.path().join("root"))),
+            access,
+            all,
+            _lock: lock,
+        })
     }
 
     /// The folder that holds all of it.
@@ -63,8 +51,18 @@ impl Scratch {
     }
 
     /// The folder behind `/`.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.all.path().join("root")
+    pub(crate) fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// The same for a process that starts now.
+    pub(crate) fn preopen(&self) -> Preopen {
+        let kind = match self.root.is_own() {
+            true => PlaceKind::Private,
+            false => PlaceKind::Image,
+        };
+        let folder = self.root.folder().to_owned();
+        Preopen::new(folder, GuestPath::root(), self.access, kind)
     }
 
     /// Makes an empty folder beside `/`, for a place of its own.
@@ -77,25 +75,21 @@ impl Scratch {
 
     /// Makes `at` exist, so that a mount over it shows in listings of its parent folder.
     pub(crate) fn mount_point(&self, at: &GuestPath) -> io::Result<()> {
-        fs::create_dir_all(self.host(at))
-    }
-
-    /// Copies the content of a host folder to `at`: the app's own files, which it may change for itself.
-    pub(crate) fn copy_in(&self, from: &Path, at: &GuestPath) -> io::Result<()> {
-        copy_folder(from, &self.host(at))
+        if self.root.folder().join(at.relative()).is_dir() {
+            return Ok(());
+        }
+        self.root.copy()?;
+        fs::create_dir_all(self.root.own().join(at.relative()))
     }
 
     /// Copies one host file to `at`.
     pub(crate) fn copy_file(&self, from: &Path, at: &GuestPath) -> io::Result<()> {
-        let to = self.host(at);
+        self.root.copy()?;
+        let to = self.root.own().join(at.relative());
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
         fs::copy(from, to).map(drop)
-    }
-
-    fn host(&self, at: &GuestPath) -> PathBuf {
-        self.root().join(at.relative())
     }
 }
 
@@ -117,20 +111,6 @@ fn sweep(all: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
 /// One host folder at a guest path, in the form the WASI context takes.
 #[derive(Clone)]
 pub(crate) struct Preopen {
@@ -147,6 +127,14 @@ impl Preopen {
     /// A folder of one instance.
     pub(crate) fn private(host: PathBuf, guest: GuestPath, access: Access) -> Self {
         Self::new(host, guest, access, PlaceKind::Private)
+    }
+
+    /// What may be done with the folder on the host: what instances share is changed by none.
+    pub(crate) fn host_access(&self) -> Access {
+        match self.place.kind {
+            PlaceKind::Image | PlaceKind::Layer => Access::ReadOnly,
+            PlaceKind::Private | PlaceKind::Mount => self.place.access,
+        }
     }
 
     fn new(host: PathBuf, guest: GuestPath, access: Access, kind: PlaceKind) -> Self {
@@ -181,13 +169,15 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
         let all = tempfile::tempdir().expect("a folder");
-        let in_use = Scratch::create(all.path()).expect("a scratch folder");
+        let image = tempfile::tempdir().expect("a folder");
+        let scratch = || Scratch::create(all.path(), image.path(), Access::ReadWrite);
+        let in_use = scratch().expect("a scratch folder");
         let (left, new) = (all.path().join("app-left"), all.path().join("app-new"));
         fs::create_dir_all(left.join("tmp")).expect("a folder");
         fs::create_dir(&new).expect("a folder");
         age(in_use.path());
         age(&left);
-        drop(Scratch::create(all.path()).expect("a scratch folder"));
+        drop(scratch().expect("a scratch folder"));
         assert!(in_use.path().exists() && new.exists() && !left.exists());
         let path = in_use.path().to_owned();
         drop(in_use);

@@ -91,7 +91,7 @@ impl App {
         let words = [options, &["-".to_owned()], modules].concat();
         let policy = Policy::none().limits(LIMITS).envs(env.to_vec());
         let (stdio, captured) = Stdio::captured("", REPORT);
-        let parts = self.parts.without_app();
+        let parts = self.parts.without_app(&self.runtime.shared.cache)?;
         let made_from = parts.made_from.clone();
         Ok(PreparedSnapshot {
             task: Task::prepare(

@@ -1,13 +1,18 @@
 //! Which mount every open file belongs to, and what may be done there.
 
 use super::quota::Quota;
+use super::root::Root;
 use crate::events::{Denial, Event, EventSink};
 use crate::exit::Limit;
 use crate::policy::Access;
 use pywasm_format::GuestPath;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
 /// A preopened folder.
@@ -23,6 +28,8 @@ pub(crate) struct Place {
 pub(crate) enum PlaceKind {
     /// A layer of the package: never writable, and programs try in vain all the time (bytecode).
     Layer,
+    /// What instances of the package find at `/`: a private copy of it from the first change on.
+    Image,
     /// Of this instance alone, and counted against the disk limit.
     Private,
     /// A folder of the host.
@@ -34,6 +41,7 @@ pub(crate) struct Guard {
     places: Vec<Place>,
     /// The place of every open descriptor, by the number of its handle.
     open: HashMap<u32, usize>,
+    root: Arc<Root>,
     /// Descriptors that the guest may have open.
     files: usize,
     quota: Arc<Mutex<Quota>>,
@@ -44,6 +52,7 @@ impl Guard {
     /// `places` in the order in which they are preopened.
     pub(crate) fn new(
         places: Vec<Place>,
+        root: Arc<Root>,
         files: u32,
         quota: Arc<Mutex<Quota>>,
         events: EventSink,
@@ -52,6 +61,7 @@ impl Guard {
             files: usize::try_from(files).unwrap_or(usize::MAX),
             places,
             open: HashMap::new(),
+            root,
             quota,
             events,
         }
@@ -91,13 +101,58 @@ impl Guard {
         self.open.remove(&rep);
     }
 
-    /// May files below `rep`, or the file itself, be changed?
-    pub(super) fn check_change(&self, rep: u32) -> Result<(), ErrorCode> {
-        self.check_change_at(rep, "")
+    /// Copies `/` if it is still the image, and moves what is open there to the copy.
+    pub(crate) fn own_root(&mut self, table: &mut ResourceTable) -> io::Result<()> {
+        self.root.copy()?;
+        for place in &mut self.places {
+            if place.kind == PlaceKind::Image {
+                place.kind = PlaceKind::Private;
+            }
+        }
+        let all: Vec<u32> = self.open.keys().copied().collect();
+        all.into_iter().try_for_each(|rep| self.follow(table, rep))
+    }
+
+    /// Moves the handle `rep` to the copy if it is one of the image that was copied.
+    pub(super) fn follow(&self, table: &mut ResourceTable, rep: u32) -> io::Result<()> {
+        if self.is_private(rep)
+            && let Ok(descriptor) = table.get_mut(&Resource::<Descriptor>::new_borrow(rep))
+            && let Some(copy) = self.root.in_copy(descriptor)?
+        {
+            *descriptor = copy;
+        }
+        Ok(())
+    }
+
+    /// May files below `rep`, or the file itself, be changed? If so, what is shared is copied first.
+    pub(super) fn check_change(&mut self, table: &mut ResourceTable, rep: u32) -> FsResult<()> {
+        self.check_change_at(table, rep, "")
     }
 
     /// The same for what is at `path` below it.
-    pub(super) fn check_change_at(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {
+    pub(super) fn check_change_at(
+        &mut self,
+        table: &mut ResourceTable,
+        rep: u32,
+        path: &str,
+    ) -> FsResult<()> {
+        self.check_access(rep, path)?;
+        Ok(self.begin_change(table, rep)?)
+    }
+
+    /// What is shared and may be changed is copied before it is.
+    pub(super) fn begin_change(&mut self, table: &mut ResourceTable, rep: u32) -> io::Result<()> {
+        match self.place(rep) {
+            Some(Place {
+                kind: PlaceKind::Image,
+                access: Access::ReadWrite,
+                ..
+            }) => self.own_root(table),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_access(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {
         let place = self.place(rep);
         match place.map(|place| place.access) {
             Some(Access::ReadWrite) => Ok(()),

@@ -20,6 +20,7 @@ impl preopens::Host for FilesView<'_> {
         let folders = preopens::Host::get_directories(&mut self.stock())?;
         for (number, (fd, _)) in folders.iter().enumerate() {
             self.guard.opened_place(fd.rep(), number);
+            self.guard.follow(self.table, fd.rep())?;
         }
         Ok(folders)
     }
@@ -78,13 +79,13 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.guard.freed(fd.rep());
         self.stock().set_size(fd, size).await
     }
 
     async fn set_times(&mut self, fd: Fd, atim: NewTimestamp, mtim: NewTimestamp) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.stock().set_times(fd, atim, mtim).await
     }
 
@@ -93,7 +94,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn write(&mut self, fd: Fd, buf: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.guard.charge(fd.rep(), buf.len() as u64)?;
         self.stock().write(fd, buf, offset).await
     }
@@ -107,7 +108,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.guard.check_change_at(fd.rep(), &path)?;
+        self.guard.check_change_at(self.table, fd.rep(), &path)?;
         self.guard.charge_entry(fd.rep())?;
         self.stock().create_directory_at(fd, path).await
     }
@@ -133,7 +134,7 @@ impl HostDescriptor for FilesView<'_> {
         atim: NewTimestamp,
         mtim: NewTimestamp,
     ) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.stock().set_times_at(fd, flags, path, atim, mtim).await
     }
 
@@ -145,8 +146,8 @@ impl HostDescriptor for FilesView<'_> {
         new_fd: Fd,
         new_path: String,
     ) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
-        self.guard.check_change(new_fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
+        self.guard.check_change(self.table, new_fd.rep())?;
         self.guard.charge_entry(new_fd.rep())?;
         self.stock()
             .link_at(fd, flags, path, new_fd, new_path)
@@ -164,11 +165,12 @@ impl HostDescriptor for FilesView<'_> {
         let parent = fd.rep();
         self.guard.check_files()?;
         if open_flags.contains(OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE) {
-            self.guard.check_change_at(parent, &path)?;
+            self.guard.check_change_at(self.table, parent, &path)?;
         }
         // Creating what is there already is opening it, and allowed where nothing may be changed.
         let creates = open_flags.contains(OpenFlags::CREATE);
         if creates {
+            self.guard.begin_change(self.table, parent)?;
             self.guard.charge_entry(parent)?;
         }
         let opened = self
@@ -206,7 +208,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.guard.freed(fd.rep());
         self.stock().remove_directory_at(fd, path).await
     }
@@ -218,20 +220,20 @@ impl HostDescriptor for FilesView<'_> {
         new_fd: Fd,
         new_path: String,
     ) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
-        self.guard.check_change(new_fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
+        self.guard.check_change(self.table, new_fd.rep())?;
         self.guard.freed(new_fd.rep());
         self.stock().rename_at(fd, path, new_fd, new_path).await
     }
 
     async fn symlink_at(&mut self, fd: Fd, target: String, path: String) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.guard.charge_entry(fd.rep())?;
         self.stock().symlink_at(fd, target, path).await
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.guard.check_change(fd.rep())?;
+        self.guard.check_change(self.table, fd.rep())?;
         self.guard.freed(fd.rep());
         self.stock().unlink_file_at(fd, path).await
     }
@@ -246,14 +248,14 @@ impl HostDescriptor for FilesView<'_> {
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
         let rep = fd.rep();
-        self.guard.check_change(rep)?;
+        self.guard.check_change(self.table, rep)?;
         let stream = self.stock().write_via_stream(fd, offset)?;
         self.metered(rep, stream)
     }
 
     fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
         let rep = fd.rep();
-        self.guard.check_change(rep)?;
+        self.guard.check_change(self.table, rep)?;
         let stream = self.stock().append_via_stream(fd)?;
         self.metered(rep, stream)
     }

@@ -9,11 +9,13 @@ mod guard;
 mod host;
 mod metered;
 mod quota;
+mod root;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use guard::{Guard, Place, PlaceKind};
 pub(crate) use quota::Quota;
+pub(crate) use root::Root;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::filesystem::{WasiFilesystemCtx, WasiFilesystemCtxView};

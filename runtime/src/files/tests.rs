@@ -1,6 +1,8 @@
 //! The file calls as a hostile guest makes them: raw paths and handles, without a C library that tidies
 //! them up.
 
+mod image;
+
 use super::*;
 use crate::events::{Denial, Event, EventSink};
 use crate::policy::Access;
@@ -12,13 +14,14 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, ErrorCode, Host, HostDescriptor, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, ErrorCode, Host, HostDescriptor, HostDirectoryEntryStream, NewTimestamp,
+    OpenFlags, PathFlags,
 };
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 type Fd = Resource<Descriptor>;
 
-/// `/ro`, `/rw` and the private root of a guest, and `outside` beside them on the host.
+/// `/ro`, `/rw`, a private folder and an image of a guest, and `outside` beside them on the host.
 struct Guest {
     folder: TempDir,
     wasi: WasiCtx,
@@ -31,6 +34,7 @@ struct Guest {
 const RO: usize = 0;
 const RW: usize = 1;
 const PRIVATE: usize = 2;
+const IMAGE: usize = 3;
 
 impl Guest {
     fn new(disk: u64, files: u32) -> Self {
@@ -42,14 +46,17 @@ impl Guest {
             ("ro", Access::ReadOnly, PlaceKind::Mount),
             ("rw", Access::ReadWrite, PlaceKind::Mount),
             ("private", Access::ReadWrite, PlaceKind::Private),
+            ("image", Access::ReadWrite, PlaceKind::Image),
         ] {
             let host = folder.path().join(name);
             fs::create_dir_all(host.join("folder")).expect("a folder");
             fs::write(host.join("file"), "old").expect("a file");
             fs::write(host.join("folder/inner"), "old").expect("a file");
-            let perms = match access {
-                Access::ReadOnly => FsPerms::ReadOnly,
-                Access::ReadWrite => FsPerms::ReadWrite,
+            let perms = match kind {
+                PlaceKind::Private | PlaceKind::Mount if access == Access::ReadWrite => {
+                    FsPerms::ReadWrite
+                }
+                _ => FsPerms::ReadOnly,
             };
             let guest = format!("/{name}");
             wasi.preopened_dir(&host, &guest, perms).expect("a folder");
@@ -75,10 +82,13 @@ impl Guest {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&events);
         let sink = EventSink::new(move |event| heard.lock().expect("a lock").push(event.clone()));
-        let quota = Quota::new(disk, vec![folder.path().join("private")]);
+        let counted = ["private", "own"].map(|name| folder.path().join(name));
+        let quota = Quota::new(disk, counted.to_vec());
         let quota = Arc::new(Mutex::new(quota));
+        let root = Root::new(folder.path().join("image"), folder.path().join("own"));
+        let root = Arc::new(root);
         let mut guest = Self {
-            guard: Guard::new(places, files, quota, sink),
+            guard: Guard::new(places, root, files, quota, sink),
             wasi: wasi.build(),
             table: ResourceTable::new(),
             folder,
@@ -438,7 +448,7 @@ async fn names_and_handles_run_out() {
 #[tokio::test]
 async fn invented_handles_reach_nothing() {
     let mut guest = Guest::new(1 << 20, 100);
-    for rep in [3, 77, u32::MAX] {
+    for rep in [4, 77, u32::MAX] {
         let invented = || Resource::<Descriptor>::new_borrow(rep);
         let follow = PathFlags::SYMLINK_FOLLOW;
         assert!(

@@ -51,6 +51,7 @@ pub(crate) struct Family {
     pub(super) semaphores: Semaphores,
     /// Removed with the last of them.
     scratch: Arc<Scratch>,
+    /// Over `/`.
     preopens: Vec<Preopen>,
     streams: Streams,
     quota: Arc<Mutex<Quota>>,
@@ -171,12 +172,17 @@ impl Family {
         signals: Signals,
         surroundings: &Surroundings,
     ) -> Result<Running, StartError> {
-        let program = self.parts.program(&command, env).clone();
+        let program = self.parts.program(&command, env);
+        let program = program.linked(&self.runtime.shared.linker);
+        let program = program.map_err(StartError::Interpreter)?.clone();
         let handles = match process.number {
             FIRST => HANDLES,
             _ => CHILD_HANDLES,
         };
-        let places = self.preopens.iter().map(|p| p.place.clone()).collect();
+        let preopens: Vec<Preopen> = std::iter::once(self.scratch.preopen())
+            .chain(self.preopens.iter().cloned())
+            .collect();
+        let places = preopens.iter().map(|p| p.place.clone()).collect();
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
         let host = Host {
@@ -185,13 +191,14 @@ impl Family {
                 env,
                 &self.limits,
                 &self.streams,
-                &self.preopens,
+                &preopens,
                 surroundings,
             )?,
             table,
             network: self.network.share(),
             files: Guard::new(
                 places,
+                Arc::clone(self.scratch.root()),
                 self.limits.files,
                 Arc::clone(&self.quota),
                 self.events.clone(),

@@ -175,6 +175,10 @@ impl wit::Host for ProcessesView<'_> {
         if words + pairs.sum::<usize>() > ARGUMENTS {
             return Ok(Err(Refused::Argument("the arguments are too long").into()));
         }
+        // Two processes cannot both go on from the image when one of them changes something.
+        if self.files.own_root(self.table).is_err() {
+            return Ok(Err(Refused::Limit("room for its files").into()));
+        }
         let mut inherited = Vec::new();
         for wit::LentDescriptor { number, source } in descriptors {
             let Some(given) = self.lend(source)? else {

@@ -1,0 +1,57 @@
+//! What an instance finds at `/` when it starts: the app's own files, and what programs expect in a root folder.
+//!
+//! It is made once per machine, beside the unpacked layers, and read-only: see [`Root`](crate::files::Root).
+
+use crate::cache::{Cache, CacheError, InUse};
+use cap_std::fs::Dir;
+use pywasm_format::{Digest, GuestPath};
+use std::path::Path;
+
+/// Goes into the name of each image, so that one made by another version of what follows is not taken.
+const VERSION: u32 = 1;
+
+/// Folders that programs expect to find.
+const FOLDERS: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
+
+/// Empty files, only so that programs find something there: the devices that the guest's libc provides, and
+/// the interpreter, which the host runs, where `sys.executable` says that it is.
+const FILES: [&str; 5] = [
+    "dev/null",
+    "dev/zero",
+    "dev/random",
+    "dev/urandom",
+    "usr/local/bin/python3",
+];
+
+/// The image with a folder at each of `places` and with what `fill` puts there, which `app` identifies.
+pub(crate) fn image<E: From<CacheError>>(
+    cache: &Cache,
+    places: &[&GuestPath],
+    app: Option<&Digest>,
+    fill: impl FnOnce(&Dir, &Path) -> Result<(), E>,
+) -> Result<InUse, E> {
+    let mut name = format!("image {VERSION}");
+    if let Some(app) = app {
+        name += &format!("\n{app}");
+    }
+    for place in places {
+        name += &format!("\n{place}");
+    }
+    cache.layer(&Digest::of(name.as_bytes()), |dir, path| {
+        fill(dir, path)?;
+        let failed = |name: &str, error| CacheError::io("create", &path.join(name))(error);
+        // Through a handle that leads nowhere else, whatever a package has put there.
+        for folder in FOLDERS
+            .into_iter()
+            .chain(places.iter().map(|p| p.relative()))
+        {
+            dir.create_dir_all(folder).map_err(|e| failed(folder, e))?;
+        }
+        for file in FILES {
+            if !dir.exists(file) {
+                dir.create(file).map_err(|e| failed(file, e))?;
+            }
+        }
+        Ok(())
+    })
+}
