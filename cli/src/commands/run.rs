@@ -14,6 +14,7 @@ use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Package};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::ExitCode;
@@ -107,6 +108,8 @@ impl Asked {
     ) -> anyhow::Result<ExitCode> {
         let interruption = Interruption::for_limits(&self.grants.limits());
         let app = runtime(environment, interruption)?.load(&self.package)?;
+        // The process ends next, and with it goes all of this at once.
+        let app = ManuallyDrop::new(app);
         let config = app.config();
         let folder = workdir(self.workdir.as_deref(), &config.working_dir)?;
         let mut command = command(config)?.working_dir(folder);

@@ -2,6 +2,7 @@
 
 use super::quota::Quota;
 use super::root::Root;
+use super::streams::Meter;
 use crate::events::{Denial, Event, EventSink};
 use crate::exit::Limit;
 use crate::policy::Access;
@@ -193,9 +194,11 @@ impl Guard {
     }
 
     /// The counter for a stream that writes to `rep`, where it counts.
-    pub(super) fn meter(&self, rep: u32) -> Option<(Arc<Mutex<Quota>>, EventSink)> {
-        self.is_private(rep)
-            .then(|| (Arc::clone(&self.quota), self.events.clone()))
+    pub(super) fn meter(&self, rep: u32) -> Option<Meter> {
+        self.is_private(rep).then(|| Meter {
+            quota: Arc::clone(&self.quota),
+            events: self.events.clone(),
+        })
     }
 
     /// Something was removed or cut: there may be room again.

@@ -1,7 +1,9 @@
 //! `wasi:filesystem`: each call past the guard, then to wasmtime.
 
 use super::FilesView;
-use super::metered::Metered;
+use super::streams::{Reader, Target, Writer};
+use std::fs::File;
+use std::sync::Arc;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -14,6 +16,11 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 type Fd = Resource<Descriptor>;
+
+/// The same handle once more.
+fn borrowed(fd: &Fd) -> Fd {
+    Resource::new_borrow(fd.rep())
+}
 
 impl preopens::Host for FilesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
@@ -39,19 +46,26 @@ impl Host for FilesView<'_> {
     }
 }
 
-/// Past the guard: a stream that counts where it must.
+/// Past the guard: streams of ours in place of wasmtime's, whose answer decides whether there is one.
 impl FilesView<'_> {
-    fn metered(
+    fn file(&self, fd: &Fd) -> FsResult<Arc<File>> {
+        match self.table.get(fd)? {
+            Descriptor::File(file) => Ok(Arc::clone(&file.file)),
+            Descriptor::Dir(_) => Err(ErrorCode::IsDirectory.into()),
+        }
+    }
+
+    fn written(
         &mut self,
-        rep: u32,
-        stream: Resource<DynOutputStream>,
+        fd: &Fd,
+        stock: Resource<DynOutputStream>,
+        target: Target,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let Some(meter) = self.guard.meter(rep) else {
-            return Ok(stream);
-        };
-        let inner = self.table.delete(stream)?;
-        let metered: DynOutputStream = Box::new(Metered::new(inner, meter));
-        Ok(self.table.push(metered)?)
+        let file = self.file(fd)?;
+        self.table.delete(stock)?;
+        let writer: DynOutputStream =
+            Box::new(Writer::new(file, target, self.guard.meter(fd.rep())));
+        Ok(self.table.push(writer)?)
     }
 }
 
@@ -239,7 +253,11 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        self.stock().read_via_stream(fd, offset)
+        let stock = self.stock().read_via_stream(borrowed(&fd), offset)?;
+        let file = self.file(&fd)?;
+        self.table.delete(stock)?;
+        let reader: DynInputStream = Box::new(Reader::new(file, offset));
+        Ok(self.table.push(reader)?)
     }
 
     fn write_via_stream(
@@ -247,17 +265,15 @@ impl HostDescriptor for FilesView<'_> {
         fd: Fd,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let rep = fd.rep();
-        self.guard.check_change(self.table, rep)?;
-        let stream = self.stock().write_via_stream(fd, offset)?;
-        self.metered(rep, stream)
+        self.guard.check_change(self.table, fd.rep())?;
+        let stock = self.stock().write_via_stream(borrowed(&fd), offset)?;
+        self.written(&fd, stock, Target::At(offset))
     }
 
     fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
-        let rep = fd.rep();
-        self.guard.check_change(self.table, rep)?;
-        let stream = self.stock().append_via_stream(fd)?;
-        self.metered(rep, stream)
+        self.guard.check_change(self.table, fd.rep())?;
+        let stock = self.stock().append_via_stream(borrowed(&fd))?;
+        self.written(&fd, stock, Target::End)
     }
 
     async fn is_same_object(&mut self, a: Fd, b: Fd) -> wasmtime::Result<bool> {

@@ -7,9 +7,9 @@
 
 mod guard;
 mod host;
-mod metered;
 mod quota;
 mod root;
+mod streams;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 //! them up.
 
 mod image;
+mod streams;
 
 use super::*;
 use crate::events::{Denial, Event, EventSink};
