@@ -8,12 +8,21 @@ use std::process::Command;
 fn own_cache() -> tempfile::TempDir {
     assert_eq!(python(["-c", ""]).code, Some(0));
     let folder = tempfile::tempdir().expect("a folder");
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args(["code", "layers"].map(|part| cache().join(part)))
-        .arg(folder.path())
-        .status();
-    assert!(copied.expect("cp runs").success());
+    for part in ["code", "layers"] {
+        let to = folder.path().join(part);
+        std::fs::create_dir(&to).expect("a folder");
+        // Hidden entries are being made or removed by other tests and may be gone by now.
+        let whole = std::fs::read_dir(cache().join(part))
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args(whole.map(|entry| entry.path()))
+            .arg(&to)
+            .status();
+        assert!(copied.expect("cp runs").success());
+    }
     let private = Command::new("chmod").arg("700").arg(folder.path()).status();
     assert!(private.expect("chmod runs").success());
     folder
