@@ -1,15 +1,14 @@
 //! The command line as it is written. What the values mean is decided in `commands`.
 
+use crate::grant_args::{EnvArg, GrantArgs};
 use crate::registry_args::{LoginArgs, LogoutArgs, PullArg, PullArgs, PushArgs, ServerArgs};
 use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
 use crate::units::{ByteSize, Span};
-use crate::volume_name::VolumeName;
 use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use pywasm_format::ImageName;
 use pywasm_packager::{AsOf, Base};
 use std::net::SocketAddr;
@@ -109,10 +108,10 @@ impl Verb {
     /// The files named by `--policy`.
     pub fn policy_files(&self) -> &[PathBuf] {
         match self {
-            Self::Run(args) => &args.policy,
-            Self::Dev(args) => &args.policy,
-            Self::Serve(args) => &args.run.policy,
-            Self::Python(args) => &args.policy,
+            Self::Run(args) => &args.grants.policy,
+            Self::Dev(args) => &args.grants.policy,
+            Self::Serve(args) => &args.run.grants.policy,
+            Self::Python(args) => &args.grants.policy,
             _ => &[],
         }
     }
@@ -220,7 +219,7 @@ pub struct DockerfileArgs {
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
     /// Value for an ARG; NAME alone takes this shell's
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<EnvArg>,
 }
 
@@ -320,129 +319,29 @@ pub enum ReportFormat {
     Json,
 }
 
-/// `-v HOST:GUEST[:ro|rw]`, not yet checked against the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeArg {
-    pub source: VolumeSource,
-    pub guest: String,
-    pub read_only: bool,
-}
-
-/// Where a volume's files are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VolumeSource {
-    /// On the host, as given.
-    Path(PathBuf),
-    /// In a folder that pywasm keeps under this name.
-    Named(VolumeName),
-}
-
-/// `-e NAME=VALUE`, or `-e NAME` for the value of this process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvArg {
-    pub name: String,
-    pub value: Option<String>,
-}
-
-/// Whether the kernel confines the process of an app, beside the sandbox.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum WallArg {
-    /// As far as this kernel can.
-    #[default]
-    Auto,
-    /// Not starting where it cannot fully.
-    Require,
-    /// Not at all.
-    Off,
-}
-
-/// How much of the machine the app may use, beside --memory and --timeout.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct LimitArgs {
-    /// Share of one processor, such as 0.5 (Python runs about a quarter slower with it)
-    #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<CpuShare>,
-    /// End the app after this much processor time, such as 10s (exit code 124)
-    #[arg(long, value_name = "TIME")]
-    pub cpu_time: Option<Span>,
-    /// End the app after this many WebAssembly instructions, always at the same one (exit code 124)
-    #[arg(long, value_name = "NUMBER")]
-    pub fuel: Option<u64>,
-    /// Most threads at once [default: 1024]
-    #[arg(long, value_name = "NUMBER")]
-    pub pids_limit: Option<u32>,
-    /// Most sockets open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER")]
-    pub max_sockets: Option<u32>,
-    /// Most files and folders open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER")]
-    pub max_files: Option<u32>,
-    /// Most that the app's private files may take on disk, such as 100m [default: 1g]
-    #[arg(long, value_name = "SIZE")]
-    pub disk: Option<ByteSize>,
-    /// End the app when it has written this much to its output (exit code 137)
-    #[arg(long, value_name = "SIZE")]
-    pub output_limit: Option<ByteSize>,
-    /// Most output a second; the app waits when it writes more
-    #[arg(long, value_name = "SIZE")]
-    pub output_rate: Option<ByteSize>,
-}
-
 #[derive(Debug, Args)]
 #[command(
     override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...",
     args_override_self = true
 )]
 pub struct RunArgs {
-    /// Publish a port, or a range of them; without IP on 127.0.0.1 only
-    #[arg(short, long, value_name = "[IP:]HOST:GUEST[/udp]")]
-    pub publish: Vec<PortMaps>,
-    /// Show a host folder or a named volume to the app; a file as a copy, with :ro
-    #[arg(short, long, value_name = "HOST|NAME:GUEST[:ro]", value_parser = parse_volume)]
-    pub volume: Vec<VolumeArg>,
-    /// Set an environment variable, or pass on this shell's
-    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
-    pub env: Vec<EnvArg>,
-    /// Read environment variables from a file
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub grants: GrantArgs,
     /// Working folder of the app
     #[arg(short, long, value_name = "FOLDER")]
     pub workdir: Option<String>,
-    /// Most memory the app may use, such as 512m or 1g [default: 1g]
-    #[arg(short, long, value_name = "SIZE")]
-    pub memory: Option<ByteSize>,
-    /// End the app after this long, such as 30s or 5m (exit code 124)
-    #[arg(long, value_name = "TIME")]
-    pub timeout: Option<Span>,
-    /// Read grants from the table [policy] of a file; flags given here win
-    #[arg(long, value_name = "FILE")]
-    pub policy: Vec<PathBuf>,
     /// Start although the package needs what is not granted
     #[arg(long)]
     pub ignore_needs: bool,
     /// Publish all ports that the package exposes, at ports that the system chooses
     #[arg(short = 'P', long)]
     pub publish_all: bool,
-    /// How long the app may take to end after SIGTERM [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    pub stop_timeout: Option<Span>,
-    /// Let the app change none of its files but those of --tmpfs and -v
-    #[arg(long)]
-    pub read_only: bool,
-    /// Empty folder that the app may change, thrown away with it
-    #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
-    pub tmpfs: Vec<String>,
     /// Start Python from nothing, though the package brings a snapshot
     #[arg(long)]
     pub no_snapshot: bool,
     /// Program to start instead of the package's own
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Let the app connect to a host name, *.NAME, address, range or * (public addresses)
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub allow_net: Vec<OutboundRule>,
     /// `none`: no published ports and no outbound connections
     #[arg(long, value_name = "none", value_parser = ["none"])]
     pub network: Option<String>,
@@ -487,59 +386,24 @@ pub struct RunArgs {
     )]
     pub target_and_args: Vec<String>,
     #[command(flatten)]
-    pub limits: LimitArgs,
-    /// Let the kernel confine the process too (Landlock, seccomp): as far as it can, fully, or not
-    #[arg(
-        long,
-        value_name = "auto|require|off",
-        default_value = "auto",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    pub wall: WallArg,
-    #[command(flatten)]
     pub index: IndexArgs,
 }
 
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    // Short flags are python3's own.
+    mut_arg("publish", |arg| arg.short(None)),
+    mut_arg("volume", |arg| arg.short(None)),
+    mut_arg("env", |arg| arg.short(None)),
+    mut_arg("memory", |arg| arg.short(None))
+)]
 pub struct PythonArgs {
-    /// Publish a port, or a range of them; without IP on 127.0.0.1 only
-    #[arg(long, value_name = "[IP:]HOST:GUEST[/udp]")]
-    pub publish: Vec<PortMaps>,
-    /// Show a host folder or a named volume to Python; a file as a copy, with :ro
-    #[arg(long, value_name = "HOST|NAME:GUEST[:ro]", value_parser = parse_volume)]
-    pub volume: Vec<VolumeArg>,
-    /// Set an environment variable, or pass on this shell's
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_env)]
-    pub env: Vec<EnvArg>,
-    /// Read environment variables from a file
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub grants: GrantArgs,
     /// Working folder [default: /]
     #[arg(long, value_name = "FOLDER")]
     pub workdir: Option<String>,
-    /// Most memory Python may use, such as 64m [default: 1g]
-    #[arg(long, value_name = "SIZE")]
-    pub memory: Option<ByteSize>,
-    /// End Python after this long, such as 30s (exit code 124)
-    #[arg(long, value_name = "TIME")]
-    pub timeout: Option<Span>,
-    /// How long Python may take to end after SIGTERM [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    pub stop_timeout: Option<Span>,
-    /// Let Python connect to a host name, *.NAME, address, range or * (public addresses)
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub allow_net: Vec<OutboundRule>,
-    /// Read grants from the table [policy] of a file; flags given here win
-    #[arg(long, value_name = "FILE")]
-    pub policy: Vec<PathBuf>,
-    /// Let Python change none of its files but those of --tmpfs and --volume
-    #[arg(long)]
-    pub read_only: bool,
-    /// Empty folder that Python may change, thrown away with it
-    #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
-    pub tmpfs: Vec<String>,
     /// Install a requirement first
     #[arg(long, value_name = "REQUIREMENT")]
     pub with: Vec<String>,
@@ -554,74 +418,7 @@ pub struct PythonArgs {
     )]
     pub args: Vec<String>,
     #[command(flatten)]
-    pub limits: LimitArgs,
-    /// Let the kernel confine the process too (Landlock, seccomp): as far as it can, fully, or not
-    #[arg(
-        long,
-        value_name = "auto|require|off",
-        default_value = "auto",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    pub wall: WallArg,
-    #[command(flatten)]
     pub index: IndexArgs,
-}
-
-fn parse_volume(text: &str) -> Result<VolumeArg, String> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (host, guest, read_only) = match parts[..] {
-        [host, guest] | [host, guest, "rw"] => (host, guest, false),
-        [host, guest, "ro"] => (host, guest, true),
-        [_, _, option] => return Err(format!("`{option}` is not ro or rw")),
-        _ => {
-            return Err("write HOST:GUEST, for example ./data:/data or ./data:/data:ro".to_owned());
-        }
-    };
-    if host.is_empty() || !guest.starts_with('/') {
-        return Err(format!(
-            "`{guest}` is not an absolute path of the app, such as /data"
-        ));
-    }
-    let source = match host.contains('/') || host == "." || host == ".." {
-        true => VolumeSource::Path(host.into()),
-        false => VolumeSource::Named(
-            host.parse()
-                .map_err(|error: String| format!("{error}; write ./{host} for a folder"))?,
-        ),
-    };
-    Ok(VolumeArg {
-        source,
-        guest: guest.to_owned(),
-        read_only,
-    })
-}
-
-/// `FOLDER`; docker's options after a colon are for a kernel's file system.
-fn parse_tmpfs(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some((folder, _)) => Err(format!(
-            "write only {folder}: the size of all private files together is set with --disk"
-        )),
-        None if text.starts_with('/') => Ok(text.to_owned()),
-        None => Err(format!(
-            "`{text}` is not an absolute path of the app, such as /cache"
-        )),
-    }
-}
-
-fn parse_env(text: &str) -> Result<EnvArg, String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (text, None),
-    };
-    if name.is_empty() || name.contains('\0') {
-        return Err("write NAME=VALUE, or NAME for the value in this shell".to_owned());
-    }
-    Ok(EnvArg {
-        name: name.to_owned(),
-        value,
-    })
 }
 
 #[cfg(test)]
@@ -632,21 +429,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn volumes() {
-        let volume = |text: &str| parse_volume(text).map(|v| (v.source, v.guest, v.read_only));
-        let path = |path: &str| VolumeSource::Path(path.into());
-        assert_eq!(volume("./a:/b"), Ok((path("./a"), "/b".into(), false)));
-        assert_eq!(volume("/a:/b:ro"), Ok((path("/a"), "/b".into(), true)));
-        let named = VolumeSource::Named("data".parse().expect("a name"));
-        assert_eq!(volume("data:/b"), Ok((named, "/b".into(), false)));
-        for wrong in [
-            "/a", "/a:b", "/a:/b:x", "da ta:/b", ".x:/b", "-x:/b", ":/b", "a:b:c:d",
-        ] {
-            assert!(volume(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub struct Log {
     seen: Mutex<Seen>,
 }
 
-/// Logs kept; older ones are removed by the next run.
+/// Logs kept. There may be twice as many before the oldest are removed, so that most runs remove nothing.
 const RUNS: usize = 20;
 
 /// Different denials that are kept of one run: a hostile app can make any number of them.
@@ -182,9 +182,11 @@ fn new_file(folder: &Path) -> anyhow::Result<File> {
     let name = format!("{:020}-{}.jsonl", now.as_micros(), std::process::id());
     let file = File::create(folder.join(name))?;
     let runs = runs(folder)?;
-    for old in &runs[..runs.len().saturating_sub(RUNS)] {
-        // Another run may have been faster.
-        let _ = fs::remove_file(old);
+    if runs.len() > 2 * RUNS {
+        for old in &runs[..runs.len() - RUNS] {
+            // Another run may have been faster.
+            let _ = fs::remove_file(old);
+        }
     }
     Ok(file)
 }

@@ -5,6 +5,7 @@ mod build_sandbox;
 mod commands;
 mod denials;
 mod environment;
+mod grant_args;
 mod policy_file;
 mod printer;
 mod refused;

@@ -1,43 +1,24 @@
 //! What `run` and `python` share: from flags to a policy, from a loaded app to an exit code.
 
-use crate::args::{EnvArg, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::denials::Log;
 use crate::environment::Environment;
+use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
-use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
 use crate::workers::control::Boss;
 use anyhow::{Context, anyhow};
-use pywasm::policy::{Access, Limits, Mount, OutboundRule, Policy, PortMap, PortMaps};
+use pywasm::policy::{Access, Limits, Mount, Policy, PortMaps};
 use pywasm::{
     App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
     default_env,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// The rights a person gives on the command line.
-pub struct Grants {
-    pub publish: Vec<PortMaps>,
-    pub publish_all: bool,
-    pub volumes: Vec<VolumeArg>,
-    pub env: Vec<EnvArg>,
-    pub env_files: Vec<PathBuf>,
-    pub read_only: bool,
-    pub tmpfs: Vec<String>,
-    pub memory: Option<ByteSize>,
-    pub timeout: Option<Span>,
-    pub stop_timeout: Option<Span>,
-    pub limits: LimitArgs,
-    pub wall: WallArg,
-    pub allow_net: Vec<OutboundRule>,
-}
 
 /// How long an app may take to end when it is told to: that of `docker stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,14 +37,14 @@ pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow:
         .map_err(|e| anyhow!("cannot start the WebAssembly engine: {e:#}"))
 }
 
-impl Grants {
+impl GrantArgs {
     /// What these grants allow an app.
     pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
         let mut policy = Policy::none()
             .limits(self.limits())
             .envs(default_env(config))
             .envs(self.environment(environment)?);
-        for volume in &self.volumes {
+        for volume in &self.volume {
             let host = volume.host(environment)?;
             if !host.is_file() {
                 let access = match volume.read_only {
@@ -81,11 +62,6 @@ impl Grants {
         }
         for port in self.publish.iter().flat_map(PortMaps::iter) {
             policy = policy.publish(port);
-        }
-        let exposed = config.exposed_ports.iter().filter(|_| self.publish_all);
-        for port in exposed {
-            let map = PortMap::new((Ipv4Addr::LOCALHOST, 0).into(), port.port);
-            policy = policy.publish(map.with_protocol(port.protocol));
         }
         for rule in &self.allow_net {
             policy = policy.allow_outbound(rule.clone());
@@ -129,7 +105,7 @@ impl Grants {
     /// Files first, flags over them, as docker has it.
     fn environment(&self, shell: &Environment) -> anyhow::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
-        for path in &self.env_files {
+        for path in &self.env_file {
             let text = std::fs::read_to_string(path).with_context(|| {
                 format!("cannot read the environment file `{}`", path.display())
             })?;
@@ -164,7 +140,7 @@ impl Grants {
         mut command: Command,
         environment: &Environment,
     ) -> anyhow::Result<Command> {
-        for volume in &self.volumes {
+        for volume in &self.volume {
             let host = volume.host(environment)?;
             if host.is_file() {
                 anyhow::ensure!(
@@ -189,7 +165,7 @@ impl Grants {
             flock(&folder, FlockOperation::NonBlockingLockShared)?;
             anyhow::Ok(folder)
         };
-        let volumes = self.volumes.iter().filter_map(named);
+        let volumes = self.volume.iter().filter_map(named);
         volumes
             .map(|name| {
                 hold(name.clone()).with_context(|| format!("cannot use the volume `{name}`"))
@@ -262,7 +238,7 @@ pub fn workdir(asked: Option<&str>, own: &GuestPath) -> anyhow::Result<GuestPath
     })
 }
 
-fn explain(exit: &Exit, grants: &Grants) {
+fn explain(exit: &Exit, grants: &GrantArgs) {
     match exit {
         Exit::Code(_) | Exit::Stopped => {}
         Exit::Limit(Limit::Memory) => printer::note(&format!(

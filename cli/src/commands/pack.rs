@@ -1,9 +1,10 @@
 //! `pywasm pack`, and packing on the way to a run.
 
 use super::launch::runtime;
-use crate::args::{DockerfileArgs, EnvArg, IndexArgs, PackArgs};
+use crate::args::{DockerfileArgs, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
+use crate::grant_args::EnvArg;
 use crate::printer::{self, Steps};
 use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow};

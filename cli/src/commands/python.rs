@@ -1,6 +1,6 @@
 //! `pywasm python`: the bare interpreter, in the same sandbox.
 
-use super::launch::{Grants, runtime, workdir};
+use super::launch::{runtime, workdir};
 use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
@@ -10,40 +10,13 @@ use std::process::ExitCode;
 
 pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let PythonArgs {
-        publish,
-        volume,
-        env,
-        env_file,
         workdir: folder,
-        read_only,
-        tmpfs,
-        memory,
-        timeout,
-        policy: _,
-        stop_timeout,
-        limits,
-        wall,
-        allow_net,
         with,
         requirements,
-        index,
         args,
+        grants,
+        index,
     } = args;
-    let grants = Grants {
-        publish,
-        publish_all: false,
-        volumes: volume,
-        env,
-        env_files: env_file,
-        read_only,
-        tmpfs,
-        memory,
-        timeout,
-        stop_timeout,
-        limits,
-        wall,
-        allow_net,
-    };
     let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;
     let package = pack::requirements_only(&with, &requirements, &index, environment)?;
     let app = runtime.load(&package)?;

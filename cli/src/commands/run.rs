@@ -1,11 +1,12 @@
 //! `pywasm run`: a package, a project folder or a Python file.
 
-use super::launch::{Grants, runtime, workdir};
+use super::launch::{runtime, workdir};
 use super::pack;
 use super::signature::signed;
 use crate::args::RunArgs;
 use crate::denials::Log;
 use crate::environment::Environment;
+use crate::grant_args::GrantArgs;
 use crate::workers::control::Boss;
 use crate::workers::{self, Plan, WorkerId};
 use crate::{printer, refused};
@@ -15,13 +16,14 @@ use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Package};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
+use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let asked = Asked::of(args, environment)?;
-    let policy = asked.grants.policy(asked.package.config(), environment)?;
+    let policy = asked.policy(environment)?;
     if asked.needs == Needs::MustBeMet {
         refuse_unmet(&policy, asked.package.config(), |_| true)?;
     }
@@ -41,12 +43,11 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
 
 /// `pywasm policy show`: the same without running anything.
 pub fn show(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let Asked {
-        package, grants, ..
-    } = Asked::of(args, environment)?;
-    let policy = grants.policy(package.config(), environment)?;
-    let unmet = policy.unmet(&package.config().needs);
-    for need in Policy::none().unmet(&package.config().needs) {
+    let asked = Asked::of(args, environment)?;
+    let policy = asked.policy(environment)?;
+    let needs = &asked.package.config().needs;
+    let unmet = policy.unmet(needs);
+    for need in Policy::none().unmet(needs) {
         let state = match unmet.contains(&need) {
             true => format!("missing: {}", need.flag()),
             false => "granted".to_owned(),
@@ -78,7 +79,8 @@ pub enum Needs {
 /// What the command line asks for, with the package it is about.
 pub struct Asked {
     pub package: Package,
-    pub grants: Grants,
+    pub grants: GrantArgs,
+    publish_all: bool,
     pub needs: Needs,
     entrypoint: Option<String>,
     args: Vec<String>,
@@ -88,6 +90,18 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What the app may do.
+    pub fn policy(&self, environment: &Environment) -> anyhow::Result<Policy> {
+        let config = self.package.config();
+        let mut policy = self.grants.policy(config, environment)?;
+        let exposed = config.exposed_ports.iter().filter(|_| self.publish_all);
+        for port in exposed {
+            let map = PortMap::new((Ipv4Addr::LOCALHOST, 0).into(), port.port);
+            policy = policy.publish(map.with_protocol(port.protocol));
+        }
+        Ok(policy)
+    }
+
     /// The command line of the app.
     fn line(&self) -> Vec<String> {
         let (config, args) = (self.package.config(), self.args.iter().cloned());
@@ -149,24 +163,11 @@ impl Asked {
 
     pub fn of(args: RunArgs, environment: &Environment) -> anyhow::Result<Self> {
         let RunArgs {
-            mut publish,
-            volume,
-            env,
-            env_file,
             workdir,
-            policy: _,
             ignore_needs,
             mut publish_all,
-            read_only,
-            tmpfs,
-            memory,
-            timeout,
-            stop_timeout,
-            limits,
-            wall,
             no_snapshot,
             entrypoint,
-            mut allow_net,
             network,
             pull,
             server,
@@ -177,8 +178,9 @@ impl Asked {
             workers,
             worker,
             with_parent,
-            index,
             target_and_args,
+            mut grants,
+            index,
         } = args;
         if let Some(parent) = with_parent {
             end_with(parent)?;
@@ -192,8 +194,8 @@ impl Asked {
             bail!("unknown flag {target}: {reason}");
         }
         if network.is_some() {
-            publish.clear();
-            allow_net.clear();
+            grants.publish.clear();
+            grants.allow_net.clear();
             publish_all = false;
         }
         let target = Path::new(target);
@@ -215,21 +217,8 @@ impl Asked {
         }
         Ok(Self {
             package,
-            grants: Grants {
-                publish,
-                publish_all,
-                volumes: volume,
-                env,
-                env_files: env_file,
-                read_only,
-                tmpfs,
-                memory,
-                timeout,
-                stop_timeout,
-                limits,
-                wall,
-                allow_net,
-            },
+            grants,
+            publish_all,
             needs: match ignore_needs {
                 true => Needs::Ignored,
                 false => Needs::MustBeMet,

@@ -40,7 +40,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     } = args;
     let count = run.workers.unwrap_or(NonZeroU16::MIN);
     let asked = Asked::of(run, environment)?;
-    let policy = asked.grants.policy(asked.package.config(), environment)?;
+    let policy = asked.policy(environment)?;
     if asked.needs == Needs::MustBeMet {
         refuse_unmet(&policy, asked.package.config(), |need| {
             // The front is what is reached from outside.
