@@ -198,10 +198,16 @@ impl ResolvedWheel {
         let (name, version) = (&self.wheel.name, &self.wheel.version);
         let mut texts = Vec::new();
         if self.native == Native::LeaveOut && !wheel.native_left_out.is_empty() {
-            texts.push(format!(
-                "{name} {version} runs in pure Python: its optional native parts are left out ({})",
-                wheel.native_left_out.join(", ")
-            ));
+            let left_out = wheel.native_left_out.join(", ");
+            texts.push(match wheel.replaced_by[..] {
+                [] => format!(
+                    "{name} {version} runs in pure Python: its optional native parts are left out ({left_out})"
+                ),
+                _ => format!(
+                    "{name} {version} runs in pure Python: {left_out} is replaced by a module of pywasm's own, {}",
+                    wheel.replaced_by.join(", ")
+                ),
+            });
         }
         if !wheel.elsewhere.is_empty() {
             texts.push(format!(

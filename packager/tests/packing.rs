@@ -130,6 +130,31 @@ fn optional_native_parts_are_left_out_and_recorded() {
 }
 
 #[test]
+fn a_native_part_without_a_fall_back_has_a_module_of_ours_in_its_place() {
+    let index = Index::start();
+    let native = "watchfiles/_rust_notify.abi3.so";
+    let wheel =
+        tagged("watchfiles", "1.3", "cp310-abi3-manylinux2014_x86_64").file(native, b"\x7fELF");
+    offer(&index, &wheel);
+    let folder = TempDir::new().expect("a folder");
+    let report = pack(&index, "watchfiles", folder.path()).expect("packed");
+    let files = files_of(&open(&report.path), LayerKind::Dependencies);
+    let text = |path: &str| String::from_utf8_lossy(&files[&format!("{SITE}/{path}")]).into_owned();
+    let own = "watchfiles/_rust_notify.py";
+    assert!(text(own).contains("class RustNotify"));
+    let record = text("watchfiles-1.3.dist-info/RECORD");
+    assert!(
+        record.contains(&format!("\n{own},,\n")) && !record.contains(native),
+        "{record}"
+    );
+    let note = report.notes[0].to_string();
+    assert!(
+        note.contains(&format!("{native} is replaced")) && note.contains(own),
+        "{note}"
+    );
+}
+
+#[test]
 fn two_packs_are_the_same_bytes() {
     let index = Index::start();
     index.publish_wheels(&[

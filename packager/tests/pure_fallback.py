@@ -10,6 +10,7 @@ The interpreter that runs this script needs pip; PYTHON3.14 runs the programs.
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -161,8 +162,39 @@ p = ProxyBase([1]); assert p == [1] and getProxiedObject(p) == [1]
 from zope.hookable import hookable
 h = hookable(lambda: 1); assert h() == 1; h.sethook(lambda: 2); assert h() == 2
 """),
+    "watchdog": ("3.0.0", """
+import queue, tempfile
+from watchdog.events import FileSystemEventHandler
+from watchdog.observers.polling import PollingObserver
+seen = queue.Queue()
+class Handler(FileSystemEventHandler):
+    def on_created(self, event): seen.put(event.src_path)
+with tempfile.TemporaryDirectory() as folder:
+    observer = PollingObserver(timeout=0.1); observer.schedule(Handler(), folder); observer.start()
+    open(folder + "/new", "w").close()
+    assert seen.get(timeout=10) == folder + "/new"
+    observer.stop(); observer.join()
+"""),
+    "watchfiles": ("1.0.0", """
+import tempfile, threading, time
+from watchfiles import Change, watch
+with tempfile.TemporaryDirectory() as folder:
+    for name in ("old", "gone"): open(f"{folder}/{name}", "w").close()
+    def change():
+        time.sleep(0.7)
+        for name in ("new", "old"):
+            with open(f"{folder}/{name}", "w") as file: file.write("x")
+        os.remove(folder + "/gone")
+    import os; thread = threading.Thread(target=change); thread.start()
+    seen = next(watch(folder, rust_timeout=0)); thread.join()
+    assert seen == {(Change.added, folder + "/new"), (Change.modified, folder + "/old"), (Change.deleted, folder + "/gone")}, seen
+    assert next(watch(folder, rust_timeout=200, yield_on_timeout=True)) == set()
+    stop = threading.Event(); stop.set(); assert list(watch(folder, stop_event=stop)) == []
+"""),
 }
 
+# Modules of ours that take the place of native ones: NAME_MODULE.py is NAME/_MODULE.py.
+REPLACEMENTS = pathlib.Path(__file__).parents[1] / "src/wheel/replacements"
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
 
 
@@ -186,6 +218,8 @@ def check(python, name, version, program):
         native = [p for p in pathlib.Path(folder).rglob("*") if p.name.endswith(NATIVE) or ".so." in p.name]
         for path in native:
             path.unlink()
+        for source in REPLACEMENTS.glob(f"{name}_*.py"):
+            shutil.copy(source, pathlib.Path(folder, name, source.name[len(name):]))
         env = {"PYTHONPATH": folder, "PATH": os.environ["PATH"]}
         ran = subprocess.run([python, "-c", program], env=env, capture_output=True, text=True, timeout=120)
         if ran.returncode == 0:

@@ -274,7 +274,11 @@ fn what_cannot_run_is_an_error_and_no_old_version() {
     index.publish(
         "tool",
         Form::Json,
-        &[Offer::opaque("tool-1.0-py3-none-manylinux_2_17_x86_64.whl")],
+        &[Offer::of(&tagged(
+            "tool",
+            "1.0",
+            "py3-none-manylinux_2_17_x86_64",
+        ))],
     );
     let person = Person::new(&index);
     assert_eq!(

@@ -37,11 +37,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "leave it out (--exclude uvloop): asyncio's own loop is used",
     ),
     (
-        &["watchfiles", "watchdog"],
-        "it asks the host's kernel for changes of files, which do not change in a package",
-        "leave it out (--exclude) where it serves development only; what imports it at its start (pelican) has older versions without it (--allow-older)",
-    ),
-    (
         &[
             "psycopg2",
             "psycopg2-binary",

@@ -21,6 +21,8 @@ pub(crate) struct Wheel {
     pub(crate) scripts: Vec<(String, EntryPoint)>,
     /// Native modules that were left out, whether the interpreter has them or not.
     pub(crate) native_left_out: Vec<String>,
+    /// Files of ours that take their place.
+    pub(crate) replaced_by: Vec<&'static str>,
     /// Files for places outside site-packages, left out.
     pub(crate) elsewhere: Vec<String>,
 }
@@ -129,9 +131,13 @@ impl Wheel {
             files: BTreeMap::new(),
             scripts: Vec::new(),
             native_left_out: Vec::new(),
+            replaced_by: Vec::new(),
             elsewhere: Vec::new(),
         };
         wheel.list(dist_info.trim_end_matches(".dist-info"), native)?;
+        if native == Native::LeaveOut {
+            wheel.replace(name);
+        }
         wheel.complete(&dist_info)?;
         wheel.check_folders()?;
         Ok(wheel)
@@ -196,6 +202,14 @@ impl Wheel {
         Ok(())
     }
 
+    /// Puts our own modules in the place of native ones that were left out.
+    fn replace(&mut self, name: &WheelName) {
+        for (path, text) in native::replacements(&name.name) {
+            self.write(path.to_owned(), text.as_bytes().to_vec());
+            self.replaced_by.push(path);
+        }
+    }
+
     /// What an installer does beside copying: entry points, `INSTALLER`, and a `RECORD` of what is
     /// really there.
     fn complete(&mut self, dist_info: &str) -> Result<(), WheelError> {
@@ -214,6 +228,12 @@ impl Wheel {
             let mut lines: Vec<&str> = text.lines().filter(|line| !gone(line)).collect();
             let own = format!("{installer},,");
             lines.push(&own);
+            let replaced: Vec<String> = self
+                .replaced_by
+                .iter()
+                .map(|path| format!("{path},,"))
+                .collect();
+            lines.extend(replaced.iter().map(String::as_str));
             let mut record_text = lines.join("\n");
             record_text.push('\n');
             self.write(record, record_text.into_bytes());

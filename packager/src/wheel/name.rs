@@ -94,15 +94,15 @@ impl WheelName {
     /// others.
     pub(crate) fn native(&self, minor: u32) -> Option<NativeTags> {
         // Free-threaded builds (`cp314t`) are laid out alike but newer and rarer.
-        if self
-            .abi
-            .iter()
-            .any(|abi| abi == "none" || abi.ends_with('t'))
-        {
+        let pure = self.platform.iter().any(|platform| platform == "any");
+        if pure || self.abi.iter().any(|abi| abi.ends_with('t')) {
             return None;
         }
-        let cpython = self.python.iter().filter(|tag| tag.starts_with("cp"));
-        let own = cpython.filter_map(|tag| python_minor(tag)).max()?;
+        // With no abi it holds programs or libraries, which any Python may start or load.
+        let any_python = self.abi.iter().any(|abi| abi == "none");
+        let python = self.python.iter();
+        let python = python.filter(|tag| any_python || tag.starts_with("cp"));
+        let own = python.filter_map(|tag| python_minor(tag)).max()?;
         Some(NativeTags {
             suits: own <= minor,
             near: Reverse(own.abs_diff(minor)),
@@ -202,6 +202,8 @@ mod tests {
             None
         );
         assert_eq!(native("m-3-py3-none-any.whl"), None);
+        let any_python = native("m-3-py3-none-manylinux2014_x86_64.whl");
+        assert!(any_python.is_some() && any_python < newest);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use zip::ZipArchive;
 ///
 /// Every entry was checked with real wheels on a native CPython 3.14: native files deleted, the package
 /// imported and used. `packager/tests/pure_fallback.py` does it again.
-const OPTIONAL: [&str; 22] = [
+const OPTIONAL: [&str; 24] = [
     "aiohttp",
     "charset-normalizer",
     "coverage",
@@ -26,6 +26,8 @@ const OPTIONAL: [&str; 22] = [
     "simplejson",
     "sqlalchemy",
     "tornado",
+    "watchdog",
+    "watchfiles",
     "websockets",
     "wrapt",
     "yarl",
@@ -33,6 +35,24 @@ const OPTIONAL: [&str; 22] = [
     "zope-interface",
     "zope-proxy",
 ];
+
+/// Modules of ours that take the place of native ones: the package, the file, its text. They do the whole work of
+/// what they replace, in the way that a sandbox allows.
+const REPLACED: [(&str, &str, &str); 1] = [(
+    "watchfiles",
+    "watchfiles/_rust_notify.py",
+    include_str!("replacements/watchfiles_rust_notify.py"),
+)];
+
+/// What takes the place of a package's native modules: file and text.
+pub(super) fn replacements(
+    name: &PackageName,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = REPLACED
+        .iter()
+        .filter(|(package, ..)| *package == name.as_ref());
+    own.map(|(_, file, text)| (*file, *text))
+}
 
 /// Is the native code of this package optional?
 pub(crate) fn is_optional(name: &PackageName) -> bool {

@@ -1,0 +1,118 @@
+//! The projects that people name first: each is packed from the package index and does what it is for.
+
+use crate::support::{project, pywasm, run};
+
+/// Packs a project with a program and what it requires, runs it and gives what it printed.
+fn output(requirements: &str, files: &[(&str, &str)], args: &[&str]) -> String {
+    let all = [files, &[("requirements.txt", requirements)]].concat();
+    let app = project(&all);
+    let package = app.path().join("app.pkg");
+    let mut pack = pywasm(["pack", "-q", "-o"]);
+    pack.arg(&package).arg(app.path()).args(args);
+    let ended = run(pack);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let mut start = pywasm(["run"]);
+    start.arg(&package);
+    let ended = run(start);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    ended.stdout
+}
+
+/// Its newest release imports watchfiles, whose native part has a module of ours in its place.
+#[test]
+fn registry_pelican_builds_a_site_and_hears_of_changes() {
+    let program = "
+import pathlib, runpy, sys, threading, time
+from pelican.utils import wait_for_changes
+sys.argv = ['pelican', 'content', '-o', '/tmp/site', '-s', 'pelicanconf.py']
+try:
+    runpy.run_module('pelican', run_name='__main__')
+except SystemExit as end:
+    assert not end.code
+print('Hello from Pelican' in pathlib.Path('/tmp/site/index.html').read_text())
+def write():
+    time.sleep(0.5)
+    pathlib.Path('content/new.md').write_text('Title: New')
+threading.Thread(target=write).start()
+print(wait_for_changes('pelicanconf.py', {'PATH': 'content'}))
+";
+    let printed = output(
+        "pelican[markdown]\n",
+        &[
+            ("app.py", program),
+            (
+                "pelicanconf.py",
+                "SITENAME = 'x'\nPATH = 'content'\nTIMEZONE = 'UTC'\n",
+            ),
+            (
+                "content/hello.md",
+                "Title: Hello from Pelican\nDate: 2026-01-02\n\nA *page*.\n",
+            ),
+        ],
+        &[],
+    );
+    assert!(printed.contains("1 article"), "{printed}");
+    assert!(printed.contains("True\n"), "{printed}");
+    assert!(
+        printed.contains("added") && printed.contains("/app/content/new.md"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn registry_sphinx_builds_a_manual() {
+    let printed = output(
+        "sphinx\n",
+        &[
+            ("conf.py", "project = 'x'\n"),
+            ("index.rst", "Manual\n======\n\nSome *text*.\n"),
+        ],
+        &["--entrypoint", "sphinx-build -M text . /tmp/out"],
+    );
+    assert!(printed.contains("build succeeded"), "{printed}");
+}
+
+#[test]
+fn registry_requests_and_httpx_fetch_a_page() {
+    let program = "
+import http.server, threading, requests, httpx
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'hello')
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Hello)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f'http://127.0.0.1:{server.server_port}/'
+print(requests.get(url).text, httpx.get(url).text)
+";
+    let printed = output("requests\nhttpx\n", &[("app.py", program)], &[]);
+    assert_eq!(printed, "hello hello\n");
+}
+
+#[test]
+fn registry_jinja2_sqlalchemy_and_pip_do_their_work() {
+    let program = "
+import jinja2, subprocess, sys
+from sqlalchemy import create_engine, text
+engine = create_engine('sqlite:////tmp/x.db')
+with engine.begin() as connection:
+    connection.execute(text('create table t (x integer)'))
+    connection.execute(text('insert into t values (41)'))
+    found = connection.execute(text('select x + 1 from t')).scalar()
+print(jinja2.Template('{{ x }} {{ y|upper }}').render(x=found, y='<b>'))
+listed = subprocess.run([sys.executable, '-m', 'pip', 'list', '--format', 'freeze'], capture_output=True, text=True)
+print('SQLAlchemy==' in listed.stdout, listed.stderr)
+";
+    let printed = output("jinja2\nsqlalchemy\npip\n", &[("app.py", program)], &[]);
+    assert_eq!(printed, "42 <B>\nTrue \n");
+}
+
+#[test]
+fn registry_pyyaml_is_built_from_its_source() {
+    let program = "
+import yaml
+print(yaml.safe_load('a: [1, {b: 2.5}]'), yaml.__with_libyaml__)
+";
+    let printed = output("--no-binary pyyaml\npyyaml\n", &[("app.py", program)], &[]);
+    assert_eq!(printed, "{'a': [1, {'b': 2.5}]} False\n");
+}
