@@ -11,7 +11,8 @@ pub use manifest::{Artifact, Input, Manifest, NativePackage};
 /// The version of the Python inside.
 pub const PYTHON_VERSION: &str = "3.14.7";
 
-const MANIFEST: &str = include_str!("../artifacts/guest.json");
+/// The record of the build, in JSON: what [`manifest`] reads.
+pub const RECORD: &str = include_str!("../artifacts/guest.json");
 
 /// Which of the two interpreters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
 
 /// Digests, inputs and licences of the guest, as the recipe recorded them.
 pub fn manifest() -> Manifest {
-    serde_json::from_str(MANIFEST).expect("the recipe wrote the manifest")
+    serde_json::from_str(RECORD).expect("the recipe wrote the manifest")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use pywasm_format::write::BuiltLayer;
-use pywasm_format::{GuestPath, GuestPathError};
+use pywasm_format::{BaseOrigin, Digest, GuestPath, GuestPathError};
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +20,8 @@ pub struct BaseLayers {
     pub full: FullRuntime,
     /// The standard library.
     pub stdlib: BuiltLayer,
+    /// SHA-256 of the record of how all of them were built.
+    pub record: Digest,
 }
 
 /// The interpreter with native packages built in.
@@ -84,6 +86,14 @@ impl BaseLayers {
         match base {
             Base::Slim => &self.slim,
             Base::Full => &self.full.layer,
+        }
+    }
+
+    /// Where the layers of a base come from.
+    pub fn origin(&self, base: Base) -> BaseOrigin {
+        BaseOrigin {
+            name: format!("cpython-{}-{base}", self.python),
+            record: self.record,
         }
     }
 

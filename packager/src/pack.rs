@@ -8,7 +8,7 @@ use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
 };
-use pywasm_format::{AppConfig, Digest, LayerKind};
+use pywasm_format::{AppConfig, BaseOrigin, Digest, LayerKind};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,7 @@ pub enum PackError {
 #[derive(Debug)]
 pub struct Built {
     name: Option<String>,
+    base: BaseOrigin,
     config: AppConfig,
     layers: Vec<BuiltLayer>,
     notes: Vec<Note>,
@@ -85,6 +86,7 @@ impl Built {
     pub fn spec(&self) -> PackageSpec<'_> {
         PackageSpec {
             name: self.name.as_deref(),
+            base: Some(&self.base),
             config: &self.config,
             layers: &self.layers,
         }
@@ -161,6 +163,7 @@ impl Plan {
         progress.event(Event::Writing);
         Ok(Built {
             name: self.name.clone(),
+            base: base.origin(self.resolution.base),
             config,
             layers,
             notes,

@@ -274,6 +274,7 @@ fn a_snapshot_of_other_layers_is_refused() {
     }
     let spec = PackageSpec {
         name: None,
+        base: None,
         config: &config,
         layers: &made,
     };

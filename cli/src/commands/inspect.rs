@@ -51,6 +51,7 @@ pub fn inspect(args: &PackageArg, environment: &Environment) -> anyhow::Result<E
     printer::result(&serde_json::to_string_pretty(&json!({
         "name": package.name(),
         "digest": package.digest().to_string(),
+        "base": package.base().map(|base| json!({"name": base.name, "record": base.record.to_string()})),
         "python": config.python,
         "entrypoint": config.entrypoint,
         "cmd": config.cmd,

@@ -5,6 +5,7 @@
 //! deterministic: the same input gives the same bytes, in any folder, at any time.
 
 mod archive;
+mod base;
 mod config;
 mod digest;
 mod entry_point;
@@ -21,6 +22,7 @@ mod wire;
 pub mod write;
 
 pub use archive::ArchiveError;
+pub use base::BaseOrigin;
 pub use config::{AppConfig, ExposedPort, ParseExposedPortError, Protocol, ResolvedPackage};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use entry_point::{EntryPoint, ParseEntryPointError};

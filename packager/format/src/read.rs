@@ -3,7 +3,7 @@
 use crate::archive::{Archive, ArchiveError, Section, Source};
 use crate::verified::Verified;
 use crate::wire::{self, ConfigError, Descriptor, ImageConfig, Index, Manifest, OciLayout};
-use crate::{AppConfig, Digest, FORMAT_VERSION, GuestPath, Layer, LayerKind};
+use crate::{AppConfig, BaseOrigin, Digest, FORMAT_VERSION, GuestPath, Layer, LayerKind};
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -124,6 +124,7 @@ pub struct Package {
     path: PathBuf,
     digest: Digest,
     name: Option<String>,
+    base: Option<BaseOrigin>,
     config: AppConfig,
     config_blob: Blob,
     manifest_size: u64,
@@ -210,6 +211,7 @@ impl Package {
             path: path.to_owned(),
             digest: image.digest,
             name,
+            base: BaseOrigin::of(&manifest.annotations),
             config,
             config_blob,
             manifest_size: image.size,
@@ -227,6 +229,11 @@ impl Package {
     /// The name given with `-t`.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Where the interpreter and the standard library come from, as the package's maker says.
+    pub fn base(&self) -> Option<&BaseOrigin> {
+        self.base.as_ref()
     }
 
     /// What the package says about starting its app.

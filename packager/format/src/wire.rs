@@ -15,6 +15,8 @@ pub(crate) const MEDIA_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+zst
 pub(crate) const LAYER_KIND: &str = "pywasm.layer.kind";
 pub(crate) const LAYER_MOUNT: &str = "pywasm.layer.mount";
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const BASE_NAME: &str = "pywasm.base.name";
+pub(crate) const BASE_RECORD: &str = "pywasm.base.record";
 
 pub(crate) const ARCHITECTURE: &str = "wasm";
 pub(crate) const OS: &str = "wasi";
@@ -68,6 +70,8 @@ pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: Annotations,
 }
 
 #[derive(Serialize, Deserialize)]

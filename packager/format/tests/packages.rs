@@ -78,11 +78,13 @@ fn a_failed_write_leaves_what_was_there() {
     for spec in [
         PackageSpec {
             name: None,
+            base: None,
             config: &config,
             layers: &wrong,
         },
         PackageSpec {
             name: None,
+            base: None,
             config: &bad_env,
             layers: &layers(),
         },
@@ -92,6 +94,7 @@ fn a_failed_write_leaves_what_was_there() {
     let nowhere = folder.path().join("no/such/folder/x.pkg");
     let spec = PackageSpec {
         name: None,
+        base: None,
         config: &config,
         layers: &layers(),
     };

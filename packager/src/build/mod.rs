@@ -303,6 +303,7 @@ impl Builder<'_> {
             .to_vec();
         let spec = PackageSpec {
             name: None,
+            base: None,
             config: &config,
             layers: &layers,
         };

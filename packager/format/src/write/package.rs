@@ -6,7 +6,7 @@ use crate::read::{self, blob_name};
 use crate::wire::{
     self, Annotations, Descriptor, ImageConfig, Index, Manifest, OciLayout, Platform,
 };
-use crate::{AppConfig, Digest, Layer};
+use crate::{AppConfig, BaseOrigin, Digest, Layer};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,6 +18,8 @@ use thiserror::Error;
 pub struct PackageSpec<'a> {
     /// The name given with `-t`; it is not part of the package's digest.
     pub name: Option<&'a str>,
+    /// Where the interpreter and the standard library come from, where that is known.
+    pub base: Option<&'a BaseOrigin>,
     /// How the app is started.
     pub config: &'a AppConfig,
     /// The layers, in image order.
@@ -106,7 +108,7 @@ impl<'a> ImageBlobs<'a> {
         let layers = spec.layers;
         check(layers)?;
         let config = json(&checked_config(spec.config, layers)?);
-        let manifest = json(&manifest(&config, layers));
+        let manifest = json(&manifest(&config, spec));
         Ok(Self {
             digest: Digest::of(&manifest),
             manifest,
@@ -184,12 +186,14 @@ fn checked_config(config: &AppConfig, layers: &[BuiltLayer]) -> Result<ImageConf
     }
 }
 
-fn manifest(config: &[u8], layers: &[BuiltLayer]) -> Manifest {
+fn manifest(config: &[u8], spec: &PackageSpec<'_>) -> Manifest {
     Manifest {
         schema_version: 2,
         media_type: wire::MEDIA_MANIFEST.to_owned(),
         config: descriptor(wire::MEDIA_CONFIG, config, Annotations::new()),
-        layers: layers
+        annotations: spec.base.map(BaseOrigin::annotations).unwrap_or_default(),
+        layers: spec
+            .layers
             .iter()
             .map(|layer| Descriptor {
                 digest: layer.digest,

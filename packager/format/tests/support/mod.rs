@@ -55,6 +55,7 @@ pub fn write(folder: &Path) -> PathBuf {
     let path = folder.join("good.pkg");
     let spec = PackageSpec {
         name: Some("good:1"),
+        base: None,
         config: &config(),
         layers: &layers(),
     };
