@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use pywasm_format::ImageName;
-use pywasm_registry::{RegistryHost, RemoteName};
+use pywasm_registry::{RegistryHost, RemoteName, Transport};
 
 /// How registries are reached.
 #[derive(Debug, Clone, Args)]
@@ -10,6 +10,19 @@ pub struct ServerArgs {
     /// Speak HTTP without TLS, also to other machines than this one
     #[arg(long)]
     pub plain_http: bool,
+    /// Speak TLS, also to this machine
+    #[arg(long, conflicts_with = "plain_http")]
+    pub tls: bool,
+}
+
+impl ServerArgs {
+    pub fn transport(&self) -> Transport {
+        match (self.plain_http, self.tls) {
+            (true, _) => Transport::PlainHttp,
+            (_, true) => Transport::Tls,
+            _ => Transport::Usual,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

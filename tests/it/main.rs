@@ -5,12 +5,17 @@
 
 mod support;
 
+#[allow(dead_code, reason = "the tests of the client use more of it")]
+#[path = "../../packager/registry/tests/support/server.rs"]
+mod server;
+
 mod advisories;
 mod apps;
 mod attacks;
 mod builds;
 mod cache;
 mod cli;
+mod crashes;
 mod dev;
 mod docs;
 mod embed;
@@ -21,9 +26,11 @@ mod layering;
 mod limits;
 mod network;
 mod policy;
+mod popular;
 mod processes;
 mod python;
 mod registry;
+mod registry_access;
 mod resume;
 mod seeds;
 mod serve;

@@ -1,84 +1,12 @@
 //! Packages to registries and back, by the command.
 
-use crate::support::{Ended, Running, project, pywasm, run};
-use pywasm_store::Store;
-use server::{Fault, PASSWORD, Registry};
-use std::io::Write;
+use crate::server::{Fault, PASSWORD, Registry};
+use crate::support::{Ended, Person, Running};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
-
-#[allow(dead_code, reason = "the tests of the client use more of it")]
-#[path = "../../packager/registry/tests/support/server.rs"]
-mod server;
-
-/// A person with a store and credentials of their own.
-struct Person(TempDir);
-
-impl Person {
-    fn new() -> Self {
-        Self(TempDir::new().expect("a folder"))
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = pywasm(args);
-        command
-            .env("PYWASM_DATA", self.0.path())
-            .env("DOCKER_CONFIG", self.0.path().join("docker"))
-            .current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ended {
-        run(self.command(args))
-    }
-
-    fn says(&self, args: &[&str]) -> String {
-        let Ended {
-            code,
-            stdout,
-            stderr,
-        } = self.run(args);
-        assert_eq!(code, Some(0), "{args:?}: {stderr}");
-        stdout
-    }
-
-    fn fails(&self, args: &[&str]) -> String {
-        let Ended { code, stderr, .. } = self.run(args);
-        assert_eq!(code, Some(125), "{args:?}");
-        stderr
-    }
-
-    fn login(&self, host: &str, password: &str) -> Ended {
-        let mut child = self
-            .command(&["login", host, "-u", "me", "--password-stdin"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        writeln!(stdin, "{password}").expect("written");
-        drop(stdin);
-        let output = child.wait_with_output().expect("our child");
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    fn pack(&self, name: &str, text: &str) {
-        let app = project(&[("app.py", &format!("print({text:?})"))]);
-        self.says(&["pack", "-q", "-t", name, &app.path().display().to_string()]);
-    }
-
-    fn digest(&self) -> String {
-        self.says(&["images", "-q"]).trim().to_owned()
-    }
-}
 
 #[test]
 fn log_in_push_and_run_elsewhere() {
@@ -99,7 +27,7 @@ fn log_in_push_and_run_elsewhere() {
         stderr.contains("does not accept the credentials"),
         "{stderr}"
     );
-    assert!(!author.0.path().join("docker/config.json").exists());
+    assert!(!author.path().join("docker/config.json").exists());
     let Ended {
         code,
         stdout,
@@ -110,7 +38,7 @@ fn log_in_push_and_run_elsewhere() {
         (Some(0), format!("logged in to {host} as me\n")),
         "{stderr}"
     );
-    let config = author.0.path().join("docker/config.json");
+    let config = author.path().join("docker/config.json");
     let mode = std::fs::metadata(&config)
         .expect("kept")
         .permissions()
@@ -137,7 +65,7 @@ fn log_in_push_and_run_elsewhere() {
     let stderr = reader.fails(&["pull", &name]);
     assert!(stderr.contains("log in with"), "{stderr}");
     assert!(
-        !std::fs::read_to_string(reader.0.path().join("docker/config.json"))
+        !std::fs::read_to_string(reader.path().join("docker/config.json"))
             .expect("kept")
             .contains("auth\"")
     );
@@ -171,7 +99,7 @@ fn only_what_is_signed_by_a_trusted_key_starts() {
     author.says(&["key", "mine"]);
     author.says(&["key", "other"]);
     let mode = |file: &str| {
-        let file = std::fs::metadata(author.0.path().join(file)).expect("a key");
+        let file = std::fs::metadata(author.path().join(file)).expect("a key");
         file.permissions().mode() & 0o777
     };
     assert_eq!(mode("mine.key"), 0o600);
@@ -183,7 +111,7 @@ fn only_what_is_signed_by_a_trusted_key_starts() {
     // Elsewhere: the signature comes along with the package.
     let reader = Person::new();
     for file in ["mine.pub", "other.pub"] {
-        std::fs::copy(author.0.path().join(file), reader.0.path().join(file)).expect("copied");
+        std::fs::copy(author.path().join(file), reader.path().join(file)).expect("copied");
     }
     let trusting = |key: &str| ["run", "--require-signature", key, &name].map(str::to_owned);
     let run = |args: [String; 4]| reader.run(&args.each_ref().map(String::as_str));
@@ -227,7 +155,7 @@ fn only_what_is_signed_by_a_trusted_key_starts() {
     // What removes the package removes what was said about it.
     reader.says(&["rmi", &name]);
     reader.says(&["system", "prune"]);
-    let left = std::fs::read_dir(reader.0.path().join("store/signatures")).expect("a folder");
+    let left = std::fs::read_dir(reader.path().join("store/signatures")).expect("a folder");
     assert_eq!(left.count(), 0);
 }
 
@@ -239,10 +167,13 @@ fn a_pull_that_is_killed_leaves_the_store_sound_and_goes_on() {
     author.pack(&name, "whole");
     author.says(&["push", "-q", &name]);
     let person = Person::new();
+    // The first one also unpacks and compiles.
+    person.says(&["pull", &name]);
+    person.says(&["rmi", "-f", &name]);
     let started = Instant::now();
     person.says(&["pull", &name]);
     let length = started.elapsed();
-    let store = Store::open(&person.0.path().join("store")).expect("a store");
+    let store = person.store();
     let mut killed = 0;
     for round in 0_u32..60 {
         person.says(&["rmi", "-f", &name]);
@@ -355,7 +286,7 @@ fn a_real_registry_and_another_tool_understand_it() {
         .as_str()
         .and_then(|digest| digest.strip_prefix("sha256:"))
         .expect("a digest");
-    let key = author.0.path().join("mine.pub").display().to_string();
+    let key = author.path().join("mine.pub").display().to_string();
     let checked = Command::new("openssl")
         .args([
             "dgst",

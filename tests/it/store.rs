@@ -1,63 +1,20 @@
-//! Packages kept by name: the verbs, and what is left after a crash.
+//! Packages kept by name: the verbs.
 
-use crate::support::{Ended, Running, project, pywasm, run};
+use crate::support::{Ended, Person, Running, project, run};
 use pywasm_store::Store;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
-/// A person with a store of their own.
-struct Person(TempDir);
+fn blobs(person: &Person) -> usize {
+    let folder = person.path().join("store/blobs/sha256");
+    std::fs::read_dir(folder).expect("a folder").count()
+}
 
-impl Person {
-    fn new() -> Self {
-        Self(TempDir::new().expect("a folder"))
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = pywasm(args);
-        command
-            .env("PYWASM_DATA", self.0.path())
-            .current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ended {
-        run(self.command(args))
-    }
-
-    /// Standard output of a command that must work.
-    fn says(&self, args: &[&str]) -> String {
-        let Ended {
-            code,
-            stdout,
-            stderr,
-        } = self.run(args);
-        assert_eq!(code, Some(0), "{args:?}: {stderr}");
-        stdout
-    }
-
-    /// Packs an app that prints `text`.
-    fn pack(&self, name: &str, text: &str) {
-        let app = project(&[("app.py", &format!("print({text:?})"))]);
-        let folder = app.path().display().to_string();
-        self.says(&["pack", "-q", "--no-snapshot", "-t", name, &folder]);
-    }
-
-    fn blobs(&self) -> usize {
-        let folder = self.0.path().join("store/blobs/sha256");
-        std::fs::read_dir(folder).expect("a folder").count()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let list: serde_json::Value =
-            serde_json::from_str(&self.says(&["images", "--format", "json"])).expect("JSON");
-        let list = list.as_array().expect("a list");
-        list.iter()
-            .filter_map(|image| image["name"].as_str().map(str::to_owned))
-            .collect()
-    }
+fn names(person: &Person) -> Vec<String> {
+    let list: serde_json::Value =
+        serde_json::from_str(&person.says(&["images", "--format", "json"])).expect("JSON");
+    let list = list.as_array().expect("a list");
+    list.iter()
+        .filter_map(|image| image["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -79,26 +36,26 @@ fn a_package_runs_by_its_name_and_its_digest() {
 fn what_packages_share_is_kept_once_and_goes_with_the_last_name() {
     let person = Person::new();
     person.pack("one", "1");
-    let one = person.blobs();
+    let one = blobs(&person);
     // runtime, stdlib, app, config, manifest
     assert_eq!(one, 5);
     person.pack("two:x", "2");
-    assert_eq!(person.blobs(), one + 3);
+    assert_eq!(blobs(&person), one + 3);
     person.says(&["tag", "two:x", "me/two"]);
-    assert_eq!(person.names(), ["me/two:latest", "one:latest", "two:x"]);
+    assert_eq!(names(&person), ["me/two:latest", "one:latest", "two:x"]);
     person.says(&["rmi", "two:x"]);
-    assert_eq!(person.blobs(), one + 3);
+    assert_eq!(blobs(&person), one + 3);
     assert_eq!(person.says(&["run", "me/two"]), "2\n");
     let said = person.says(&["rmi", "me/two"]);
     assert!(said.starts_with("untagged me/two:latest\nfreed "), "{said}");
-    assert_eq!(person.blobs(), one);
+    assert_eq!(blobs(&person), one);
     assert_eq!(person.run(&["rmi", "me/two"]).code, Some(125));
     assert_eq!(person.run(&["rmi", "-f", "me/two"]).code, Some(0));
     // The name moves on, and what it stood for waits for prune.
     person.pack("one", "one again");
-    assert_eq!(person.blobs(), one + 3);
+    assert_eq!(blobs(&person), one + 3);
     assert!(person.says(&["system", "prune"]).starts_with("freed "));
-    assert_eq!(person.blobs(), one);
+    assert_eq!(blobs(&person), one);
     assert_eq!(person.says(&["run", "one"]), "one again\n");
 }
 
@@ -109,7 +66,7 @@ fn files_go_out_and_come_in_again() {
     let digest = person.says(&["images", "-q"]);
     person.says(&["save", "app:1", "-o", "app.pkg"]);
     person.says(&["rmi", "app:1"]);
-    assert_eq!(person.blobs(), 0);
+    assert_eq!(blobs(&person), 0);
     let said = person.says(&["load", "-i", "app.pkg"]);
     assert_eq!(said.trim(), format!("app:1  {}", digest.trim()));
     person.says(&["load", "-i", "app.pkg", "-t", "other"]);
@@ -125,9 +82,8 @@ fn files_go_out_and_come_in_again() {
         "{history}"
     );
     person.says(&["save", "other", "-o", "app.tar"]);
-    let mut archive = tar::Archive::new(
-        std::fs::File::open(person.0.path().join("app.tar")).expect("the archive"),
-    );
+    let mut archive =
+        tar::Archive::new(std::fs::File::open(person.path().join("app.tar")).expect("the archive"));
     let names: Vec<_> = archive
         .entries()
         .expect("a tar")
@@ -147,20 +103,20 @@ fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
     let person = Person::new();
     person.pack("app", "x");
     person.pack("other", "y");
-    let store = person.0.path().join("store");
+    let store = person.path().join("store");
     let name = std::fs::read_dir(store.join("names"))
         .expect("names")
         .next()
         .expect("one")
         .expect("one")
         .path();
-    let before = person.blobs();
+    let before = blobs(&person);
     let whole = std::fs::read(&name).expect("a name");
     std::fs::write(&name, "{").expect("damaged");
     let Ended { code, stderr, .. } = person.run(&["system", "prune"]);
     assert_eq!(code, Some(125));
     assert!(stderr.contains("is damaged"), "{stderr}");
-    assert_eq!(person.blobs(), before);
+    assert_eq!(blobs(&person), before);
     std::fs::write(&name, whole).expect("whole again");
     let kept = Store::open(&store).expect("a store");
     kept.verify().expect("whole");
@@ -177,58 +133,6 @@ fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
     bytes[middle] ^= 1;
     std::fs::write(&blob, bytes).expect("damaged");
     assert!(kept.verify().is_err());
-}
-
-#[test]
-fn whatever_is_killed_whenever_every_name_stands_for_a_whole_package() {
-    let person = Person::new();
-    person.pack("base", "still here");
-    person.says(&["save", "base", "-o", "base.pkg"]);
-    let one = project(&[("app.py", "print(1)")]);
-    let two = project(&[("app.py", "print(2)")]);
-    let folder = |app: &Path| app.display().to_string();
-    let (one, two) = (folder(one.path()), folder(two.path()));
-    let attempts: [&[&str]; 7] = [
-        &["pack", "-q", "--no-snapshot", "-t", "a", &one],
-        &["load", "-i", "base.pkg", "-t", "b"],
-        &["tag", "base", "c"],
-        &["pack", "-q", "--no-snapshot", "-t", "a", &two],
-        &["rmi", "-f", "b"],
-        &["system", "prune"],
-        &["rmi", "-f", "a"],
-    ];
-    // How long each takes, to kill it in its midst.
-    let lengths: Vec<Duration> = attempts
-        .iter()
-        .map(|args| {
-            let started = Instant::now();
-            person.says(args);
-            started.elapsed()
-        })
-        .collect();
-    let store = Store::open(&person.0.path().join("store")).expect("a store");
-    let mut killed = 0;
-    for round in 0_u32..203 {
-        let number = round as usize % attempts.len();
-        let mut child = person
-            .command(attempts[number])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        // Spread over the whole run, and never twice at the same place.
-        std::thread::sleep(lengths[number] * (round * 37 % 101) / 101);
-        child.kill().expect("our child");
-        killed += u32::from(child.wait().expect("our child").code().is_none());
-        store.verify().unwrap_or_else(|error| {
-            panic!("round {round}, {:?}: {error}", attempts[number]);
-        });
-    }
-    assert!(killed > 100, "{killed} were killed in time");
-    assert_eq!(person.says(&["run", "base"]), "still here\n");
-    person.says(&["rmi", "-f", "a", "b", "c"]);
-    person.says(&["system", "prune"]);
-    assert_eq!(person.blobs(), 5);
 }
 
 #[test]

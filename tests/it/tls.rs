@@ -4,7 +4,7 @@ use crate::support::{project, python, pywasm, run};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 
 /// A folder with `ca.pem` and, issued by it for localhost, `server.pem` and its key.
-fn authority(code: &str) -> tempfile::TempDir {
+pub fn authority(code: &str) -> tempfile::TempDir {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -55,7 +55,7 @@ pub fn login(args: LoginArgs, environment: &Environment) -> anyhow::Result<ExitC
         Some(login),
         Purpose::Login,
         &connection,
-        server.plain_http,
+        server.transport(),
         RETRIES,
     )?
     .check_login()?;

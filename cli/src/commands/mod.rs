@@ -23,3 +23,4 @@ pub mod take_snapshot;
 pub mod target;
 pub mod version;
 pub mod volume;
+pub mod warm;

@@ -1,6 +1,6 @@
 //! `pywasm pack`, and packing on the way to a run.
 
-use super::launch::runtime;
+use super::warm::warm;
 use crate::args::{DockerfileArgs, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
@@ -8,7 +8,7 @@ use crate::grant_args::EnvArg;
 use crate::printer::{self, Steps};
 use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow};
-use pywasm::{Interruption, Package, ReadLimits};
+use pywasm::{Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
@@ -81,12 +81,8 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     }
     progress.done();
     if !snapshot.no_snapshot {
-        // So that the first run need not unpack and compile. What is wrong with that, it will say itself.
         let target = output.as_deref().or(tag_as_path.as_deref());
-        let package = target.map(|target| super::target::package(target, environment));
-        if let Some(Ok(package)) = package {
-            let _ = runtime(environment, Interruption::ProcessExit)?.load(&package);
-        }
+        target.iter().for_each(|target| warm(target, environment));
     }
     if !quiet {
         tell(built.notes());
@@ -292,8 +288,8 @@ pub fn base() -> anyhow::Result<BaseLayers> {
                 pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
             },
             mount: layer.mount.parse()?,
-            digest: pywasm_format::Digest::from_hex(&layer.sha256)?,
-            diff_id: pywasm_format::Digest::from_hex(&layer.diff_sha256)?,
+            digest: Digest::from_hex(&layer.sha256)?,
+            diff_id: Digest::from_hex(&layer.diff_sha256)?,
             bytes: Cow::Borrowed(layer.tar_zst),
         })
     };
@@ -319,6 +315,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
                 .with_context(damaged)?,
         },
         stdlib: built(stdlib).with_context(damaged)?,
+        record: Digest::of(pywasm_guest::RECORD.as_bytes()),
     })
 }
 

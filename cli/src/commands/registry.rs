@@ -8,6 +8,7 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::Blob;
 use pywasm_registry::{Client, Event, Progress, Purpose, RegistryHost, RemoteName, pull, push};
 use pywasm_store::{Image, Reference};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How often a request is tried again.
@@ -36,6 +37,7 @@ pub fn pull_verb(args: PullArgs, environment: &Environment) -> anyhow::Result<Ex
         server,
     } = args;
     let image = fetched(&name, &server, Shown::unless(quiet), environment)?;
+    super::warm::warm(Path::new(&image.name.to_string()), environment);
     printer::result(&format!("{}  {}", image.name, image.digest));
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +87,7 @@ fn client(
         login,
         purpose,
         &environment.connection(),
-        server.plain_http,
+        server.transport(),
         RETRIES,
     )?)
 }

@@ -3,7 +3,7 @@
 use crate::challenge::Challenge;
 use crate::credentials::Login;
 use crate::error::{detail, shown};
-use crate::{RegistryError, RegistryHost};
+use crate::{RegistryError, RegistryHost, Transport};
 use pywasm_http::{Agents, Connection, Pauses, Redirects, is_passing};
 use serde::Deserialize;
 use std::io::Read;
@@ -85,20 +85,18 @@ struct TokenAnswer {
 }
 
 impl Client {
-    /// A client of `host`, by plain HTTP where that is said or the host is this machine.
-    ///
-    /// A request that fails for passing reasons is tried again `retries` times.
+    /// A client of `host`. A request that fails for passing reasons is tried again `retries` times.
     pub fn new(
         host: RegistryHost,
         login: Option<Login>,
         purpose: Purpose,
         connection: &Connection,
-        plain_http: bool,
+        transport: Transport,
         retries: u32,
     ) -> Result<Self, RegistryError> {
         Ok(Self {
             agents: Agents::new(connection, Redirects::Returned)?,
-            root: host.url(plain_http)?,
+            root: host.url(transport)?,
             host,
             login,
             purpose,

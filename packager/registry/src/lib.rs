@@ -19,5 +19,5 @@ pub use client::{Client, Purpose};
 pub use credentials::{CredentialStore, CredentialsError, Kept, Login, Secret};
 pub use error::RegistryError;
 pub use progress::{Event, Progress};
-pub use remote::{At, ParseRemoteNameError, RegistryHost, RemoteName};
+pub use remote::{At, ParseRemoteNameError, RegistryHost, RemoteName, Transport};
 pub use transfer::{pull, push};

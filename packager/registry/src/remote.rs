@@ -27,6 +27,18 @@ pub enum At {
     Digest(Digest),
 }
 
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// By TLS, but on this very machine, where nobody listens in between, by plain HTTP.
+    #[default]
+    Usual,
+    /// By plain HTTP, wherever it is.
+    PlainHttp,
+    /// By TLS, wherever it is.
+    Tls,
+}
+
 /// A text that names no package on a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -62,15 +74,16 @@ impl RegistryHost {
         }
     }
 
-    /// Where it answers: by TLS, but on this very machine, where nobody listens in between.
-    pub(crate) fn url(&self, plain_http: bool) -> Result<Url, ParseRemoteNameError> {
+    /// Where it answers.
+    pub(crate) fn url(&self, transport: Transport) -> Result<Url, ParseRemoteNameError> {
         let server = match self.0.as_str() {
             DOCKER_HUB => DOCKER_HUB_SERVER,
             other => other,
         };
-        let scheme = match plain_http || self.is_loopback() {
-            true => "http",
-            false => "https",
+        let scheme = match transport {
+            Transport::Usual if self.is_loopback() => "http",
+            Transport::PlainHttp => "http",
+            Transport::Usual | Transport::Tls => "https",
         };
         Url::parse(&format!("{scheme}://{server}/v2/"))
             .map_err(|_| ParseRemoteNameError::Host(self.0.clone()))
@@ -215,8 +228,13 @@ mod tests {
             ),
         ] {
             let name: RemoteName = text.parse().unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(name.host().url(false).expect("an address").as_str(), url);
+            let usual = name.host().url(Transport::Usual).expect("an address");
+            assert_eq!(usual.as_str(), url);
             assert_eq!(name.repository(), repository);
+            let tls = name.host().url(Transport::Tls).expect("an address");
+            assert_eq!(tls.scheme(), "https");
+            let plain = name.host().url(Transport::PlainHttp).expect("an address");
+            assert_eq!(plain.scheme(), "http");
         }
     }
 

@@ -1,5 +1,9 @@
 //! Starting the binary, and cleaning up after it.
 
+mod person;
+
+pub use person::Person;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};

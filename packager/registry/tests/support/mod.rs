@@ -6,9 +6,11 @@ mod server;
 pub use server::{Fault, PASSWORD, Registry};
 
 use pywasm_format::write::{BuiltLayer, FileMode, ImageBlobs, LayerWriter, PackageSpec};
-use pywasm_format::{AppConfig, Blob, ImageName, LayerKind, Package, ReadLimits};
+use pywasm_format::{
+    AppConfig, BaseOrigin, Blob, Digest, ImageName, LayerKind, Package, ReadLimits,
+};
 use pywasm_http::{Connection, Proxies};
-use pywasm_registry::{Client, Event, Login, Progress, Purpose, RegistryHost, Secret};
+use pywasm_registry::{Client, Event, Login, Progress, Purpose, RegistryHost, Secret, Transport};
 use pywasm_store::{Reference, Store};
 use std::path::Path;
 use std::time::Duration;
@@ -40,14 +42,7 @@ impl Machine {
 
     /// Keeps a package that says `text`.
     pub fn keep(&self, name: &ImageName, text: &str) -> Package {
-        let layers = layers(text);
-        let config = config();
-        let spec = PackageSpec {
-            name: None,
-            config: &config,
-            layers: &layers,
-        };
-        self.store.put(&spec, name).expect("kept");
+        with_spec(text, |spec| self.store.put(spec, name).expect("kept"));
         self.package(name)
     }
 
@@ -63,8 +58,18 @@ impl Machine {
     }
 }
 
-fn config() -> AppConfig {
-    AppConfig::new("3.14.7", "/app".parse().expect("a path"))
+/// Hands the package that says `text` to somebody who writes it.
+fn with_spec<T>(text: &str, write: impl FnOnce(&PackageSpec<'_>) -> T) -> T {
+    let base = BaseOrigin {
+        name: "a base".to_owned(),
+        record: Digest::of(b"a record"),
+    };
+    write(&PackageSpec {
+        name: None,
+        base: Some(&base),
+        config: &AppConfig::new("3.14.7", "/app".parse().expect("a path")),
+        layers: &layers(text),
+    })
 }
 
 fn layer(kind: LayerKind, mount: &str, file: &str, content: &[u8]) -> BuiltLayer {
@@ -100,17 +105,12 @@ fn layers(text: &str) -> Vec<BuiltLayer> {
 
 /// The package as a registry has it: manifest and blobs.
 pub fn pieces(text: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let layers = layers(text);
-    let config = config();
-    let spec = PackageSpec {
-        name: None,
-        config: &config,
-        layers: &layers,
-    };
-    let blobs = ImageBlobs::of(&spec).expect("a package");
-    let mut all = vec![blobs.config.clone()];
-    all.extend(layers.iter().map(|layer| layer.bytes.to_vec()));
-    (blobs.manifest, all)
+    with_spec(text, |spec| {
+        let blobs = ImageBlobs::of(spec).expect("a package");
+        let layers = spec.layers.iter().map(|layer| layer.bytes.to_vec());
+        let all = std::iter::once(blobs.config).chain(layers).collect();
+        (blobs.manifest, all)
+    })
 }
 
 pub fn password() -> Option<Login> {
@@ -128,5 +128,5 @@ pub fn client(registry: &Registry, login: Option<Login>, purpose: Purpose) -> Cl
         timeout: Duration::from_millis(700),
     };
     let host: RegistryHost = registry.host().parse().expect("a host");
-    Client::new(host, login, purpose, &connection, false, 2).expect("a client")
+    Client::new(host, login, purpose, &connection, Transport::Usual, 2).expect("a client")
 }
