@@ -16,6 +16,7 @@ mod builds;
 mod cache;
 mod cli;
 mod crashes;
+mod clocks;
 mod dev;
 mod docs;
 mod embed;
