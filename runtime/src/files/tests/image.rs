@@ -309,7 +309,10 @@ impl Walker {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 4,
+        ..ProptestConfig::default()
+    })]
     /// The reference is a folder of one's own from the first.
     #[test]
     fn whatever_a_program_does_it_sees_a_folder_of_its_own(
