@@ -3,6 +3,7 @@
 
 use crate::app::{Parts, Program, bare_image};
 use crate::events::EventSink;
+use crate::instance::Task;
 use crate::policy::{Limits, Policy};
 use crate::snapshot::Surroundings;
 use crate::{Cache, Command, Exit, Interruption, Runtime, Stdio};
@@ -20,14 +21,15 @@ const CTESTS: &[u8] = include_bytes!("../../guests/artifacts/ctests.wasm.zst");
 /// A case that hangs ends here: not an assertion on speed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct Suite {
+/// A component that lists and runs test cases.
+pub(crate) struct Suite {
     runtime: Runtime,
     parts: Arc<Parts>,
     _cache: tempfile::TempDir,
 }
 
 impl Suite {
-    fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = Cache::open(folder.path()).expect("a cache");
         let runtime = Runtime::new(cache, Interruption::Checked, |_| {}).expect("an engine");
@@ -53,18 +55,14 @@ impl Suite {
         }
     }
 
-    fn run(&self, case: &str, late_input: bool) -> (Exit, String) {
+    pub(crate) fn prepare(&self, case: &str, stdio: Stdio) -> Task {
         let limits = Limits {
             wall: Some(PATIENCE),
             ..Limits::default()
         };
-        let (mut stdio, output) = Stdio::captured("", 1 << 20);
-        if late_input {
-            stdio.stdin = Box::new(AsyncStdinStream::new(Late::default()));
-        }
         let mut command = Command::python([case], GuestPath::root());
         command.argv[0] = "ctests".to_owned();
-        let exit = crate::instance::Task::prepare(
+        Task::prepare(
             &self.runtime,
             Arc::clone(&self.parts),
             command,
@@ -74,7 +72,14 @@ impl Suite {
             Surroundings::Host,
         )
         .expect("it starts")
-        .run();
+    }
+
+    fn run(&self, case: &str, late_input: bool) -> (Exit, String) {
+        let (mut stdio, output) = Stdio::captured("", 1 << 20);
+        if late_input {
+            stdio.stdin = Box::new(AsyncStdinStream::new(Late::default()));
+        }
+        let exit = self.prepare(case, stdio).run();
         (exit, output.stdout() + &output.stderr())
     }
 }

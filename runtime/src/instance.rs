@@ -151,7 +151,7 @@ fn thread_died() -> Exit {
 
 /// Everything an instance needs, acquired before any guest code runs.
 pub(crate) struct Task {
-    first: Running,
+    pub(crate) first: Running,
     published: Vec<Published>,
     files: PathBuf,
     reach: Reach,
@@ -390,12 +390,17 @@ impl Running {
 /// The export that starts Python, imports modules and gives out the memory.
 const PREPARE: &str = "prepare";
 
+/// What the host copies of a guest's memory for one call. It comes on top of the memory limit, and is more than the
+/// guest's C library passes in one piece, but for `pwrite` of as much.
+const HOSTCALL_BYTES: usize = 32 << 20;
+
 /// A store in which the limits hold.
 fn store(family: &Arc<Family>, host: Host, handles: usize) -> wasmtime::Result<Store<Host>> {
     let shared = &family.runtime.shared;
     let mut store = Store::new(&shared.engine, host);
     store.limiter(|host| &mut host.memory);
     store.set_max_component_handles(handles);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
     restrain(&mut store, shared.interruption, family)?;
     Ok(store)
 }

@@ -210,6 +210,14 @@ impl OutputBudget {
         Ok(())
     }
 
+    /// Has somebody gone on writing without asking when they may? All processes that ask may do so at once.
+    fn is_overdrawn(&self) -> bool {
+        let Some(rate) = self.rate else { return false };
+        let most = Duration::from_secs_f64((MOST_AT_ONCE * PERMIT) as f64 / rate.get() as f64);
+        let ahead = self.state().next.saturating_duration_since(Instant::now());
+        ahead > most
+    }
+
     /// When the next write may be, if that is not now.
     fn wait(&self) -> Option<Instant> {
         self.rate?;
@@ -268,6 +276,9 @@ impl StdoutStream for Output {
 /// How much the guest may hand over in one call.
 const PERMIT: usize = 64 * 1024;
 
+/// Writes that may have been allowed when none of them was made yet: one of each process.
+const MOST_AT_ONCE: usize = 64;
+
 #[async_trait::async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
@@ -282,6 +293,9 @@ impl OutputStream for Output {
     /// reader of its output is slow.
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         if let Some(budget) = &self.budget {
+            if budget.is_overdrawn() {
+                return Err(StreamError::trap("wrote more than check-write allowed"));
+            }
             budget
                 .spend(bytes.len())
                 .map_err(|exceeded| StreamError::Trap(exceeded.into()))?;
@@ -318,5 +332,29 @@ mod tests {
         kept.keep(b"defg");
         kept.keep(b"h");
         assert_eq!(kept.text(), "abcde");
+    }
+
+    #[test]
+    fn who_does_not_ask_before_writing_is_stopped() {
+        let limits = Limits {
+            output_rate: NonZeroU64::new(1024),
+            ..Limits::default()
+        };
+        let budget = OutputBudget::new(&limits);
+        let mut output = Output::new(Sink::Discard).within(&budget);
+        assert!(output.check_write().is_ok_and(|permit| permit > 0));
+        let mut written = 0;
+        let error = loop {
+            match output.write(vec![0; PERMIT].into()) {
+                Ok(()) => written += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StreamError::Trap(_)));
+        assert!(
+            (MOST_AT_ONCE..MOST_AT_ONCE + 4).contains(&written),
+            "{written}"
+        );
+        assert_eq!(output.check_write().expect("open"), 0);
     }
 }

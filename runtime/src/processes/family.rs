@@ -37,8 +37,8 @@ const HANDLES: usize = 16 * 1024;
 const PROCESSES: usize = 32;
 const CHILD_HANDLES: usize = HANDLES * 7 / 8 / PROCESSES;
 
-/// Each pipe may hold 64 KiB of the host's memory.
-const PIPES: usize = 256;
+/// Each pipe may hold 64 KiB of the host's memory, and some as much again and again.
+pub(super) const PIPES: usize = 256;
 const SEMAPHORES: usize = 4096;
 
 /// What all have together.
@@ -58,6 +58,7 @@ pub(crate) struct Family {
     memory: MemoryLimiter,
     events: EventSink,
     pipes: Counter,
+    slack: Counter,
     registry: Registry,
     /// A limit that one of them ran into for all.
     over: watch::Sender<Option<Limit>>,
@@ -139,6 +140,7 @@ impl Family {
             memory: MemoryLimiter::new(limits.memory),
             events,
             pipes: Counter::new(PIPES),
+            slack: Counter::new(PIPES),
             registry: Registry::new(processes.min(PROCESSES), signals),
             over: watch::Sender::new(None),
         })
@@ -216,7 +218,7 @@ impl Family {
     }
 
     pub(super) fn pipe(&self) -> Option<(Reader, Writer)> {
-        pipe(&self.pipes)
+        pipe(&self.pipes, &self.slack)
     }
 
     pub(super) fn signal(&self, number: u32, signal: u8) -> bool {

@@ -8,6 +8,9 @@ use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi_io::poll::{DynPollable, subscribe};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
+#[cfg(test)]
+mod fuzz;
+
 mod generated {
     wasmtime::component::bindgen!({
         inline: "package pywasm:runtime; world host { import pywasm:guest/processes@0.1.0; }",

@@ -18,6 +18,8 @@ const ATOMIC: usize = 4 << 10;
 
 pub(super) struct Pipe {
     state: Mutex<State>,
+    /// What the pipes of an app may hold over their capacity, in capacities.
+    slack: Counter,
     /// Something came in, or the last writer left.
     readable: Notify,
     /// There is room again, or the last reader left.
@@ -28,6 +30,8 @@ pub(super) struct Pipe {
 #[derive(Default)]
 struct State {
     bytes: VecDeque<u8>,
+    /// For what it holds over its capacity.
+    over: Vec<Counted>,
     readers: usize,
     writers: usize,
 }
@@ -39,9 +43,10 @@ pub(crate) struct Reader(Arc<Pipe>);
 pub(crate) struct Writer(Arc<Pipe>);
 
 /// Makes a pipe, if the app may have one more.
-pub(super) fn pipe(counter: &Counter) -> Option<(Reader, Writer)> {
+pub(super) fn pipe(counter: &Counter, slack: &Counter) -> Option<(Reader, Writer)> {
     let pipe = Arc::new(Pipe {
         state: Mutex::default(),
+        slack: slack.clone(),
         readable: Notify::new(),
         writable: Notify::new(),
         _counted: counter.take()?,
@@ -105,6 +110,7 @@ impl Drop for Reader {
         state.readers -= 1;
         if state.readers == 0 {
             state.bytes = VecDeque::new();
+            state.over.clear();
             self.0.writable.notify_waiters();
         }
     }
@@ -127,6 +133,16 @@ impl State {
 
     fn is_writable(&self) -> bool {
         CAPACITY.saturating_sub(self.bytes.len()) >= ATOMIC || self.readers == 0
+    }
+
+    /// So many capacities over the first one.
+    fn count_over(&mut self, slack: &Counter) -> Option<()> {
+        let over = self.bytes.len().saturating_sub(1) / CAPACITY;
+        self.over.truncate(over);
+        while self.over.len() < over {
+            self.over.push(slack.take()?);
+        }
+        Some(())
     }
 }
 
@@ -159,6 +175,8 @@ impl InputStream for Reader {
             return Err(StreamError::Closed);
         }
         let bytes: Vec<u8> = state.bytes.drain(..taken).collect();
+        // Less than before always has its place.
+        let _ = state.count_over(&self.0.slack);
         if state.is_writable() {
             self.0.writable.notify_waiters();
         }
@@ -179,14 +197,14 @@ impl OutputStream for Writer {
         if state.readers == 0 {
             return Err(StreamError::Closed);
         }
-        // Another process may have written since this one asked. Each of the few that an app may have can so put a pipe
-        // over its capacity once.
+        // Another process may have written since this one asked, so that a pipe may go over its capacity; but not by
+        // more than those can that ask.
+        let trap = || StreamError::trap("wrote more to a pipe than check-write allowed");
         if bytes.len() > CAPACITY {
-            return Err(StreamError::trap(
-                "wrote more to a pipe than check-write allowed",
-            ));
+            return Err(trap());
         }
         state.bytes.extend(&bytes);
+        state.count_over(&self.0.slack).ok_or_else(trap)?;
         self.0.readable.notify_waiters();
         Ok(())
     }
@@ -211,7 +229,7 @@ mod tests {
     use super::*;
 
     fn one() -> (Reader, Writer) {
-        pipe(&Counter::new(1)).expect("room")
+        pipe(&Counter::new(1), &Counter::new(1)).expect("room")
     }
 
     #[test]
@@ -241,13 +259,30 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_ask_before_writing_fills_nothing() {
+        let slack = Counter::new(2);
+        let (mut reader, mut writer) = pipe(&Counter::new(1), &slack).expect("room");
+        let mut write = || writer.write(vec![0; CAPACITY].into());
+        for _ in 0..3 {
+            write().expect("as if others had been faster");
+        }
+        assert!(matches!(write(), Err(StreamError::Trap(_))));
+        reader.read(4 * CAPACITY).expect("bytes");
+        assert!(
+            slack.take().is_some() && slack.take().is_some(),
+            "given back"
+        );
+    }
+
+    #[test]
     fn pipes_are_counted_as_long_as_an_end_lives() {
         let counter = Counter::new(1);
-        let (reader, writer) = pipe(&counter).expect("room");
+        let another = || pipe(&counter, &Counter::new(1));
+        let (reader, writer) = another().expect("room");
         drop(writer);
-        assert!(pipe(&counter).is_none());
+        assert!(another().is_none());
         drop(reader);
-        assert!(pipe(&counter).is_some());
+        assert!(another().is_some());
     }
 
     #[tokio::test]
