@@ -2,7 +2,7 @@
 
 use crate::units::{ByteSize, Span};
 use crate::volume_name::VolumeName;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -107,7 +107,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     pub fuel: Option<u64>,
     /// Most threads at once [default: 1024]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = value_parser!(u32).range(1..))]
     pub pids_limit: Option<u32>,
     /// Most sockets open at once [default: 4096]
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]

@@ -254,6 +254,8 @@ impl FromStr for OutboundRule {
             });
         }
         let (host, ports) = match given.rsplit_once(':') {
+            // A URL, most likely.
+            _ if given.contains("://") => return Err(ParseOutboundError::Host(given.to_owned())),
             Some((host, text)) => {
                 let wrong = || ParseOutboundError::Port {
                     given: given.to_owned(),
@@ -447,6 +449,8 @@ mod tests {
             "127.1",
             "a.*",
             "**",
+            "http://x",
+            "https://x/y:80",
         ] {
             let error = text.parse::<OutboundRule>();
             assert!(
@@ -454,7 +458,7 @@ mod tests {
                 "{text}: {error:?}"
             );
         }
-        for text in ["http://x", "x:0", "x:9-1", "x:1-", "x:70000"] {
+        for text in ["x:0", "x:9-1", "x:1-", "x:70000"] {
             let error = text.parse::<OutboundRule>();
             assert!(
                 matches!(error, Err(ParseOutboundError::Port { .. })),
