@@ -5,7 +5,8 @@
 //! Figures are medians; read the ratios, not the milliseconds.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Runs per figure.
@@ -14,9 +15,9 @@ const RUNS: usize = 15;
 struct Variant {
     name: &'static str,
     flags: &'static [&'static str],
+    /// Grants beside these flags, as many as written here of each kind.
+    grants: usize,
     code: &'static str,
-    /// What runs beside it.
-    beside: Option<&'static str>,
 }
 
 const COMPUTE: &str = "
@@ -29,25 +30,31 @@ for _ in range(20):
     with open(os.environ['WHERE'] + '/x', 'wb') as file:
         for _ in range(200): file.write(bytes(65536)); file.flush()";
 
+/// To the address that the first argument names, which is beyond the guest's own network.
+const CONNECT: &str = "
+import socket, sys
+host, port = sys.argv[1].rsplit(':', 1)
+for _ in range(500): socket.create_connection((host, int(port))).close()";
+
 const fn variant(
     name: &'static str,
+    flags: &'static [&'static str],
+    code: &'static str,
+) -> Variant {
+    granted(name, 0, flags, code)
+}
+
+const fn granted(
+    name: &'static str,
+    grants: usize,
     flags: &'static [&'static str],
     code: &'static str,
 ) -> Variant {
     Variant {
         name,
         flags,
+        grants,
         code,
-        beside: None,
-    }
-}
-
-const fn beside(name: &'static str, neighbour: &'static str) -> Variant {
-    Variant {
-        name,
-        flags: &[],
-        code: COMPUTE,
-        beside: Some(neighbour),
     }
 }
 
@@ -58,6 +65,7 @@ const TABLES: [(&str, &[Variant]); 4] = [
         &[
             variant("no second wall", &["--wall", "off"], "pass"),
             variant("second wall", &["--wall", "auto"], "pass"),
+            granted("100 grants of each kind", 100, &["--wall", "auto"], "pass"),
         ],
     ),
     (
@@ -70,15 +78,11 @@ const TABLES: [(&str, &[Variant]); 4] = [
         ],
     ),
     (
-        "computing beside a hostile one",
+        "500 connections beyond the sandbox",
         &[
-            variant("alone", &[], COMPUTE),
-            beside("a loop", "while True: pass"),
-            beside("an output flood", "while True: print('x' * 60000)"),
-            beside(
-                "a memory flood",
-                "x = []\nwhile True:\n try: x.append(bytearray(1 << 20))\n except MemoryError: x = []",
-            ),
+            variant("one rule", &[], CONNECT),
+            granted("100 rules before it", 100, &[], CONNECT),
+            granted("1,000 rules before it", 1000, &[], CONNECT),
         ],
     ),
     (
@@ -91,6 +95,7 @@ const TABLES: [(&str, &[Variant]); 4] = [
 ];
 
 fn main() {
+    let outside = outside();
     let mount = std::env::temp_dir().join(format!("pywasm-overheads-{}", std::process::id()));
     std::fs::create_dir_all(&mount).expect("a folder");
     let volume = format!("{}:/mount", mount.display());
@@ -103,9 +108,9 @@ fn main() {
                 command
                     .args(["python", "--volume", &volume])
                     .args(variant.flags)
-                    .args(["-c", variant.code])
+                    .args((0..variant.grants).flat_map(grants))
+                    .args(["--allow-net", &outside, "-c", variant.code, &outside])
                     .stdout(Stdio::null());
-                let neighbour = variant.beside.map(Neighbour::start);
                 let started = Instant::now();
                 assert!(
                     command.status().expect("it starts").success(),
@@ -113,7 +118,6 @@ fn main() {
                     variant.name
                 );
                 let elapsed = started.elapsed();
-                drop(neighbour);
                 if round > 0 {
                     times.push(elapsed.as_secs_f64() * 1e3);
                 }
@@ -129,25 +133,27 @@ fn main() {
     std::fs::remove_dir_all(&mount).expect("our folder");
 }
 
-struct Neighbour(Child);
-
-impl Neighbour {
-    fn start(code: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_pywasm"))
-            .args(["python", "-c", code])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        Self(child)
-    }
+/// Of each kind one that has nothing to do with what is measured.
+fn grants(number: usize) -> [String; 4] {
+    let (high, low) = (number / 250, number % 250);
+    [
+        "--allow-net".to_owned(),
+        format!("198.51.{high}.{low}:443"),
+        "--env".to_owned(),
+        format!("NAME_{number}=value"),
+    ]
 }
 
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        // SIGTERM, so that it cleans up after itself.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
+/// A listener on an address of this machine that is not its loopback, to the end of this process.
+fn outside() -> String {
+    let probe = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Chooses an interface, sends nothing.
+    probe.connect("192.0.2.1:9").expect("a network interface");
+    let own = probe.local_addr().expect("connected").ip();
+    let listener = TcpListener::bind(SocketAddr::new(own, 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || while listener.accept().is_ok() {});
+    address.to_string()
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

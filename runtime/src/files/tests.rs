@@ -1,6 +1,7 @@
 //! The file calls as a hostile guest makes them: raw paths and handles, without a C library that tidies
 //! them up.
 
+mod cost;
 mod image;
 mod streams;
 
