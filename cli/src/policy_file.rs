@@ -98,6 +98,8 @@ fn below(folder: &Path, key: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Cli;
+    use clap::Parser as _;
 
     fn flags(text: &str) -> anyhow::Result<Vec<String>> {
         let folder = tempfile::tempdir()?;
@@ -151,6 +153,24 @@ mod tests {
             "[policy",
         ] {
             assert!(flags(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Text of any kind: words that set what a policy may set and nothing else, or an error.
+        #[test]
+        fn text_of_any_kind(lines in proptest::collection::vec(
+            r#"(\[policy\]|\[[a-z.]{0,8}\]|(publish|volume|env|allow-net|cpus|memory|timeout|wall|network|read-only|privileged|"-x") ?= ?(\[.{0,12}\]|"[^"\\]{0,16}"|'[^']{0,16}'|-?[0-9.e+-]{1,6}|true|false|nan|1979-05-27|.{0,8}))"#,
+            0..8,
+        )) {
+            if let Ok(words) = flags(&format!("[policy]\n{}", lines.join("\n"))) {
+                for word in &words {
+                    let name = word.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
+                    proptest::prop_assert!(name.is_some_and(|name| KEYS.contains(&name)), "{}", word);
+                }
+                let line = ["pywasm", "run"].map(str::to_owned).into_iter().chain(words);
+                let _ = Cli::try_parse_from(line.chain(["app.pkg".to_owned()]));
+            }
         }
     }
 }

@@ -37,9 +37,6 @@ fn jumping_clock() -> tempfile::TempDir {
     folder
 }
 
-/// Not an assertion on speed: a wait that went by the clock would take a day, or none at all.
-const PATIENCE: Duration = Duration::from_secs(100);
-
 #[test]
 fn waits_take_their_time_on_a_host_whose_clock_jumps() {
     let clock = jumping_clock();
@@ -87,11 +84,7 @@ fn limits_of_time_hold_on_a_host_whose_clock_jumps() {
         let started = Instant::now();
         let ended = run(jumping(&clock, ["python", flag, limit, "-c", code]));
         assert_eq!(ended.code, Some(124), "{flag} {code}: {}", ended.stderr);
-        let took = started.elapsed();
-        assert!(
-            (Duration::from_secs(1)..PATIENCE).contains(&took),
-            "{took:?}"
-        );
+        assert!(started.elapsed() >= Duration::from_secs(1), "{flag} {code}");
     }
     // A share of a processor, a server, and its end.
     let server = "import http.server as h

@@ -83,6 +83,24 @@ print(open('/tmp/x').read() == '', 'goes on')";
     );
 }
 
+/// A file whose disk fails: address 0 of a process's memory cannot be read.
+#[test]
+fn an_app_whose_disk_fails_is_told_and_goes_on() {
+    let code = "
+import errno
+print(open('/host/comm').read().strip())
+try: open('/host/mem', 'rb').read(10)
+except OSError as error: print(errno.errorcode[error.errno], 'goes on')";
+    let ended = run(pywasm([
+        "python",
+        "--volume",
+        "/proc/self:/host:ro",
+        "-c",
+        code,
+    ]));
+    assert_eq!(ended.stdout, "pywasm\nEIO goes on\n", "{}", ended.stderr);
+}
+
 #[test]
 fn clients_that_are_slow_silent_or_gone_do_not_keep_others_waiting() {
     let server = "

@@ -1,7 +1,8 @@
 //! What the network reaches and what it does not. Each denial has a positive control.
 
 use crate::support::{Running, get, project, python, pywasm, run};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 const SERVER: &str = "
 import http.server, sys
@@ -278,4 +279,75 @@ print('done')";
     let told = |text: &str| ended.stderr.matches(text).count();
     assert_eq!(told("port 2000 of the app is at"), 1, "{}", ended.stderr);
     assert!(told("is not published") <= 20, "{}", ended.stderr);
+}
+
+#[test]
+fn ranges_and_addresses_of_both_kinds_are_published() {
+    let code = "
+import select, socket
+def listener(family, address, port):
+    s = socket.socket(family)
+    if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind((address, port)); s.listen(); return s
+names = {listener(socket.AF_INET, '0.0.0.0', port): str(port) for port in (5000, 5001)}
+names[listener(socket.AF_INET6, '::', 5006)] = '5006'
+echo = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); echo.bind(('::', 53))
+print('up', flush=True)
+while True:
+    for s in select.select([*names, echo], [], [])[0]:
+        if s is echo:
+            data, caller = s.recvfrom(100); s.sendto(data.upper(), caller)
+        else:
+            peer = s.accept()[0]; peer.sendall(names[s].encode()); peer.close()";
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    // A range has to be named; so it is taken from ports that were free a moment ago.
+    let first = free_pair();
+    let range = format!("127.0.0.2:{first}-{}:5000-5001", first + 1);
+    let mut command = pywasm(["python", "--publish", &range]);
+    command.args([
+        "--publish",
+        "[::1]:0:5006",
+        "--publish",
+        "[::1]:0:53/udp",
+        "-c",
+        code,
+    ]);
+    let mut server = Running::start(command);
+    server.line("up");
+    let six = server.address(5006);
+    assert!(six.is_ipv6(), "{six}");
+    for (address, name) in [
+        (([127, 0, 0, 2], first).into(), "5000"),
+        (([127, 0, 0, 2], first + 1).into(), "5001"),
+        (six, "5006"),
+    ] {
+        let mut said = String::new();
+        let mut peer = TcpStream::connect::<SocketAddr>(address).expect("it listens");
+        peer.read_to_string(&mut said).expect("text");
+        assert_eq!(said, name, "{address}");
+    }
+    assert!(
+        TcpStream::connect(("127.0.0.1", first)).is_err(),
+        "another address"
+    );
+    let echo = server.address(53);
+    let client = UdpSocket::bind("[::1]:0").expect("a port");
+    let patience = Some(std::time::Duration::from_secs(60));
+    client.set_read_timeout(patience).expect("a socket");
+    client.send_to(b"ping", echo).expect("sent");
+    let mut answer = [0; 10];
+    let (size, from) = client.recv_from(&mut answer).expect("an answer");
+    assert_eq!((&answer[..size], from), (&b"PING"[..], echo));
+}
+
+/// The first of two neighbouring ports that are free.
+fn free_pair() -> u16 {
+    let free = |port| TcpListener::bind(("127.0.0.2", port));
+    let pair = (0..100).find_map(|_| {
+        let first = free(0).ok()?.local_addr().ok()?.port();
+        free(first.checked_add(1)?).ok().map(|_| first)
+    });
+    pair.expect("two free ports")
 }

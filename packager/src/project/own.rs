@@ -195,4 +195,22 @@ mod tests {
         assert_eq!(settings.versions.as_of, AsOf::Today);
         assert_eq!(settings.versions.excludes, ["a", "b"]);
     }
+
+    proptest::proptest! {
+        /// Text of any kind: an error, or what a package may ask for.
+        #[test]
+        fn text_of_any_kind(lines in proptest::collection::vec(
+            r#"(\[(needs|policy|env|tool\.pywasm|tool\.pywasm\.needs)\]|(command|requirements|env|expose|dockerfile|as-of|ports|folders|hosts|memory-mib|allow-older|overrides) ?= ?(\[('[^']{0,12}',? ?){0,3}\]|'[^']{0,16}'|-?[0-9]{1,12}|true|\{.{0,8}\}|.{0,8}))"#,
+            0..8,
+        )) {
+            let text = lines.join("\n");
+            for name in ["pywasm.toml", "pyproject.toml"] {
+                if let Ok(found) = own(name, &text) {
+                    let shown = serde_json::to_string(&found.needs).expect("JSON");
+                    let again: Needs = serde_json::from_str(&shown).expect("what is said is understood");
+                    proptest::prop_assert_eq!(again, found.needs);
+                }
+            }
+        }
+    }
 }
