@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, GuestPath, LayerKind};
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ const OUTPUT: &str = "16m";
 /// An import that takes longer is not worth the wait when packing.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many modules may turn out unfit, one attempt each.
+/// How often modules may turn out unfit before there is no snapshot.
 const ATTEMPTS: usize = 16;
 
 /// Where a layer's files are in the guest: nowhere that a program looks.
@@ -53,6 +54,9 @@ pub fn take(
     runtime(environment, Interruption::ProcessExit)?
         .load(&Package::open(package, &ReadLimits::default())?)?;
     let work = tempfile::tempdir_in(environment.cache()?.folder("running")?)?;
+    // Whoever starts meanwhile removes what nobody holds there.
+    let held = File::open(work.path())?;
+    flock(&held, FlockOperation::NonBlockingLockExclusive)?;
     let this = Subprocess {
         program: std::env::current_exe()?,
         cache_dir: environment.cache_dir()?,
@@ -61,7 +65,7 @@ pub fn take(
     };
     let imports = this.trial(requests)?;
     let mut left_out: Vec<(String, String)> = Vec::new();
-    loop {
+    for _ in 0..ATTEMPTS {
         let modules: Vec<&str> = imports
             .iter()
             .map(String::as_str)
@@ -72,12 +76,11 @@ pub fn take(
                 let layer = layer(&state, &record)?;
                 return Ok(Taken { layer, left_out });
             }
-            Attempt::Unfit(module, reason) if left_out.len() == ATTEMPTS => {
-                bail!("too many modules cannot be in one, such as {module}: {reason}")
-            }
-            Attempt::Unfit(module, reason) => left_out.push((module, reason)),
+            Attempt::Unfit(modules) => left_out.extend(modules),
         }
     }
+    let (module, reason) = left_out.pop().unwrap_or_default();
+    bail!("too many modules cannot be in one, such as {module}: {reason}")
 }
 
 /// What the package starts when nothing else is asked for.
@@ -104,8 +107,8 @@ enum Attempt {
         state: PathBuf,
         record: PathBuf,
     },
-    /// A module and what its import does.
-    Unfit(String, String),
+    /// Modules, each with what its import does.
+    Unfit(Vec<(String, String)>),
 }
 
 impl Subprocess<'_> {
@@ -165,12 +168,13 @@ impl Subprocess<'_> {
             .context("cannot start a process for the snapshot")?;
         let status = wait(child, || true)?;
         let said = fs::read_to_string(&said)?;
-        match (status.code(), said.split_once('\t')) {
-            (Some(0), _) => Ok(Attempt::Taken { state, record }),
-            (Some(code), Some((module, reason))) if code == i32::from(UNFIT) => Ok(Attempt::Unfit(
-                module.to_owned(),
-                reason.trim_end().to_owned(),
-            )),
+        match status.code() {
+            Some(0) => Ok(Attempt::Taken { state, record }),
+            Some(code) if code == i32::from(UNFIT) => {
+                let lines = said.lines().filter_map(|line| line.split_once('\t'));
+                let owned = |(module, reason): (&str, &str)| (module.to_owned(), reason.to_owned());
+                Ok(Attempt::Unfit(lines.map(owned).collect()))
+            }
             _ => Err(anyhow!(
                 "{}",
                 last_line(&said).unwrap_or("it ended at once")

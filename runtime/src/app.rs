@@ -110,7 +110,8 @@ impl Parts {
     pub(crate) fn program(&self, command: &Command, env: &[(String, String)]) -> &Program {
         match &self.snapshot {
             Some(started)
-                if command.from_snapshot && started.record.fits(command.options(), env) =>
+                if command.from_snapshot
+                    && started.record.fits(command.options(), &command.cwd, env) =>
             {
                 &started.program
             }
@@ -125,7 +126,7 @@ impl Parts {
             snapshot: None,
             made_from: self.made_from.clone(),
             shared: self.shared.clone(),
-            image: bare_image(cache, &self.shared)?,
+            image: bare_image(cache, &self.shared, &self.config.working_dir)?,
             config: self.config.clone(),
             layers: Arc::clone(&self.layers),
         })
@@ -240,7 +241,10 @@ impl App {
         }
         let image = match loading.image.take() {
             Some(image) => image,
-            None => bare_image(&loading.runtime.shared.cache, &loading.shared)?,
+            None => {
+                let cache = &loading.runtime.shared.cache;
+                bare_image(cache, &loading.shared, &config.working_dir)?
+            }
         };
         loading.runtime.shared.progress(Progress::Ready);
         Ok(Self {
@@ -289,13 +293,18 @@ impl App {
 }
 
 /// The image of an instance without an app.
-pub(crate) fn bare_image(cache: &Cache, shared: &[Preopen]) -> Result<Arc<InUse>, CacheError> {
-    image(cache, &places(shared), None, |_, _| Ok(())).map(Arc::new)
+pub(crate) fn bare_image(
+    cache: &Cache,
+    shared: &[Preopen],
+    folder: &GuestPath,
+) -> Result<Arc<InUse>, CacheError> {
+    image(cache, &places(shared, folder), None, |_, _| Ok(())).map(Arc::new)
 }
 
-/// Where there must be folders for these.
-fn places(shared: &[Preopen]) -> Vec<&GuestPath> {
-    shared.iter().map(|preopen| &preopen.place.guest).collect()
+/// Where there must be folders.
+fn places<'a>(shared: &'a [Preopen], folder: &'a GuestPath) -> Vec<&'a GuestPath> {
+    let over = shared.iter().map(|preopen| &preopen.place.guest);
+    over.chain([folder]).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -321,8 +330,7 @@ impl Loading {
     fn add(&mut self, source: &Source<'_>, config: &AppConfig) -> Result<(), LoadError> {
         let cache = self.runtime.shared.cache.clone();
         if source.kind == LayerKind::App {
-            let mut places = places(&self.shared);
-            places.push(&config.working_dir);
+            let places = places(&self.shared, &config.working_dir);
             let fill = |dir: &Dir, path: &Path| self.fill(source, dir, path);
             let image = image(&cache, &places, Some(&source.digest), fill)?;
             self.image = Some(Arc::new(image));
@@ -422,7 +430,7 @@ impl Loading {
         ];
         let layer = Preopen::private(folder.to_owned(), at.clone(), Access::ReadWrite);
         let shared: Vec<Preopen> = self.shared.iter().cloned().chain([layer]).collect();
-        let Ok(image) = bare_image(&self.runtime.shared.cache, &shared) else {
+        let Ok(image) = bare_image(&self.runtime.shared.cache, &shared, &GuestPath::root()) else {
             return;
         };
         let parts = Parts {

@@ -44,7 +44,7 @@ impl Suite {
             snapshot: None,
             made_from: Vec::new(),
             shared: Vec::new(),
-            image: bare_image(&shared.cache, &[]).expect("a folder"),
+            image: bare_image(&shared.cache, &[], &GuestPath::root()).expect("a folder"),
             config: AppConfig::new("", GuestPath::root()),
             layers: Arc::default(),
         };

@@ -40,7 +40,8 @@ pub struct Snapshot {
 }
 
 /// A module that cannot be in a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{module}`: {reason}")]
 pub struct Unfit {
     /// Its name.
     pub module: String,
@@ -55,9 +56,9 @@ pub enum SnapshotError {
     /// No event loop.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Another attempt without this module may succeed.
-    #[error("`{}` cannot be in a snapshot: {}", .0.module, .0.reason)]
-    Unfit(Unfit),
+    /// Another attempt without these modules may succeed.
+    #[error("modules cannot be in a snapshot: {}", .0.iter().map(Unfit::to_string).collect::<Vec<_>>().join("; "))]
+    Unfit(Vec<Unfit>),
     /// The interpreter failed.
     #[error("Python ended while its modules were imported: {0:?}")]
     Ended(Exit),
@@ -74,13 +75,14 @@ pub struct PreparedSnapshot {
     task: Task,
     captured: Captured,
     made_from: Vec<Digest>,
+    folder: GuestPath,
     options: Vec<String>,
     env: BTreeMap<String, String>,
 }
 
 impl App {
-    /// Prepares to start Python with its own `options` and the environment `env`, and to import `modules`. The
-    /// instance sees the package's layers without the app's own files, has no network, and clocks and random
+    /// Prepares to start Python with its own `options` and the environment `env` in the package's working folder, and
+    /// to import `modules`. The instance sees the package's layers without the app's own files, has no network, and clocks and random
     /// numbers that are the same every time: the same arguments give the same snapshot.
     pub fn prepare_snapshot(
         &self,
@@ -88,7 +90,8 @@ impl App {
         env: &[(String, String)],
         modules: &[String],
     ) -> Result<PreparedSnapshot, StartError> {
-        let words = [options, &["-".to_owned()], modules].concat();
+        let folder = self.parts.config.working_dir.clone();
+        let words = [options, &["-".to_owned(), folder.to_string()], modules].concat();
         let policy = Policy::none().limits(LIMITS).envs(env.to_vec());
         let (stdio, captured) = Stdio::captured("", REPORT);
         let parts = self.parts.without_app(&self.runtime.shared.cache)?;
@@ -97,7 +100,7 @@ impl App {
             task: Task::prepare(
                 &self.runtime,
                 parts.into(),
-                Command::python(words, GuestPath::root()),
+                Command::python(words, folder.clone()),
                 &policy,
                 stdio,
                 EventSink::silent(),
@@ -105,6 +108,7 @@ impl App {
             )?,
             captured,
             made_from,
+            folder,
             options: options.to_vec(),
             env: env.iter().cloned().collect(),
         })
@@ -121,35 +125,36 @@ impl PreparedSnapshot {
     pub fn take(self) -> Result<Snapshot, SnapshotError> {
         let memory = self.task.take_memory();
         let report = Report::parse(&self.captured.stdout());
-        match (memory, report.refused) {
-            (Ok(memory), None) => Ok(Snapshot {
+        match memory {
+            _ if !report.refused.is_empty() => Err(SnapshotError::Unfit(report.refused)),
+            Ok(memory) => Ok(Snapshot {
                 state: memory,
                 record: SnapshotRecord {
                     made_from: self.made_from,
+                    folder: self.folder,
                     options: self.options,
                     env: self.env,
                     read: report.read,
                 },
             }),
-            (_, Some(unfit)) => Err(SnapshotError::Unfit(unfit)),
-            (Err(error), None) => Err(error),
+            Err(error) => Err(error),
         }
     }
 }
 
 /// What the guest says about its imports, in lines of words between tabs.
 struct Report {
-    refused: Option<Unfit>,
+    refused: Vec<Unfit>,
     read: Variables,
 }
 
 impl Report {
     fn parse(text: &str) -> Self {
-        let (mut refused, mut all, mut names) = (None, false, Vec::new());
+        let (mut refused, mut all, mut names) = (Vec::new(), false, Vec::new());
         for line in text.lines() {
             match line.split('\t').collect::<Vec<_>>()[..] {
                 ["refused", module, reason] => {
-                    refused = Some(Unfit {
+                    refused.push(Unfit {
                         module: module.to_owned(),
                         reason: reason.to_owned(),
                     });
@@ -250,11 +255,8 @@ mod tests {
     fn a_report_is_read_whatever_modules_print_between() {
         let report = Report::parse("hello\nread\tHOME\nrefused\ta.b\tOSError: [Errno 2] x\n");
         assert_eq!(report.read, Variables::Some(["HOME".to_owned()].into()));
-        let refused = report.refused.expect("a module");
-        assert_eq!(
-            (&*refused.module, &*refused.reason),
-            ("a.b", "OSError: [Errno 2] x")
-        );
+        let refused: Vec<String> = report.refused.iter().map(Unfit::to_string).collect();
+        assert_eq!(refused, ["`a.b`: OSError: [Errno 2] x"]);
         assert_eq!(Report::parse("read\tA\nread-all\n").read, Variables::All);
     }
 }

@@ -9,20 +9,20 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// Writes the wheel of `odd 1.0`, which is one module, into `folder`.
-fn wheel(folder: &Path, module: &str) {
+/// Writes the wheel of `odd 1.0` with these files into `folder`.
+fn wheel(folder: &Path, files: &[(&str, &str)]) {
     let file = std::fs::File::create(folder.join("odd-1.0-py3-none-any.whl")).expect("a file");
     let mut archive = ZipWriter::new(file);
     let metadata = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n";
     let wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
-    for (name, content) in [
-        ("odd.py", module),
+    let about = [
         ("odd-1.0.dist-info/METADATA", metadata),
         ("odd-1.0.dist-info/WHEEL", wheel),
         ("odd-1.0.dist-info/RECORD", ""),
-    ] {
+    ];
+    for (name, content) in files.iter().chain(&about) {
         archive
-            .start_file(name, SimpleFileOptions::default())
+            .start_file(*name, SimpleFileOptions::default())
             .expect("an entry");
         archive.write_all(content.as_bytes()).expect("written");
     }
@@ -41,9 +41,14 @@ fn pack(folder: &TempDir, more: &[&str]) -> (PathBuf, String) {
 
 /// Packs an app that requires the module `odd`.
 fn pack_odd(module: &str, app: &str) -> (TempDir, PathBuf, String) {
+    pack_with(&[("odd.py", module)], app)
+}
+
+/// Packs an app that requires modules of these files.
+fn pack_with(files: &[(&str, &str)], app: &str) -> (TempDir, PathBuf, String) {
     let folder = project(&[("app.py", app), ("requirements.txt", "odd==1.0\n")]);
     let wheels = project(&[]);
-    wheel(wheels.path(), module);
+    wheel(wheels.path(), files);
     let links = wheels.path().to_str().expect("UTF-8");
     let (package, said) = pack(&folder, &["--no-index", "--find-links", links]);
     (folder, package, said)
@@ -180,6 +185,40 @@ fn a_module_that_a_snapshot_cannot_hold_is_left_out_and_works() {
         );
         assert_eq!(start(&package, &[], &[]), "False True\nok\n", "{module}");
     }
+}
+
+#[test]
+fn any_number_of_modules_that_want_to_be_set_up_first_are_left_out() {
+    let names: Vec<String> = (0..20).map(|number| format!("odd{number}.py")).collect();
+    let wants = "import odd\nif not odd.ready: raise RuntimeError('set me up')\n";
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (&**name, wants)).collect();
+    files.push(("odd.py", "ready = False\n"));
+    let imports: String = (0..20)
+        .map(|number| format!("import odd{number}\n"))
+        .collect();
+    let (_folder, package, said) = pack_with(
+        &files,
+        &format!(
+            "import sys; print('odd' in sys.modules)\nimport odd; odd.ready = True\n{imports}print('ok')\n"
+        ),
+    );
+    let told = "20 modules such as odd0 are not in the snapshot and are imported at each start: RuntimeError: set me up";
+    assert!(said.contains(told), "{said}");
+    assert_eq!(start(&package, &[], &[]), "True\nok\n");
+}
+
+#[test]
+fn an_import_sees_the_folder_that_the_app_starts_in() {
+    let (_folder, package, _) = pack_odd(
+        "import os\nhere = os.getcwd()\n",
+        "import sys; before = 'odd' in sys.modules\nimport odd; print(before, odd.here)\n",
+    );
+    assert_eq!(start(&package, &[], &[]), "True /app\n");
+    let elsewhere = ["-w", "/tmp", "--entrypoint", "python"];
+    assert_eq!(
+        start(&package, &elsewhere, &["/app/app.py"]),
+        "False /tmp\n"
+    );
 }
 
 #[test]

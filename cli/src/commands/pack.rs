@@ -96,15 +96,32 @@ fn add_snapshot(built: &mut Built, taken: anyhow::Result<Taken>) -> Vec<String> 
     match taken {
         Ok(Taken { layer, left_out }) => {
             built.set_snapshot(layer);
-            let told = |(module, reason)| {
-                format!("{module} is not in the snapshot and is imported at each start: {reason}")
-            };
-            left_out.into_iter().map(told).collect()
+            told(&left_out)
         }
         Err(reason) => vec![format!(
             "the package has no snapshot and starts without: {reason:#}"
         )],
     }
+}
+
+/// One line for each reason: a framework may have dozens of modules that want to be set up first.
+fn told(left_out: &[(String, String)]) -> Vec<String> {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (module, reason) in left_out {
+        match by_reason.iter_mut().find(|(other, _)| other == reason) {
+            Some((_, modules)) => modules.push(module),
+            None => by_reason.push((reason, vec![module])),
+        }
+    }
+    let line = |(reason, modules): (&str, Vec<&str>)| match modules[..] {
+        [one] => format!("{one} is not in the snapshot and is imported at each start: {reason}"),
+        _ => format!(
+            "{} modules such as {} are not in the snapshot and are imported at each start: {reason}",
+            modules.len(),
+            modules[0]
+        ),
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 /// Takes the snapshot of what was built; for that it is written to a file of its own.

@@ -33,8 +33,10 @@ pub fn take_snapshot(
             serde_json::to_writer(record, &snapshot.record)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(SnapshotError::Unfit(Unfit { module, reason })) => {
-            printer::result(&format!("{module}\t{reason}"));
+        Err(SnapshotError::Unfit(modules)) => {
+            for Unfit { module, reason } in modules {
+                printer::result(&format!("{module}\t{reason}"));
+            }
             Ok(ExitCode::from(UNFIT))
         }
         Err(error) => Err(error.into()),

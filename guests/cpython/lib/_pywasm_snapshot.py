@@ -114,34 +114,43 @@ def _report(what, *words):
     print(what, *(" ".join(str(word).split()) for word in words), sep="\t")
 
 
-def _refuse(module, why):
-    _report("refused", module, why)
-    sys.exit(REFUSED)
-
-
 def _import(module):
+    """What keeps a module out of a snapshot, if anything does."""
     try:
         import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module:
-            _refuse(module, error)
+        return None if error.name == module else error
     except BaseException as error:
-        _refuse(module, f"{type(error).__name__}: {error}")
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def prepare():
-    """Imports the modules that the command line lists and reports, line by line, what has to be known of it."""
+    """Imports the modules that the command line lists, after the folder to do it in, and reports, line by line, what
+    has to be known of it. Modules that raise an exception are reported all at once: what they have done until then
+    may not be in a snapshot, so there is another attempt without them."""
     from _thread import _count
 
+    folder, *modules = sys.argv[1:]
+    os.chdir(folder)
     before = _open_descriptors()
+    refused = False
     _seeds.watch()
     _environment.watch()
-    for module in sys.argv[1:]:
-        _import(module)
+    for module in modules:
+        reason = _import(module)
+        stays = None
         if _count():
-            _refuse(module, "it starts a thread when it is imported")
-        if _open_descriptors() - before:
-            _refuse(module, "it leaves a file or a socket open when it is imported")
+            stays = "it starts a thread when it is imported"
+        elif _open_descriptors() - before:
+            stays = "it leaves a file or a socket open when it is imported"
+        if stays or reason:
+            refused = True
+            _report("refused", module, stays or reason)
+        if stays:
+            break
+    if refused:
+        sys.exit(REFUSED)
     _environment.unwatch()
     _seeds.unwatch()
     for name in sorted(_environment.read):

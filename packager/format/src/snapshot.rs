@@ -1,6 +1,6 @@
 //! What a snapshot says about itself: which starts it is good for.
 
-use crate::Digest;
+use crate::{Digest, GuestPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,9 @@ pub struct SnapshotRecord {
     pub made_from: Vec<Digest>,
     /// The interpreter's own options, such as `-u`.
     pub options: Vec<String>,
+    /// The working folder that it was made in: some modules look at it when they are imported.
+    #[serde(default = "GuestPath::root")]
+    pub folder: GuestPath,
     /// The environment that it was made in.
     pub env: BTreeMap<String, String>,
     /// The variables that were read meanwhile.
@@ -35,8 +38,8 @@ pub enum Variables {
 }
 
 impl SnapshotRecord {
-    /// Would a start with these options and this environment come to the same memory?
-    pub fn fits(&self, options: &[String], env: &[(String, String)]) -> bool {
+    /// Would a start with these options, in this folder and this environment, come to the same memory?
+    pub fn fits(&self, options: &[String], folder: &GuestPath, env: &[(String, String)]) -> bool {
         let env: BTreeMap<&str, &str> = env
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -47,7 +50,9 @@ impl SnapshotRecord {
             .map(String::as_str)
             .chain(env.keys().copied());
         let same = |name: &str| self.env.get(name).map(String::as_str) == env.get(name).copied();
-        self.options == options && names.filter(|name| self.matters(name)).all(same)
+        self.options == options
+            && self.folder == *folder
+            && names.filter(|name| self.matters(name)).all(same)
     }
 
     fn matters(&self, name: &str) -> bool {
@@ -74,19 +79,23 @@ mod tests {
         let record = SnapshotRecord {
             made_from: Vec::new(),
             options: vec!["-u".to_owned()],
+            folder: GuestPath::root(),
             env: pairs(&[("HOME", "/root"), ("DEBUG", "1")])
                 .into_iter()
                 .collect(),
             read: Variables::Some(["DEBUG".to_owned(), "UNSET".to_owned()].into()),
         };
         let options = ["-u".to_owned()];
-        let fits = |env: &[(&str, &str)]| record.fits(&options, &pairs(env));
+        let fits = |env: &[(&str, &str)]| record.fits(&options, &GuestPath::root(), &pairs(env));
         assert!(fits(&[("DEBUG", "1")]));
         assert!(fits(&[("DEBUG", "1"), ("HOME", "/x"), ("NEW", "1")]));
         assert!(!fits(&[]) && !fits(&[("DEBUG", "0")]));
         assert!(!fits(&[("DEBUG", "1"), ("UNSET", "now set")]));
         assert!(!fits(&[("DEBUG", "1"), ("PYTHONHASHSEED", "0")]));
-        assert!(!record.fits(&[], &pairs(&[("DEBUG", "1")])));
+        let root = GuestPath::root();
+        let debug = pairs(&[("DEBUG", "1")]);
+        assert!(!record.fits(&[], &root, &debug));
+        assert!(!record.fits(&options, &"/app".parse().expect("a path"), &debug));
         let all = SnapshotRecord {
             read: Variables::All,
             ..record.clone()
@@ -96,7 +105,7 @@ mod tests {
             ("DEBUG", "1"),
             ("PYWASM_MAX_THREADS", "9"),
         ];
-        assert!(all.fits(&options, &pairs(&same)));
-        assert!(!all.fits(&options, &pairs(&[("HOME", "/x"), ("DEBUG", "1")])));
+        assert!(all.fits(&options, &root, &pairs(&same)));
+        assert!(!all.fits(&options, &root, &pairs(&[("HOME", "/x"), ("DEBUG", "1")])));
     }
 }
