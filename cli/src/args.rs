@@ -2,6 +2,7 @@
 
 use crate::grant_args::{EnvArg, GrantArgs};
 use crate::registry_args::{LoginArgs, LogoutArgs, PullArg, PullArgs, PushArgs, ServerArgs};
+use crate::serve_args::ServeArgs;
 use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
@@ -11,7 +12,6 @@ use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm_format::ImageName;
 use pywasm_packager::{AsOf, Base};
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
-    /// Serve a WSGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
+    /// Serve a WSGI or ASGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
     #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
     Serve(Box<ServeArgs>),
     /// Start all workers of a running app anew, one after the other, without losing a request
@@ -115,36 +115,6 @@ impl Verb {
             _ => &[],
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// The app: a module and an object in it, or `MODULE:FACTORY()` [default: that of the package's own command]
-    #[arg(long, value_name = "MODULE:APP")]
-    pub wsgi: Option<String>,
-    /// Where to listen
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000")]
-    pub bind: SocketAddr,
-    /// Where to answer /health and /metrics (Prometheus); nowhere unless given
-    #[arg(long, value_name = "IP:PORT")]
-    pub admin: Option<SocketAddr>,
-    /// Write a line of JSON for each response to a file, `-` for standard output
-    #[arg(long, value_name = "FILE")]
-    pub access_log: Option<PathBuf>,
-    /// Requests that one worker serves at the same time
-    #[arg(long, value_name = "NUMBER", default_value = "8")]
-    pub threads: NonZeroU16,
-    /// Most connections of clients at once [default: 1024]
-    #[arg(long, value_name = "NUMBER")]
-    pub max_connections: Option<u16>,
-    /// Most bytes of a request's body, such as 10m [default: 100m]
-    #[arg(long, value_name = "SIZE")]
-    pub max_body: Option<ByteSize>,
-    /// How long the app may take to begin its response [default: 60s]
-    #[arg(long, value_name = "TIME")]
-    pub request_timeout: Option<Span>,
-    #[command(flatten)]
-    pub run: RunArgs,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod printer;
 mod refused;
 mod registry_args;
 mod report;
+mod serve_args;
 mod signature_args;
 mod snapshot;
 mod store_args;

@@ -2,11 +2,12 @@
 
 use crate::connection::{Broken, Reader};
 use crate::frame::Frame;
+use crate::gzip::Compressor;
 use crate::pool::Lease;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame as Part, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
@@ -21,6 +22,8 @@ pub(crate) enum Answer {
     Whole(Option<Bytes>),
     /// What is still to come.
     Parts(Receiver<Result<Bytes, Broken>>),
+    /// The same, until the end of it compressed.
+    Compressed(Receiver<Result<Bytes, Broken>>, Option<Compressor>),
 }
 
 impl Answer {
@@ -42,6 +45,19 @@ impl Body for Answer {
             Self::Parts(parts) => parts
                 .poll_recv(cx)
                 .map(|part| part.map(|part| part.map(Part::data))),
+            Self::Compressed(parts, compressor) => {
+                let part = ready!(parts.poll_recv(cx));
+                Poll::Ready(match (part, compressor) {
+                    (Some(Ok(data)), Some(compressor)) => {
+                        Some(Ok(Part::data(compressor.part(&data))))
+                    }
+                    (Some(Err(error)), _) => Some(Err(error)),
+                    (_, compressor) => {
+                        let rest = compressor.take().map(Compressor::end);
+                        rest.map(|rest| Ok(Part::data(rest)))
+                    }
+                })
+            }
         }
     }
 
@@ -54,7 +70,7 @@ impl Body for Answer {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Parts(_) => SizeHint::default(),
+            Self::Parts(_) | Self::Compressed(..) => SizeHint::default(),
         }
     }
 }
@@ -94,7 +110,7 @@ impl Responding {
                     return Ok(Answer::text(joined(here)));
                 }
                 Some(Frame::Failed) => return Err(Broken::Failed),
-                Some(Frame::Worker(_) | Frame::Head(_)) => return Err(Broken::Order),
+                Some(_) => return Err(Broken::Order),
                 None => break,
             }
         }
@@ -119,7 +135,7 @@ impl Responding {
                 Ok(Frame::Data(data)) => Ok(data),
                 Ok(Frame::End) => return self.finish(),
                 Ok(Frame::Failed) => Err(Broken::Failed),
-                Ok(Frame::Worker(_) | Frame::Head(_)) => Err(Broken::Order),
+                Ok(_) => Err(Broken::Order),
                 Err(error) => Err(error),
             };
             let last = part.is_err();

@@ -1,6 +1,6 @@
 //! A connection to a worker.
 
-use crate::frame::{Frame, FrameError};
+use crate::frame::{Frame, FrameError, LARGEST};
 use crate::pool::WorkerId;
 use bytes::BytesMut;
 use std::io;
@@ -42,6 +42,8 @@ pub(crate) struct Connection {
 pub(crate) struct Reader {
     half: OwnedReadHalf,
     buffer: BytesMut,
+    /// The longest content of a frame that is taken.
+    largest: usize,
 }
 
 impl Connection {
@@ -51,6 +53,7 @@ impl Connection {
         let mut reader = Reader {
             half,
             buffer: BytesMut::new(),
+            largest: LARGEST,
         };
         let Frame::Worker(name) = reader.frame().await? else {
             return Err(Broken::Order);
@@ -88,7 +91,12 @@ impl Connection {
 }
 
 impl Reader {
-    /// The next frame.
+    /// Takes frames of so many bytes from now on.
+    pub(crate) fn limit(&mut self, largest: usize) {
+        self.largest = largest;
+    }
+
+    /// The next frame. Nothing is lost where it is not waited for to the end.
     pub(crate) async fn frame(&mut self) -> Result<Frame, Broken> {
         loop {
             if let Some(frame) = self.buffered()? {
@@ -103,6 +111,6 @@ impl Reader {
 
     /// The next frame, if it is here already.
     pub(crate) fn buffered(&mut self) -> Result<Option<Frame>, Broken> {
-        Ok(Frame::take(&mut self.buffer)?)
+        Ok(Frame::take(&mut self.buffer, self.largest)?)
     }
 }

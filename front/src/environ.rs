@@ -1,124 +1,80 @@
 //! A request's head as the CGI variables of WSGI.
 
-use crate::frame::{HEAD, Kind, is_between_neighbours, put_head};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::head::{Ends, Scheme, Words, is_for_apps};
 use hyper::Version;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use hyper::http::HeaderName;
 use hyper::http::request::Parts;
-use std::net::SocketAddr;
 
-/// The two ends of a client's connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
-    pub(crate) client: SocketAddr,
-    pub(crate) server: SocketAddr,
-}
-
-/// The frame that begins a request: names and values, separated by NUL, which neither can hold.
-pub(crate) fn frame(request: &Parts, ends: Ends, kind: Kind) -> Bytes {
-    let mut frame = BytesMut::with_capacity(1024);
-    put_head(&mut frame, kind, 0);
-    let mut variables = Variables(&mut frame);
+/// Names and values.
+pub(crate) fn put(words: &mut Words, request: &Parts, ends: Ends) {
+    let mut put = |name: &str, value: &str| {
+        words.put(name);
+        words.put(value);
+    };
     let (uri, headers) = (&request.uri, &request.headers);
-    variables.put("REQUEST_METHOD", request.method.as_str());
-    variables.put("PATH_INFO", uri.path());
-    variables.put("QUERY_STRING", uri.query().unwrap_or_default());
+    put("REQUEST_METHOD", request.method.as_str());
+    put("PATH_INFO", uri.path());
+    put("QUERY_STRING", uri.query().unwrap_or_default());
     let target = uri.path_and_query().map_or("*", |target| target.as_str());
-    variables.put("REQUEST_URI", target);
-    variables.put("RAW_URI", target);
-    variables.put("wsgi.url_scheme", "http");
-    variables.put(
-        "SERVER_PROTOCOL",
-        match request.version {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2.0",
-            _ => "HTTP/1.1",
-        },
-    );
-    variables.put("SERVER_NAME", &ends.server.ip().to_string());
-    variables.put("SERVER_PORT", &ends.server.port().to_string());
-    variables.put("REMOTE_ADDR", &ends.client.ip().to_string());
-    variables.put("REMOTE_PORT", &ends.client.port().to_string());
+    put("REQUEST_URI", target);
+    put("RAW_URI", target);
+    let scheme = match ends.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    put("wsgi.url_scheme", scheme);
+    let version = match request.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    };
+    put("SERVER_PROTOCOL", version);
+    put("SERVER_NAME", &ends.server.ip().to_string());
+    put("SERVER_PORT", &ends.server.port().to_string());
+    put("REMOTE_ADDR", &ends.client.ip().to_string());
+    put("REMOTE_PORT", &ends.client.port().to_string());
+    if ends.scheme == Scheme::Https {
+        put("HTTPS", "on");
+    }
     if let (None, Some(authority)) = (headers.get(HOST), uri.authority()) {
-        variables.put("HTTP_HOST", authority.as_str());
+        put("HTTP_HOST", authority.as_str());
     }
-    for name in headers.keys() {
-        if let Some(variable) = variable(name) {
-            let separator: &[u8] = if name == COOKIE { b"; " } else { b"," };
-            variables.name(&variable);
-            for (index, value) in headers.get_all(name).iter().enumerate() {
-                if index > 0 {
-                    variables.0.put_slice(separator);
-                }
-                variables.0.put_slice(value.as_bytes());
+    for name in headers.keys().filter(|name| is_for_apps(name)) {
+        let separator: &[u8] = if name == COOKIE { b"; " } else { b"," };
+        words.put(variable(name));
+        for (index, value) in headers.get_all(name).iter().enumerate() {
+            if index > 0 {
+                words.part(separator);
             }
-            variables.0.put_u8(0);
+            words.part(value.as_bytes());
         }
-    }
-    // The last NUL separates nothing.
-    frame.truncate(frame.len() - 1);
-    let length = u32::try_from(frame.len() - HEAD).unwrap_or(u32::MAX);
-    frame[1..HEAD].copy_from_slice(&length.to_be_bytes());
-    frame.freeze()
-}
-
-struct Variables<'a>(&'a mut BytesMut);
-
-impl Variables<'_> {
-    fn name(&mut self, name: &str) {
-        self.0.put_slice(name.as_bytes());
-        self.0.put_u8(0);
-    }
-
-    fn put(&mut self, name: &str, value: &str) {
-        self.name(name);
-        self.name(value);
+        words.end();
     }
 }
 
-/// None for what an app must not see: what is about the connection alone; `Proxy`, which libraries take for a
-/// setting; and names with an underscore, which would pass for names with a hyphen.
-fn variable(name: &HeaderName) -> Option<String> {
-    let text = name.as_str();
-    if is_between_neighbours(name) || text == "proxy" || text.contains('_') {
-        return None;
-    }
-    let upper: String = text
-        .chars()
-        .map(|c| match c {
-            '-' => '_',
-            c => c.to_ascii_uppercase(),
-        })
-        .collect();
-    Some(match *name == CONTENT_TYPE || *name == CONTENT_LENGTH {
+fn variable(name: &HeaderName) -> String {
+    let upper = name.as_str().replace('-', "_").to_ascii_uppercase();
+    match *name == CONTENT_TYPE || *name == CONTENT_LENGTH {
         true => upper,
         false => format!("HTTP_{upper}"),
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::Interface;
+    use crate::frame::Kind;
+    use crate::head::tests::words;
     use hyper::Request;
     use std::collections::BTreeMap;
 
     fn variables(request: Request<()>) -> BTreeMap<String, String> {
-        let ends = Ends {
-            client: "192.0.2.1:4711".parse().expect("an address"),
-            server: "127.0.0.1:80".parse().expect("an address"),
-        };
-        let (parts, ()) = request.into_parts();
-        let frame = frame(&parts, ends, Kind::Whole);
-        assert_eq!(frame[0], b'R');
-        let length = u32::from_be_bytes(frame[1..5].try_into().expect("four"));
-        let text = std::str::from_utf8(&frame[5..]).expect("text");
-        assert_eq!(length as usize, text.len());
-        let words: Vec<&str> = text.split('\0').collect();
+        let words = words(request, Kind::Whole, Interface::Wsgi);
         assert_eq!(words.len() % 2, 0, "{words:?}");
         let pairs = words.chunks(2);
         pairs
-            .map(|pair| (pair[0].to_owned(), pair[1].to_owned()))
+            .map(|pair| (pair[0].clone(), pair[1].clone()))
             .collect()
     }
 

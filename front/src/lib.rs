@@ -1,38 +1,113 @@
-//! The HTTP front of `pywasm serve`: HTTP/1.1 and HTTP/2 are parsed and limited here, outside of every sandbox, and
-//! requests go to workers in frames over a local socket.
+//! The HTTP front of `pywasm serve`: HTTP/1.1, HTTP/2 and WebSocket are parsed and limited here, outside of every
+//! sandbox, and requests go to workers in frames over a local socket.
 //!
 //! Both sides are hostile: clients may send anything at any pace, and so may a worker whose app has broken out.
 //! What either makes this process keep is bounded by [`Limits`].
 //!
 //! | part | files |
 //! |---|---|
-//! | connections of clients | `listen` |
-//! | a request and its response | `service`, `answer` |
-//! | workers | `pool`, `connection`, `frame`, `environ` |
+//! | connections of clients | `listen`, `tls` |
+//! | a request and its response | `service`, `answer`, `refusal`, `gzip`, `statics` |
+//! | WebSockets | `websocket` |
+//! | workers | `pool`, `connection`, `frame`; heads of requests: `head`, `environ`, `scope` |
+//! | the program in a worker | `gateway/` |
 //! | what happened | `record`, `metrics` |
 
 mod answer;
 mod connection;
 mod environ;
 mod frame;
+mod gzip;
+mod head;
 mod listen;
 mod metrics;
 mod pool;
 mod record;
+mod refusal;
+mod scope;
 mod service;
+mod statics;
+mod tls;
+mod websocket;
 
 pub use listen::{Front, Running};
 pub use metrics::Metrics;
 pub use pool::WorkerId;
 pub use record::{Record, Records};
+pub use statics::{Static, StaticError};
+pub use tls::{Tls, TlsError};
 
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// The program that runs in a worker: `python -c GATEWAY MODULE:APP WORKER`. It listens on [`GUEST_PORT`].
-pub const GATEWAY: &str = include_str!("gateway.py");
 
 /// The private port of a worker that frames are sent to.
 pub const GUEST_PORT: u16 = 1;
+
+/// What kind of app is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// PEP 3333: one thread for each request.
+    Wsgi,
+    /// Version 3, with lifespan and WebSocket: one event loop.
+    Asgi,
+}
+
+impl Interface {
+    /// The program that runs in a worker: `python -c GATEWAY MODULE:APP WORKER LIFE`. It listens on [`GUEST_PORT`].
+    pub fn gateway(self) -> &'static str {
+        match self {
+            Self::Wsgi => concat!(
+                include_str!("gateway/frames.py"),
+                include_str!("gateway/wsgi.py")
+            ),
+            Self::Asgi => concat!(
+                include_str!("gateway/frames.py"),
+                include_str!("gateway/asgi.py")
+            ),
+        }
+    }
+}
+
+/// How long an instance of the app lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// As long as its worker.
+    Worker,
+    /// For one request.
+    Request,
+}
+
+impl Life {
+    /// As the gateway takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// What a front is made of.
+pub struct Settings {
+    /// The local socket that workers listen at.
+    pub workers: PathBuf,
+    /// Requests at the same time, over all workers. WebSockets are not among them.
+    pub at_once: usize,
+    /// What workers understand.
+    pub interface: Interface,
+    /// Whether connections to workers are used again.
+    pub life: Life,
+    /// What clients may do.
+    pub limits: Limits,
+    /// Who hears of responses.
+    pub records: Option<Records>,
+    /// Folders whose files are served without asking the app, the first that matches.
+    pub statics: Vec<Static>,
+    /// Whether responses are compressed where that helps and clients take it.
+    pub gzip: bool,
+    /// With it all connections are encrypted.
+    pub tls: Option<Tls>,
+}
 
 /// What clients may make the front keep and wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +118,11 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body. 100 MiB by default.
     pub body: u64,
-    /// For the head of a request to arrive in whole. 10 s by default.
+    /// Bytes of a message of a WebSocket, either way. 1 MiB by default.
+    pub message: usize,
+    /// For the head of a request to arrive in whole, and before it for the handshake of TLS. 10 s by default.
     pub head_time: Duration,
-    /// Without progress of a body, either way. 30 s by default.
+    /// Without progress of a body or message, either way, or without any sign of life. 30 s by default.
     pub stalled: Duration,
     /// For a worker to be free, and again for the head of its response. 60 s by default.
     pub answer: Duration,
@@ -57,6 +134,7 @@ impl Default for Limits {
             connections: 1024,
             head: 64 << 10,
             body: 100 << 20,
+            message: 1 << 20,
             head_time: Duration::from_secs(10),
             stalled: Duration::from_secs(30),
             answer: Duration::from_secs(60),

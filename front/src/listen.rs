@@ -1,28 +1,28 @@
 //! Connections of clients.
 
-use crate::Limits;
 use crate::answer::Answer;
-use crate::environ::Ends;
+use crate::head::{Ends, Scheme};
 use crate::metrics::Metrics;
 use crate::pool::{Pool, WorkerId};
-use crate::record::Records;
 use crate::service::Service;
+use crate::tls::Tls;
+use crate::{Limits, Settings};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
 /// How long to wait where the system has nothing left for another connection.
@@ -36,45 +36,83 @@ const PING: Duration = Duration::from_secs(20);
 
 /// Hands requests of clients to workers. Cheap to clone.
 #[derive(Clone)]
-pub struct Front(Arc<Service>);
+pub struct Front {
+    service: Arc<Service>,
+    tls: Option<Tls>,
+}
 
 /// A front that accepts connections, until this is dropped.
 pub struct Running {
+    service: Arc<Service>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<GracefulShutdown>,
 }
 
+/// Whose request it is.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) ends: Ends,
+    /// The right to a connection, for as long as anybody has it.
+    pub(crate) _turn: Option<Arc<OwnedSemaphorePermit>>,
+}
+
 impl Front {
-    /// For workers that listen at the local socket `workers`, with at most `at_once` requests at the same time.
-    pub fn new(workers: PathBuf, at_once: usize, limits: Limits, records: Option<Records>) -> Self {
-        Self(Arc::new(Service {
-            pool: Pool::new(workers, at_once),
+    /// Nothing is accepted yet.
+    pub fn new(settings: Settings) -> Self {
+        let Settings {
+            workers,
+            at_once,
+            interface,
+            life,
+            limits,
+            records,
+            statics,
+            gzip,
+            tls,
+        } = settings;
+        let service = Arc::new(Service {
+            pool: Pool::new(workers, at_once, life),
+            interface,
             limits,
             metrics: Arc::default(),
             records,
-        }))
+            statics,
+            gzip,
+            ending: watch::Sender::new(false),
+        });
+        Self { service, tls }
+    }
+
+    /// Are clients served by TLS?
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.service.metrics
     }
 
     /// No request goes to `worker` from now on.
     pub fn forget(&self, worker: WorkerId) {
-        self.0.pool.forget(worker);
+        self.service.pool.forget(worker);
     }
 
     /// Accepts connections from now on. Must be called inside a tokio runtime.
     pub fn serve(&self, listener: TcpListener) -> Running {
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(Arc::clone(&self.0), listener, stopped));
-        Running { stop, accepting }
+        let service = Arc::clone(&self.service);
+        let accepting = tokio::spawn(accept(self.clone(), listener, stopped));
+        Running {
+            service,
+            stop,
+            accepting,
+        }
     }
 
     /// Answers `/health` and `/metrics` from now on. Must be called inside a tokio runtime.
     pub fn administer(&self, listener: TcpListener) {
-        let service = Arc::clone(&self.0);
+        let service = Arc::clone(&self.service);
         tokio::spawn(async move {
             loop {
                 match listener.accept().await {
@@ -87,23 +125,31 @@ impl Front {
 }
 
 impl Running {
-    /// Accepts no more connections, and waits for the requests of those that there are.
+    /// Accepts no more connections, closes WebSockets, and waits for the requests of those that there are.
     pub async fn end(self) {
         self.stop.send_replace(true);
         if let Ok(graceful) = self.accepting.await {
+            let ending = &self.service.ending;
+            ending.send_replace(true);
             graceful.shutdown().await;
+            ending.closed().await;
         }
     }
 }
 
 async fn accept(
-    service: Arc<Service>,
+    front: Front,
     listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
 ) -> GracefulShutdown {
     let graceful = GracefulShutdown::new();
-    let turns = Arc::new(Semaphore::new(service.limits.connections));
-    let builder = builder(&service.limits);
+    let limits = front.service.limits;
+    let turns = Arc::new(Semaphore::new(limits.connections));
+    let builder = builder(&limits);
+    let scheme = match front.tls {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    };
     loop {
         let next = async {
             // Fails only where it was closed, which nobody does.
@@ -119,8 +165,33 @@ async fn accept(
                 let Ok(server) = stream.local_addr() else {
                     continue; // It has gone.
                 };
-                let ends = Ends { client, server };
-                serve(&service, &builder, &graceful, stream, ends, turn);
+                let client = Client {
+                    ends: Ends {
+                        client,
+                        server,
+                        scheme,
+                    },
+                    _turn: turn.map(Arc::new),
+                };
+                // Answers are written in one piece each, and are not to wait for acknowledgements.
+                let _ = stream.set_nodelay(true);
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(limits.stalled));
+                let stream = Box::pin(stream);
+                let service = Arc::clone(&front.service);
+                let (builder, watcher) = (builder.clone(), graceful.watcher());
+                match front.tls.clone() {
+                    None => drop(tokio::spawn(serve(
+                        service, builder, watcher, stream, client,
+                    ))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // One that does not speak TLS is told so by its end.
+                        if let Ok(Ok(stream)) = timeout(limits.head_time, tls.accept(stream)).await
+                        {
+                            serve(service, builder, watcher, stream, client).await;
+                        }
+                    })),
+                }
             }
             Err(_) => sleep(EXHAUSTED).await,
         }
@@ -144,50 +215,41 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection in a task of its own.
-fn serve(
-    service: &Arc<Service>,
-    builder: &Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
-    ends: Ends,
-    turn: Option<OwnedSemaphorePermit>,
-) {
-    // Answers are written in one piece each, and are not to wait for acknowledgements.
-    let _ = stream.set_nodelay(true);
+/// Serves one connection.
+async fn serve<S>(
+    service: Arc<Service>,
+    builder: Builder<TokioExecutor>,
+    watcher: Watcher,
+    stream: S,
+    client: Client,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let limits = service.limits;
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.stalled));
-    let asked = Arc::new(AtomicBool::new(false));
+    let _counted = service.metrics.connection();
+    let asked = AtomicBool::new(false);
     let answering = {
-        let (service, asked) = (Arc::clone(service), Arc::clone(&asked));
+        let (service, asked) = (&service, &asked);
         service_fn(move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.respond(request, ends).await) }
+            let (service, client) = (Arc::clone(service), client.clone());
+            async move { Ok::<_, Infallible>(service.respond(request, client).await) }
         })
     };
-    let connection = builder
-        .serve_connection(TokioIo::new(Box::pin(stream)), answering)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    let service = Arc::clone(service);
-    tokio::spawn(async move {
-        let _counted = service.metrics.connection();
-        // The version is told by the first bytes, which no limit of the protocol's own waits for.
-        let silent = async {
-            sleep(limits.head_time).await;
-            if asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            // What is wrong with it is the client's, who has been told as far as it can be.
-            _ = connection => {}
-            () = silent => {}
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answering);
+    let connection = watcher.watch(connection);
+    // The version is told by the first bytes, which no limit of the protocol's own waits for.
+    let silent = async {
+        sleep(limits.head_time).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
-        drop(turn);
-    });
+    };
+    tokio::select! {
+        // What is wrong with it is the client's, who has been told as far as it can be.
+        _ = connection => {}
+        () = silent => {}
+    }
 }
 
 /// One connection of whoever watches over the service.

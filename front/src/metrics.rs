@@ -16,6 +16,7 @@ pub struct Metrics {
     microseconds: AtomicU64,
     connections: AtomicI64,
     requests: AtomicI64,
+    websockets: AtomicI64,
     workers: AtomicI64,
     replaced: AtomicU64,
 }
@@ -59,6 +60,10 @@ impl Metrics {
 
     pub(crate) fn request(&self) -> Gauge<'_> {
         Gauge::of(&self.requests)
+    }
+
+    pub(crate) fn websocket(&self) -> Gauge<'_> {
+        Gauge::of(&self.websockets)
     }
 
     pub(crate) fn responded(&self, status: u16, time: Duration) {
@@ -131,6 +136,8 @@ impl Metrics {
         );
         let help = "Requests that are being served.";
         section("pywasm_requests", "gauge", help, &gauge(&self.requests));
+        let help = "WebSockets that are open.";
+        section("pywasm_websockets", "gauge", help, &gauge(&self.websockets));
         section(
             "pywasm_workers",
             "gauge",

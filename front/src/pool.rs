@@ -1,11 +1,13 @@
 //! Connections to workers: each serves one request at a time, so their number is that of requests being served.
+//! WebSockets have connections of their own, which are not counted: clients' connections limit them.
 
+use crate::Life;
 use crate::connection::{Broken, Connection, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Which of all workers that there have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +17,10 @@ pub(crate) struct Pool {
     socket: PathBuf,
     turns: Arc<Semaphore>,
     most: usize,
+    life: Life,
     state: Mutex<State>,
+    /// Tells that another worker is among those which get no more requests.
+    going: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -27,8 +32,11 @@ struct State {
     gone: BTreeSet<WorkerId>,
 }
 
-/// The right to one connection, counted until it is dropped.
-pub(crate) struct Lease {
+/// The right to one connection.
+pub(crate) struct Lease(Option<Counted>);
+
+/// It is counted until it is dropped.
+struct Counted {
     // Counted off before another request gets its turn.
     count: Count,
     _turn: OwnedSemaphorePermit,
@@ -41,12 +49,14 @@ struct Count {
 
 impl Pool {
     /// At most `most` connections to the workers that listen at `socket`.
-    pub(crate) fn new(socket: PathBuf, most: usize) -> Arc<Self> {
+    pub(crate) fn new(socket: PathBuf, most: usize, life: Life) -> Arc<Self> {
         Arc::new(Self {
             socket,
             turns: Arc::new(Semaphore::new(most)),
             most,
+            life,
             state: Mutex::default(),
+            going: watch::Sender::new(()),
         })
     }
 
@@ -62,14 +72,26 @@ impl Pool {
         };
         let worker = connection.worker;
         *self.state().busy.entry(worker).or_default() += 1;
-        let lease = Lease {
-            count: Count {
-                pool: Arc::clone(self),
-                worker,
-            },
-            _turn: turn,
+        let count = Count {
+            pool: Arc::clone(self),
+            worker,
         };
-        Ok((connection, lease))
+        let counted = Counted { count, _turn: turn };
+        Ok((connection, Lease(Some(counted))))
+    }
+
+    /// A connection for a WebSocket, to whichever worker takes it, which serves nothing else.
+    pub(crate) async fn lease_for_socket(&self) -> Result<(Connection, Lease), Broken> {
+        Ok((self.open().await?, Lease(None)))
+    }
+
+    /// Resolves when `worker` gets no more requests.
+    pub(crate) async fn going(&self, worker: WorkerId) {
+        let mut told = self.going.subscribe();
+        while !self.state().gone.contains(&worker) {
+            // Fails only where the sender is gone, which is ours.
+            let _ = told.changed().await;
+        }
     }
 
     async fn open(&self) -> Result<Connection, Broken> {
@@ -87,6 +109,8 @@ impl Pool {
         let mut state = self.state();
         state.gone.insert(worker);
         state.idle.retain(|idle| idle.worker != worker);
+        drop(state);
+        self.going.send_replace(());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -111,12 +135,15 @@ impl State {
 }
 
 impl Lease {
-    /// Keeps the connection for another request.
+    /// Keeps the connection for another request, where it is for more than one.
     pub(crate) fn give_back(self, reader: Reader, writer: OwnedWriteHalf) {
-        let worker = self.count.worker;
-        let mut state = self.count.pool.state();
-        if !state.gone.contains(&worker) {
-            state.idle.push(Connection::again(worker, reader, writer));
+        let Self(Some(counted)) = self else {
+            return;
+        };
+        let Count { pool, worker } = &counted.count;
+        let mut state = pool.state();
+        if pool.life == Life::Worker && !state.gone.contains(worker) {
+            state.idle.push(Connection::again(*worker, reader, writer));
         }
     }
 }

@@ -1,83 +1,49 @@
 //! One request and its response.
 
-use crate::Limits;
 use crate::answer::{Answer, Responding, Sending, Writing};
 use crate::connection::{Broken, Connection, Reader};
-use crate::environ::{self, Ends};
 use crate::frame::{self, Frame, HEAD, Kind, put_head};
+use crate::head::{self, Ends};
+use crate::listen::Client;
 use crate::metrics::Metrics;
 use crate::pool::{Lease, Pool};
 use crate::record::{Record, Records};
+use crate::refusal::Refusal;
+use crate::statics::Static;
+use crate::{Interface, Limits, gzip, websocket};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::HOST;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, Version};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// What all requests share.
 pub(crate) struct Service {
     pub(crate) pool: Arc<Pool>,
+    pub(crate) interface: Interface,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) records: Option<Records>,
-}
-
-/// Why there is no answer of the app.
-#[derive(Debug, Error)]
-enum Refusal {
-    #[error("the request names no host")]
-    NoHost,
-    #[error("the front is no proxy")]
-    Connect,
-    #[error("the body is longer than {0} bytes")]
-    Long(u64),
-    #[error("the body did not arrive in time")]
-    Slow,
-    #[error("the client has gone")]
-    Gone,
-    #[error("no worker was free in time")]
-    Busy,
-    #[error("the app did not answer in time")]
-    Late,
-    #[error("{0}")]
-    Broken(#[from] Broken),
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::NoHost | Self::Gone => StatusCode::BAD_REQUEST,
-            Self::Connect => StatusCode::NOT_IMPLEMENTED,
-            Self::Long(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Late => StatusCode::GATEWAY_TIMEOUT,
-            Self::Broken(_) => StatusCode::BAD_GATEWAY,
-        }
-    }
-
-    /// Clients learn what they did, and nothing of what is behind the front.
-    fn response(&self) -> Response<Answer> {
-        let status = self.status();
-        let reason = status.canonical_reason().unwrap_or_default();
-        let mut response = Response::new(Answer::text(format!("{reason}\n")));
-        *response.status_mut() = status;
-        let text = HeaderValue::from_static("text/plain");
-        response.headers_mut().insert(CONTENT_TYPE, text);
-        response
-    }
+    pub(crate) statics: Vec<Static>,
+    pub(crate) gzip: bool,
+    /// Tells WebSockets to end. Each has a receiver for as long as it lives.
+    pub(crate) ending: watch::Sender<bool>,
 }
 
 impl Service {
-    pub(crate) async fn respond(&self, request: Request<Incoming>, ends: Ends) -> Response<Answer> {
+    pub(crate) async fn respond(
+        &self,
+        request: Request<Incoming>,
+        client: Client,
+    ) -> Response<Answer> {
+        let ends = client.ends;
         let _counted = self.metrics.request();
         let (time, started) = (SystemTime::now(), Instant::now());
         let asked = self.records.as_ref().map(|_| {
@@ -88,7 +54,9 @@ impl Service {
                 format!("{:?}", request.version()),
             )
         });
-        let (response, failure) = match self.ask(request, ends).await {
+        let compress = self.gzip && gzip::is_taken(request.headers());
+        let (response, failure) = match self.ask(request, client).await {
+            Ok(response) if compress => (gzip::compressed(response), None),
             Ok(response) => (response, None),
             Err(refusal) => (refusal.response(), Some(refusal.to_string())),
         };
@@ -113,15 +81,24 @@ impl Service {
     async fn ask(
         &self,
         request: Request<Incoming>,
-        ends: Ends,
+        client: Client,
     ) -> Result<Response<Answer>, Refusal> {
-        let (parts, body) = request.into_parts();
-        if parts.version == Version::HTTP_11 && !parts.headers.contains_key(HOST) {
+        if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
             return Err(Refusal::NoHost);
         }
-        if parts.method == Method::CONNECT {
+        if request.method() == Method::CONNECT {
             return Err(Refusal::Connect);
         }
+        for folder in &self.statics {
+            if let Some(response) = folder.answer(&request).await {
+                return Ok(response);
+            }
+        }
+        if self.interface == Interface::Asgi && websocket::is_asked_for(&request) {
+            return websocket::open(self, request, client).await;
+        }
+        let ends = client.ends;
+        let (parts, body) = request.into_parts();
         if body.size_hint().lower() > self.limits.body {
             return Err(Refusal::Long(self.limits.body));
         }
@@ -132,7 +109,7 @@ impl Service {
     }
 
     async fn ask_whole(&self, parts: &Parts, ends: Ends) -> Result<Response<Answer>, Refusal> {
-        let head = environ::frame(parts, ends, Kind::Whole);
+        let head = head::frame(parts, ends, Kind::Whole, self.interface);
         let mut again = parts.method.is_idempotent();
         loop {
             let (mut connection, lease) = self.lease().await?;
@@ -155,7 +132,7 @@ impl Service {
         body: Incoming,
         ends: Ends,
     ) -> Result<Response<Answer>, Refusal> {
-        let head = environ::frame(parts, ends, Kind::WithBody);
+        let head = head::frame(parts, ends, Kind::WithBody, self.interface);
         let (connection, lease) = self.lease().await?;
         let Connection {
             mut reader, writer, ..
@@ -213,7 +190,7 @@ async fn first(connection: &mut Connection, head: &[u8]) -> Result<Response<()>,
     Ok(frame::response(&head)?)
 }
 
-fn respond(
+pub(crate) fn respond(
     response: Response<()>,
     reader: Reader,
     writing: Writing,

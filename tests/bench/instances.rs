@@ -6,12 +6,13 @@
 //! each of which has imported Flask and listens. Read the ratios, not the figures: machines differ and are shared.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod support;
+
 use pywasm::policy::Policy;
 use pywasm::{
     App, Cache, Command, Event, EventSink, Instance, Interruption, Package, ReadLimits, Runtime,
     Stdio, default_env,
 };
-use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
@@ -19,17 +20,8 @@ use std::time::Instant;
 const INSTANCES: usize = 200;
 
 fn main() {
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
-    std::fs::create_dir_all(&work).expect("a work folder");
-    let package = work.join("flask.pkg");
-    let packed = std::process::Command::new(env!("CARGO_BIN_EXE_pywasm"))
-        .arg("pack")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bench/flask"))
-        .arg("-o")
-        .arg(&package)
-        .status()
-        .expect("the binary starts");
-    assert!(packed.success());
+    let work = support::work_folder();
+    let package = support::package(&work, "flask");
     let cache = Cache::open(&work.join("instances-cache")).expect("a cache");
     let runtime = Runtime::new(cache, Interruption::ProcessExit, |_| {}).expect("an engine");
     let package = Package::open(&package, &ReadLimits::default()).expect("a package");

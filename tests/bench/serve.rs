@@ -1,20 +1,23 @@
-//! Requests a second of one Flask app, served in several ways, in one run, interleaved:
+//! Requests a second of hello-world apps, served in several ways, in one run, interleaved:
 //!
-//! `cargo bench -p pywasm-cli --bench serve`
+//! `cargo bench -p pywasm-cli --bench serve` (`-- --write` for the table and the plot in docs/speed.md)
 //!
-//! Needs a `python3` with `venv` and a package index. Each request has a connection of its own, as gunicorn's
-//! default worker keeps none. Figures are medians; read the ratios.
+//! Needs a `python3` with `venv` and a package index. Clients keep their connection as long as the server does.
+//! Servers, apps and clients share the machine's processors. Figures are medians; read the ratios.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod support;
 
-const ROUNDS: usize = 3;
-const LOAD: Duration = Duration::from_secs(3);
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use support::http::{Load, load};
+use support::report::{Plot, is_to_be_written, write};
+use support::{Server, app, median, native_python, package, pywasm, work_folder};
+
+const ROUNDS: usize = 5;
+const LOAD: Duration = Duration::from_secs(2);
 const CLIENTS: [usize; 3] = [1, 8, 64];
 
 struct Contender {
@@ -23,187 +26,128 @@ struct Contender {
 }
 
 fn main() {
-    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
-    std::fs::create_dir_all(&work).expect("a work folder");
-    let contenders = contenders(&work);
+    let contenders = contenders(&work_folder());
     let mut figures = vec![[const { Vec::new() }; CLIENTS.len()]; contenders.len()];
     for _ in 0..ROUNDS {
         for (contender, figures) in contenders.iter().zip(&mut figures) {
-            let server = Server::start(contender);
+            let server = Server::start(&contender.serve);
+            server.first_response();
+            // Further workers start when the first one is there.
+            std::thread::sleep(Duration::from_secs(1));
             for (clients, figures) in CLIENTS.into_iter().zip(figures) {
-                figures.push(load(server.address, clients));
+                figures.push(load(server.address, clients, LOAD));
             }
         }
     }
-    println!(
-        "{:<36}{:>10}{:>10}{:>10}",
-        "requests/s, with clients", 1, 8, 64
-    );
+    let mut table = "| requests/s, medians (p99 in ms) | 1 client | 8 clients | 64 clients |\n|---|---|---|---|\n".to_owned();
+    let mut series = Vec::new();
     for (contender, figures) in contenders.iter().zip(figures) {
-        let [one, eight, many] = figures.map(median);
-        let name = contender.name;
-        println!("{name:<36}{one:>10.0}{eight:>10.0}{many:>10.0}");
+        let of =
+            |figures: &[Load], which: fn(&Load) -> f64| median(figures.iter().map(which).collect());
+        let _ = write!(table, "| {} |", contender.name);
+        for figures in &figures {
+            let (rate, p99) = (of(figures, |load| load.rate), of(figures, |load| load.p99));
+            let _ = write!(table, " {rate:.0} ({p99:.1}) |");
+        }
+        table.push('\n');
+        let rates = figures.iter().map(|figures| of(figures, |load| load.rate));
+        series.push((contender.name, rates.collect()));
+    }
+    println!("{table}");
+    if is_to_be_written() {
+        let groups = CLIENTS.map(|clients| format!("{clients} clients"));
+        let plot = Plot {
+            title: "Requests a second, hello world",
+            groups: &groups,
+            series,
+        };
+        write("serve", &table, &plot);
     }
 }
 
 fn contenders(work: &Path) -> Vec<Contender> {
-    let package = work.join("flask.pkg");
-    let binary = || Command::new(env!("CARGO_BIN_EXE_pywasm"));
-    done(binary().arg("pack").arg(app()).arg("-o").arg(&package));
-    let venv = work.join("venv-servers");
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        done(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        done(Command::new(&python).args(["-m", "pip", "install", "-q", "flask", "gunicorn"]));
-    }
-    let front = |workers: &'static str| {
+    let flask = package(work, "flask");
+    let starlette = package(work, "starlette");
+    let python = native_python(
+        work,
+        "venv-servers",
+        &["flask", "gunicorn", "starlette", "uvicorn", "httptools"],
+    );
+    let mut all = Vec::new();
+    let mut add = |name, serve: Box<dyn Fn(u16) -> Command>| all.push(Contender { name, serve });
+    let front = |package: &PathBuf, flags: &'static [&'static str]| {
         let package = package.clone();
-        move |port: u16| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_pywasm"));
+        Box::new(move |port: u16| {
+            let mut command = pywasm();
             command
-                .args(["serve", "--wsgi", "app:app", "--workers", workers])
-                .args(["--bind", &format!("127.0.0.1:{port}")])
+                .args(["serve", "--bind", &format!("127.0.0.1:{port}")])
+                .args(flags)
                 .arg(&package);
             command
-        }
+        })
     };
-    let gunicorn = |workers: &'static str| {
+    let native = |name: &'static str, module: &'static str, flags: &'static [&'static str]| {
         let python = python.clone();
-        move |port: u16| {
+        Box::new(move |port: u16| {
             let mut command = Command::new(&python);
+            command.args(["-m", module]).args(flags).arg("app:app");
+            match module {
+                "gunicorn" => command.args(["-b", &format!("127.0.0.1:{port}")]),
+                _ => command.args(["--port", &port.to_string()]),
+            };
+            command.current_dir(app(name));
             command
-                .args(["-m", "gunicorn", "-w", workers, "app:app"])
-                .args(["-b", &format!("127.0.0.1:{port}")])
-                .current_dir(app());
-            command
-        }
+        })
     };
-    let unmodified = package.clone();
-    let native = python.clone();
-    vec![
-        Contender {
-            name: "pywasm serve, 1 worker",
-            serve: Box::new(front("1")),
-        },
-        Contender {
-            name: "native gunicorn sync, 1 worker",
-            serve: Box::new(gunicorn("1")),
-        },
-        Contender {
-            name: "pywasm serve, 2 workers",
-            serve: Box::new(front("2")),
-        },
-        Contender {
-            name: "native gunicorn sync, 2 workers",
-            serve: Box::new(gunicorn("2")),
-        },
-        Contender {
-            name: "pywasm run, the app's own server",
-            serve: Box::new(move |port| {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_pywasm"));
-                command
-                    .args(["run", "-p", &format!("{port}:5000")])
-                    .arg(&unmodified);
-                command
-            }),
-        },
-        Contender {
-            name: "native, the app's own server",
-            serve: Box::new(move |port| {
-                let code = format!("from app import app; app.run(host='127.0.0.1', port={port})");
-                let mut command = Command::new(&native);
-                command.args(["-c", &code]).current_dir(app());
-                command
-            }),
-        },
-    ]
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
-
-fn app() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bench/flask")
-}
-
-fn done(command: &mut Command) {
-    let status = command
-        .status()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(status.success(), "{command:?} failed");
-}
-
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(contender: &Contender) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port");
-        let child = (contender.serve)(address.port())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let server = Self { child, address };
-        // The first run on a machine compiles.
-        let started = Instant::now();
-        while request(address).is_none() {
-            assert!(
-                started.elapsed() < Duration::from_secs(120),
-                "{} does not answer",
-                contender.name
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // Further workers start when the first one is there.
-        std::thread::sleep(Duration::from_secs(2));
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM, so that each cleans up after itself.
-        let _ = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        let _ = self.child.wait();
-    }
-}
-
-/// One request over a connection of its own; `None` where there was no good answer.
-fn request(address: SocketAddr) -> Option<()> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-        .ok()?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response).ok()?;
-    response.contains("Hello").then_some(())
-}
-
-/// Requests per second with so many clients. Every one must be answered.
-fn load(address: SocketAddr, clients: usize) -> f64 {
-    let count = AtomicU64::new(0);
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..clients {
-            scope.spawn(|| {
-                while started.elapsed() < LOAD {
-                    request(address).expect("an answer");
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    count.into_inner() as f64 / started.elapsed().as_secs_f64()
+    let wsgi = &["--wsgi", "app:app"];
+    add("Flask: pywasm serve, 1 worker", front(&flask, wsgi));
+    add(
+        "Flask: native gunicorn sync, 1 worker",
+        native("flask", "gunicorn", &["-w1"]),
+    );
+    let two = &["--wsgi", "app:app", "--workers", "2"];
+    add("Flask: pywasm serve, 2 workers", front(&flask, two));
+    add(
+        "Flask: native gunicorn sync, 2 workers",
+        native("flask", "gunicorn", &["-w2"]),
+    );
+    add(
+        "Starlette: pywasm serve, 1 worker",
+        front(&starlette, &["--asgi", "app:app"]),
+    );
+    let quiet = &[
+        "--no-access-log",
+        "--loop",
+        "asyncio",
+        "--http",
+        "httptools",
+    ];
+    add(
+        "Starlette: native uvicorn, 1 worker",
+        native("starlette", "uvicorn", quiet),
+    );
+    let once = &["--wsgi", "app:app", "--isolate", "request"];
+    add("Flask: pywasm serve --isolate request", front(&flask, once));
+    let own = flask.clone();
+    add(
+        "Flask: pywasm run, its own server",
+        Box::new(move |port| {
+            let mut command = pywasm();
+            command
+                .args(["run", "-p", &format!("{port}:5000")])
+                .arg(&own);
+            command
+        }),
+    );
+    let own = python.clone();
+    add(
+        "Flask: native, its own server",
+        Box::new(move |port| {
+            let code = format!("from app import app; app.run(host='127.0.0.1', port={port})");
+            let mut command = Command::new(&own);
+            command.args(["-c", &code]).current_dir(app("flask"));
+            command
+        }),
+    );
+    all
 }

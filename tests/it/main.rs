@@ -11,6 +11,7 @@ mod server;
 
 mod advisories;
 mod apps;
+mod asgi;
 mod attacks;
 mod builds;
 mod cache;

@@ -1,5 +1,6 @@
 //! `pywasm serve`: a WSGI app behind the HTTP front.
 
+use crate::support::http::{body, status, talk};
 use crate::support::{Running, get, project, pywasm, run};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
@@ -60,39 +61,6 @@ fn address(server: &mut Running, told: &str) -> SocketAddr {
     let line = server.line(told);
     let (_, address) = line.split_once("http://").expect("an address");
     address.parse().expect("an address")
-}
-
-/// Sends bytes, half-closes nothing, and reads all until the end.
-fn talk(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let patience = Some(Duration::from_secs(120));
-    stream.set_read_timeout(patience).expect("a socket");
-    // It may be refused, and answered, before it is sent in whole.
-    let _ = stream.write_all(request);
-    let mut response = Vec::new();
-    let _ = stream.read_to_end(&mut response);
-    String::from_utf8_lossy(&response).into_owned()
-}
-
-fn status(response: &str) -> &str {
-    response.get(9..12).unwrap_or(response)
-}
-
-/// The body, whichever way it was sent.
-fn body(response: &str) -> String {
-    let Some((head, mut rest)) = response.split_once("\r\n\r\n") else {
-        return String::new();
-    };
-    if !head.contains("transfer-encoding: chunked") {
-        return rest.to_owned();
-    }
-    let mut body = String::new();
-    while let Some((length, after)) = rest.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).expect("a length");
-        body += &after[..length];
-        rest = after.get(length + 2..).unwrap_or_default();
-    }
-    body
 }
 
 fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {

@@ -17,6 +17,7 @@ pub mod reload;
 pub mod run;
 pub mod save;
 pub mod serve;
+mod serve_target;
 pub mod signature;
 pub mod system;
 pub mod take_snapshot;

@@ -1,17 +1,20 @@
-//! `pywasm serve`: a WSGI app in workers behind the HTTP front.
+//! `pywasm serve`: a WSGI or ASGI app in workers behind the HTTP front.
 
 use super::run::{Asked, Needs, Role, refuse_unmet};
-use crate::args::ServeArgs;
+use super::serve_target::Target;
 use crate::denials::{Log, News};
 use crate::environment::Environment;
 use crate::printer;
+use crate::serve_args::{Isolate, ServeArgs};
 use crate::workers::control::Boss;
 use crate::workers::{self, Face, Plan, WorkerId};
-use anyhow::{Context, bail};
+use anyhow::Context;
+use pywasm::Command;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{PortMap, Unmet};
-use pywasm::{AppConfig, Command};
-use pywasm_front::{Front, GATEWAY, GUEST_PORT, Limits, Records, Running};
+use pywasm_front::{
+    Front, GUEST_PORT, Interface, Life, Limits, Records, Running, Settings, Static, Tls,
+};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
@@ -29,12 +32,19 @@ const BACKLOG: u32 = 1024;
 pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let ServeArgs {
         wsgi,
+        asgi,
         bind,
+        tls_cert,
+        tls_key,
+        statics,
+        gzip,
         admin,
         access_log,
-        threads,
+        isolate,
+        concurrency,
         max_connections,
         max_body,
+        max_message,
         request_timeout,
         run,
     } = args;
@@ -47,10 +57,19 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
             !matches!(need, Unmet::Port(_))
         })?;
     }
-    let target = match wsgi {
-        Some(target) => target,
-        None => detected(asked.package.config())?,
+    let target = match (wsgi, asgi) {
+        (Some(app), _) => Target::new(Interface::Wsgi, app),
+        (None, Some(app)) => Target::new(Interface::Asgi, app),
+        (None, None) => Target::of_package(asked.package.config())?,
     };
+    let life = match isolate {
+        Isolate::Worker => Life::Worker,
+        Isolate::Request => Life::Request,
+    };
+    let concurrency = concurrency.map_or_else(
+        || at_once(target.interface),
+        |number| usize::from(number.get()),
+    );
     let own = policy.clone().publish(front_port()?);
     if let Role::Worker(id) = asked.role {
         let (boss, sockets) = Boss::of_stdin(own.ports().len())?;
@@ -60,8 +79,13 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
             Some(boss),
             environment,
             |config| {
-                let code = ["-c".to_owned(), GATEWAY.to_owned()];
-                let args = code.into_iter().chain([target, id.to_string()]);
+                let args = [
+                    "-c",
+                    target.interface.gateway(),
+                    &target.app,
+                    &id.to_string(),
+                    life.name(),
+                ];
                 Ok(Command::python(args, config.working_dir.clone()))
             },
         );
@@ -82,12 +106,33 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     let limits = Limits {
         connections: max_connections.map_or(defaults.connections, usize::from),
         body: max_body.map_or(defaults.body, |size| size.0),
+        message: max_message.map_or(defaults.message, |size| {
+            usize::try_from(size.0).unwrap_or(usize::MAX)
+        }),
         answer: request_timeout.map_or(defaults.answer, |span| span.0),
         ..defaults
     };
-    let records = access_log.as_deref().map(records).transpose()?;
-    let at_once = usize::from(count.get()) * usize::from(threads.get());
-    let front = Front::new(socket, at_once, limits, records);
+    let statics = statics
+        .iter()
+        .map(|folder| Static::new(&folder.prefix, &folder.folder));
+    let front = Front::new(Settings {
+        workers: socket,
+        at_once: usize::from(count.get()) * concurrency,
+        interface: target.interface,
+        life,
+        limits,
+        records: access_log.as_deref().map(records).transpose()?,
+        statics: statics.collect::<Result<_, _>>()?,
+        gzip,
+        tls: match (tls_cert, tls_key) {
+            (Some(certificate), Some(key)) => Some(tls(&certificate, &key)?),
+            _ => None,
+        },
+    });
+    let scheme = match front.is_encrypted() {
+        true => "https",
+        false => "http",
+    };
     let log = Log::begin(environment);
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -107,7 +152,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
             running: Some(front.serve(listener)),
             front,
             log,
-            address,
+            url: format!("{scheme}://{address}"),
             told: Cell::new(false),
         };
         workers::run(plan, &mut served).await
@@ -137,19 +182,26 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// The app that the package's own command would serve.
-fn detected(config: &AppConfig) -> anyhow::Result<String> {
-    let line = config.command_line();
-    let words: Vec<&str> = line.iter().map(String::as_str).collect();
-    let names = |word: &&str| word.contains(':') && !word.starts_with('-') && !word.contains('/');
-    let has = |program: &str| words.iter().any(|word| word.ends_with(program));
-    let wsgi = ["flask", "gunicorn", "waitress-serve", "waitress"];
-    match words.iter().copied().find(names) {
-        Some(target) if wsgi.into_iter().any(has) => Ok(target.to_owned()),
-        _ => bail!(
-            "which app is to be served? Name its module and object with --wsgi, such as --wsgi app:app"
-        ),
+/// How many requests one worker serves at the same time unless somebody says so.
+fn at_once(interface: Interface) -> usize {
+    match interface {
+        Interface::Wsgi => 8,
+        Interface::Asgi => 1000,
     }
+}
+
+fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Tls> {
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
+    };
+    let tls = Tls::new(&read(certificate)?, &read(key)?);
+    tls.with_context(|| {
+        format!(
+            "cannot serve with the certificate `{}` and the key `{}`",
+            certificate.display(),
+            key.display()
+        )
+    })
 }
 
 /// Writes each record as a line of JSON.
@@ -178,7 +230,7 @@ struct Served {
     front: Front,
     running: Option<Running>,
     log: Log,
-    address: SocketAddr,
+    url: String,
     told: Cell<bool>,
 }
 
@@ -193,7 +245,7 @@ impl Face for Served {
     fn ready(&self, count: usize) {
         self.front.metrics().set_workers(count);
         if count > 0 && !self.told.replace(true) {
-            printer::note(&format!("serving at http://{}", self.address));
+            printer::note(&format!("serving at {}", self.url));
         }
     }
 
@@ -209,26 +261,5 @@ impl Face for Served {
         if let Some(running) = self.running.take() {
             running.end().await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pywasm::GuestPath;
-
-    #[test]
-    fn the_app_of_a_known_server_is_found() {
-        let of = |line: &str| {
-            let mut config = AppConfig::new("3.14.7", GuestPath::root());
-            config.cmd = line.split(' ').map(str::to_owned).collect();
-            detected(&config).ok()
-        };
-        let app = Some("app:app".to_owned());
-        assert_eq!(of("flask --app app:app run --host 0.0.0.0"), app);
-        assert_eq!(of("waitress-serve --listen=0.0.0.0:8000 app:app"), app);
-        assert_eq!(of("gunicorn app:app"), app);
-        assert_eq!(of("python app.py"), None);
-        assert_eq!(of("uvicorn app:app"), None, "that is ASGI");
     }
 }

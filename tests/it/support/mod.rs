@@ -1,5 +1,6 @@
 //! Starting the binary, and cleaning up after it.
 
+pub mod http;
 mod person;
 
 pub use person::Person;

@@ -1,32 +1,7 @@
-"""The guest's side of `pywasm serve`: hands requests, parsed by the host, to a WSGI app.
+# For WSGI: a thread for each connection.
 
-Started as `python -c GATEWAY TARGET WORKER`. The host connects to the private port 1 and sends frames over each
-connection, one request after the other: a byte for the kind, four for the length, then so many bytes.
-"""
-
-import importlib
 import io
-import os
-import socket
-import struct
-import sys
 import threading
-import traceback
-import urllib.parse
-
-FRAME = struct.Struct(">cI")
-LARGEST = 1 << 20  # The host takes no longer frame.
-DRAIN = 1 << 20  # A body that the app left is read so far, to keep the connection.
-
-
-def load(target):
-    """The object that `module:name` means, called if it is written with parentheses."""
-    module, _, path = target.partition(":")
-    path = path or "application"
-    found = importlib.import_module(module)
-    for name in path.removesuffix("()").split("."):
-        found = getattr(found, name)
-    return found() if path.endswith("()") else found
 
 
 class Gone(ConnectionError):
@@ -76,10 +51,12 @@ class Body(io.RawIOBase):
 class Response:
     """What the app answers, on its way to the host."""
 
-    def __init__(self, connection):
+    def __init__(self, connection, method):
         self.connection = connection
+        self.method = method
+        self.status = None
         self.head = None  # until it is sent
-        self.started = False
+        self.only_part = False
         self.sent = False
         self.ended = False
         self.left = None  # bytes of the body, where the app said how many
@@ -91,9 +68,9 @@ class Response:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
-        elif self.started:
+        elif self.status:
             raise RuntimeError("start_response was called twice")
-        self.started = True
+        self.status = status
         self.left = None
         words = [status]
         for name, value in headers:
@@ -108,26 +85,26 @@ class Response:
 
     def write(self, data):
         """Sends a part of the body; with it the head, and the end if it is the last."""
-        if not self.started:
+        if not self.status:
             raise RuntimeError("the app wrote before it called start_response")
-        parts = []
+        start = b""
         if not self.sent:
-            parts += (FRAME.pack(b"H", len(self.head)), self.head)
             self.sent = True
+            if has_no_body(self.method, self.status[:3]):
+                self.left = 0
+            elif self.left is None and self.only_part:
+                self.left = len(data)
+                self.head += b"\0Content-Length\0%d" % self.left
+            start = frame(b"H", self.head)
         if self.left is not None:
             data = data[: self.left]
             self.left -= len(data)
-        if len(data) > LARGEST:
-            for start in range(0, len(data), LARGEST):
-                part = data[start : start + LARGEST]
-                parts += (FRAME.pack(b"D", len(part)), part)
-        elif data:
-            parts += (FRAME.pack(b"D", len(data)), data)
+        end = b""
         if self.left == 0 and not self.ended:
             self.ended = True
-            parts.append(END)
-        if parts:
-            self.connection.sendall(b"".join(parts))
+            end = END
+        if frames := start + body(data) + end:
+            self.connection.sendall(frames)
 
     def end(self):
         if not self.sent:
@@ -138,10 +115,6 @@ class Response:
             self.connection.sendall(FAILED if self.left else END)
 
 
-END = FRAME.pack(b"E", 0)
-FAILED = FRAME.pack(b"X", 0)
-
-
 class Wsgi:
     def __init__(self, app):
         self.app = app
@@ -149,18 +122,18 @@ class Wsgi:
             "SCRIPT_NAME": "",
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
+            "wsgi.multithread": not ONE_REQUEST,
             "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
+            "wsgi.run_once": ONE_REQUEST,
             "wsgi.input_terminated": True,
         }
 
     def serve(self, connection):
         """One request after the other, until either side closes the connection."""
         with connection, connection.makefile("rb", 65536) as stream:
-            connection.sendall(FRAME.pack(b"W", len(WORKER)) + WORKER)
+            connection.sendall(HELLO)
             try:
-                while self.request(connection, stream):
+                while self.request(connection, stream) and not ONE_REQUEST:
                     pass
             except (Gone, ConnectionError):
                 pass
@@ -176,18 +149,20 @@ class Wsgi:
         path = environ["PATH_INFO"]
         if "%" in path:
             environ["PATH_INFO"] = urllib.parse.unquote_to_bytes(path).decode("latin-1")
-        body = None
+        sent = None
         if kind == b"B":
-            body = Body(stream)
-            environ["wsgi.input"] = io.BufferedReader(body)
+            sent = Body(stream)
+            environ["wsgi.input"] = io.BufferedReader(sent)
         else:
             environ["wsgi.input"] = io.BytesIO()
-        response = Response(connection)
+        method = environ["REQUEST_METHOD"]
+        response = Response(connection, method)
         try:
             result = self.app(environ, response.start)
             try:
+                response.only_part = type(result) in (list, tuple) and len(result) == 1
                 for data in result:
-                    if data:
+                    if data or response.only_part:
                         response.write(data)
                 response.end()
             finally:
@@ -196,31 +171,27 @@ class Wsgi:
         except (Gone, BrokenPipeError, ConnectionResetError):
             return False
         except Exception:
-            traceback.print_exc()
-            sys.stderr.flush()
+            report()
             if response.ended:
                 return False
             if response.sent:
                 connection.sendall(FAILED)
                 return False
-            error = Response(connection)
-            error.start(
-                "500 Internal Server Error",
-                [("Content-Type", "text/plain"), ("Content-Length", "22")],
-            )
-            error.write(b"Internal Server Error\n")
-        return body is None or body.drain()
+            error = Response(connection, method)
+            error.only_part = True
+            error.start("500 Internal Server Error", [("Content-Type", "text/plain")])
+            error.write(HIDDEN)
+        return sent is None or sent.drain()
 
 
 def main():
-    global WORKER
-    target, worker = sys.argv[1:]
-    sys.argv[:] = [target.partition(":")[0]]
-    WORKER = worker.encode()
-    serve = Wsgi(load(target)).serve
-    listener = socket.create_server(("127.0.0.1", 1), backlog=1024)
+    serve = Wsgi(load(TARGET)).serve
+    listener = listen()
     while True:
         connection, _ = listener.accept()
+        if ONE_REQUEST:
+            listener.close()
+            return serve(connection)
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
 

@@ -1,0 +1,61 @@
+"""The guest's side of `pywasm serve`: hands requests, parsed by the host, to an app.
+
+Started as `python -c GATEWAY TARGET WORKER LIFE`. The host connects to the private port 1 and sends frames over each
+connection, one request after the other: a byte for the kind, four for the length, then so many bytes. A life of
+`request` ends with the first one.
+"""
+
+import importlib
+import socket
+import struct
+import sys
+import traceback
+import urllib.parse
+
+FRAME = struct.Struct(">cI")
+LARGEST = 1 << 20  # The host takes no longer frame of a body.
+DRAIN = 1 << 20  # A body that the app left is read so far, to keep the connection.
+END = FRAME.pack(b"E", 0)
+FAILED = FRAME.pack(b"X", 0)
+HIDDEN = b"Internal Server Error\n"  # Clients learn nothing of what is wrong.
+
+
+def load(target):
+    """The object that `module:name` means, called if it is written with parentheses."""
+    module, _, path = target.partition(":")
+    path = path or "application"
+    found = importlib.import_module(module)
+    for name in path.removesuffix("()").split("."):
+        found = getattr(found, name)
+    return found() if path.endswith("()") else found
+
+
+def listen():
+    return socket.create_server(("127.0.0.1", 1), backlog=1024)
+
+
+def frame(kind, content):
+    return FRAME.pack(kind, len(content)) + content
+
+
+def body(data):
+    """The frames of a part of a body."""
+    if len(data) <= LARGEST:
+        return frame(b"D", data) if data else b""
+    return b"".join(frame(b"D", data[start : start + LARGEST]) for start in range(0, len(data), LARGEST))
+
+
+def has_no_body(method, status):
+    """Whether the response has none, whatever its Content-Length says of what there could be."""
+    return method == "HEAD" or status in ("204", "304")
+
+
+def report():
+    traceback.print_exc()
+    sys.stderr.flush()
+
+
+TARGET, WORKER, LIFE = sys.argv[1:]
+sys.argv[:] = [TARGET.partition(":")[0]]
+HELLO = frame(b"W", WORKER.encode())
+ONE_REQUEST = LIFE == "request"
