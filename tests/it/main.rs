@@ -24,6 +24,7 @@ mod embed;
 mod fastapi;
 mod faults;
 mod files;
+mod front;
 mod layering;
 mod limits;
 mod network;
