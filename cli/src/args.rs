@@ -7,7 +7,6 @@ use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
-use crate::units::{ByteSize, Span};
 use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm_format::ImageName;
@@ -343,6 +342,9 @@ pub struct RunArgs {
     /// Be one of them: standard input is the line to the command that started this process
     #[arg(long, hide = true, value_name = "NUMBER")]
     pub worker: Option<WorkerId>,
+    /// The project as the command has packed it
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub packed: Option<PathBuf>,
     /// End when the process with this number, which started this one, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub with_parent: Option<u32>,

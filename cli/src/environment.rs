@@ -19,6 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A snapshot of the process's environment.
+#[derive(Clone)]
 pub struct Environment {
     pub variables: BTreeMap<String, String>,
     /// What was written after the verb.

@@ -6,6 +6,7 @@ mod commands;
 mod denials;
 mod environment;
 mod grant_args;
+mod isolated;
 mod policy_file;
 mod printer;
 mod refused;

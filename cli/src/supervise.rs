@@ -196,7 +196,7 @@ impl HostMemory {
     }
 
     /// Resolves when more is in use than may be.
-    async fn exhausted(&self) {
+    pub async fn exhausted(&self) {
         loop {
             let Some(used) = self.used() else {
                 return std::future::pending().await;

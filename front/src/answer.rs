@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     /// What is still to come.
     Parts(Receiver<Result<Bytes, Broken>>),
     /// The same, until the end of it compressed.
-    Compressed(Receiver<Result<Bytes, Broken>>, Option<Compressor>),
+    Compressed(Receiver<Result<Bytes, Broken>>, Option<Box<Compressor>>),
 }
 
 impl Answer {
@@ -53,7 +53,7 @@ impl Body for Answer {
                     }
                     (Some(Err(error)), _) => Some(Err(error)),
                     (_, compressor) => {
-                        let rest = compressor.take().map(Compressor::end);
+                        let rest = compressor.take().map(|compressor| compressor.end());
                         rest.map(|rest| Ok(Part::data(rest)))
                     }
                 })

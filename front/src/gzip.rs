@@ -77,7 +77,7 @@ pub(crate) fn compressed(response: Response<Answer>) -> Response<Answer> {
             Answer::text([start, compressor.end()].concat())
         }
         Answer::Parts(parts) | Answer::Compressed(parts, _) => {
-            Answer::Compressed(parts, Some(compressor))
+            Answer::Compressed(parts, Some(Box::new(compressor)))
         }
     };
     Response::from_parts(parts, body)

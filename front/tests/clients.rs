@@ -1,6 +1,6 @@
 //! Clients that say nothing, little, or too much at once. No worker hears of any of them.
 
-use pywasm_front::{Front, Limits, Running};
+use pywasm_front::{Front, Interface, Life, Limits, Running, Settings};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,17 @@ const A_WHILE: Duration = Duration::from_millis(300);
 
 async fn front(limits: Limits) -> (Running, SocketAddr) {
     let nobody = std::env::temp_dir().join("no-such-socket");
-    let front = Front::new(nobody, 8, limits, None);
+    let front = Front::new(Settings {
+        workers: nobody,
+        at_once: 8,
+        interface: Interface::Wsgi,
+        life: Life::Worker,
+        limits,
+        records: None,
+        statics: Vec::new(),
+        gzip: false,
+        tls: None,
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     (front.serve(listener), address)

@@ -5,8 +5,9 @@ use crate::cache::Cache;
 use crate::exit::Limit;
 use crate::host::{Host, link};
 use crate::policy::Limits;
+use crate::scratch::Nest;
 use pywasm_format::{AppConfig, GuestPath, Package};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Linker;
@@ -70,9 +71,9 @@ pub(crate) struct Shared {
     pub(crate) linker: Linker<Host>,
     pub(crate) cache: Cache,
     /// Where instances have their private folders.
-    pub(crate) scratch: PathBuf,
+    pub(crate) nest: Nest,
     pub(crate) interruption: Interruption,
-    progress: Box<dyn Fn(Progress) + Send + Sync>,
+    progress: Arc<dyn Fn(Progress) + Send + Sync>,
 }
 
 /// Work that the first use of a package on a machine brings, told so that nobody waits unaware.
@@ -104,7 +105,7 @@ impl Runtime {
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
-        let scratch = cache.folder("running")?;
+        let nest = Nest::Common(cache.folder("running")?);
         let mut config = Config::new();
         config
             .wasm_component_model_threading(true)
@@ -126,11 +127,36 @@ impl Runtime {
                 engine,
                 linker,
                 cache,
-                scratch,
+                nest,
                 interruption,
-                progress: Box::new(progress),
+                progress: Arc::new(progress),
             }),
         })
+    }
+
+    /// The same for a process that starts one instance after the other: their private folders lie in one of this process, so
+    /// that a process which [`Prepared::confine_process`](crate::Prepared::confine_process) has confined can start further
+    /// ones. To be called before anything is loaded.
+    pub fn for_many(&self) -> io::Result<Self> {
+        let shared = &self.shared;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine: shared.engine.clone(),
+                linker: shared.linker.clone(),
+                cache: shared.cache.clone(),
+                nest: Nest::own(shared.nest.common())?,
+                interruption: shared.interruption,
+                progress: Arc::clone(&shared.progress),
+            }),
+        })
+    }
+
+    /// Removes the private files of the instances that this process has made, for one that ends next. What this does not
+    /// remove, later starts do.
+    pub fn remove_files(&self) {
+        if let Nest::Own { folder, .. } = &self.shared.nest {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 
     /// Makes a package ready to run: unpacks and compiles what this machine has not seen before.

@@ -12,7 +12,7 @@ use crate::host::{Host, MemoryLimiter};
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::processes::{Family, Members};
-use crate::scratch::{Preopen, Scratch};
+use crate::scratch::{Nest, Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
 use crate::stdio::{Stdio, Streams};
@@ -172,7 +172,7 @@ impl Task {
         }
         let network = Network::bind(policy, events.clone())?;
         let image = &parts.image.path;
-        let scratch = Scratch::create(&runtime.shared.scratch, image, policy.root)
+        let scratch = Scratch::create(runtime.shared.nest.path(), image, policy.root)
             .map_err(StartError::Scratch)?;
         scratch
             .mount_point(&command.cwd)
@@ -185,14 +185,18 @@ impl Task {
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
         let folders = folders.chain([scratch.root().own().to_owned()]);
         let folder_of = |p: &Preopen| (p.host.clone(), p.host_access());
-        let own = (scratch.path().to_owned(), Access::ReadWrite);
+        let own = match &runtime.shared.nest {
+            Nest::Common(_) => scratch.path().to_owned(),
+            // Further instances are to come.
+            Nest::Own { folder, .. } => folder.clone(),
+        };
         let reach = Reach {
             folders: preopens
                 .iter()
                 .map(folder_of)
-                .chain([folder_of(&scratch.preopen()), own])
+                .chain([folder_of(&scratch.preopen()), (own, Access::ReadWrite)])
                 .collect(),
-            parent: Some(runtime.shared.scratch.clone()),
+            parent: Some(runtime.shared.nest.common().to_owned()),
             published: match policy.shared_ports {
                 // Bound once and for all, and not by this process.
                 Some(_) => Vec::new(),

@@ -17,6 +17,54 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Where instances make their folders.
+pub(crate) enum Nest {
+    /// The private folder of all instances.
+    Common(PathBuf),
+    /// A folder in it, for one process that makes further instances when it is confined already.
+    Own {
+        common: PathBuf,
+        folder: PathBuf,
+        /// Locked for as long as the process lives.
+        _lock: File,
+    },
+}
+
+impl Nest {
+    /// A new folder for this process in `common`.
+    pub(crate) fn own(common: &Path) -> io::Result<Self> {
+        sweep(common)?;
+        let (folder, lock) = locked_folder(common, "many-")?;
+        Ok(Self::Own {
+            common: common.to_owned(),
+            folder: folder.keep(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Common(folder) | Self::Own { folder, .. } => folder,
+        }
+    }
+
+    /// The private folder of all instances.
+    pub(crate) fn common(&self) -> &Path {
+        match self {
+            Self::Common(folder) => folder,
+            Self::Own { common, .. } => common,
+        }
+    }
+}
+
+/// A new folder that is locked.
+fn locked_folder(all: &Path, prefix: &str) -> io::Result<(TempDir, File)> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(all)?;
+    let lock = File::open(folder.path())?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    Ok((folder, lock))
+}
+
 /// The folder of one instance.
 pub(crate) struct Scratch {
     all: TempDir,
@@ -34,9 +82,7 @@ impl Scratch {
     /// policy allows there.
     pub(crate) fn create(all: &Path, image: &Path, access: Access) -> io::Result<Self> {
         sweep(all)?;
-        let all = tempfile::Builder::new().prefix("app-").tempdir_in(all)?;
-        let lock = File::open(all.path())?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let (all, lock) = locked_folder(all, "app-")?;
         Ok(Self {
             root: Arc::new(Root::new(image.to_owned(), all.path().join("root"))),
             access,

@@ -25,6 +25,7 @@ mod fastapi;
 mod faults;
 mod files;
 mod front;
+mod isolate;
 mod layering;
 mod limits;
 mod network;

@@ -192,6 +192,8 @@ fn what_an_app_does_wrong_is_its_own_request_s_harm() {
     );
     let short = get(address, "/short");
     assert_ne!(body(&short).len(), 5, "{short}");
+    // A change of the project is for `reload`, not for those that take the place of others.
+    std::fs::write(folder.path().join("app.py"), "nonsense").expect("a file");
     assert_eq!(status(&get(address, "/exit")), "502");
     server.line("a worker ended (code 7)");
     for _ in 0..30 {
@@ -235,9 +237,8 @@ fn limits_are_kept_before_the_app_hears_of_it() {
 fn a_service_is_watched_reloaded_and_ended_without_a_lost_request() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let folder = project(&[("app.py", APP)]);
-    // Not in the project, which each worker packs as it is then.
-    let logs = project(&[]);
-    let log = logs.path().join("access.log");
+    // In the project: what is written there changes none of the workers.
+    let log = folder.path().join("access.log");
     let (mut server, address) = serve(
         &folder,
         &[

@@ -3,6 +3,7 @@
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
+use crate::isolated;
 use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
 use crate::volume_name::VolumeName;
@@ -10,8 +11,8 @@ use crate::workers::control::Boss;
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, Policy, PortMaps};
 use pywasm::{
-    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
-    default_env,
+    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Prepared, Progress, Runtime,
+    Stdio, default_env,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -196,15 +197,7 @@ impl GrantArgs {
         };
         let prepared = app.prepare(command, policy, stdio, events)?;
         let host_memory = HostMemory::now(self.limits().memory);
-        if self.wall != WallArg::Off {
-            let wall = prepared.confine_process();
-            anyhow::ensure!(
-                self.wall != WallArg::Require || wall.is_complete(),
-                "--wall require: Landlock is {}, seccomp is {}",
-                wall.landlock,
-                wall.seccomp
-            );
-        }
+        self.confine(&prepared)?;
         let instance = prepared.start()?;
         let ending = supervise(
             instance,
@@ -217,6 +210,50 @@ impl GrantArgs {
             explain(exit, self);
         }
         Ok(ExitCode::from(ending.code()))
+    }
+
+    /// Starts the app again and again under these grants, `at_once` instances at the same time, each for one request.
+    pub fn run_many(
+        &self,
+        app: &App,
+        command: Command,
+        policy: &Policy,
+        environment: &Environment,
+        boss: Boss,
+        at_once: usize,
+    ) -> anyhow::Result<ExitCode> {
+        let command = self.with_files(command, environment)?;
+        let _held = self.hold_volumes(environment)?;
+        let events = boss.sink()?;
+        let prepare = || {
+            let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
+            let stdio = stdio.without_input();
+            Ok(app.prepare(command.clone(), policy, stdio, events.clone())?)
+        };
+        let first = prepare()?;
+        let memory = self.limits().memory.saturating_mul(at_once as u64);
+        let host_memory = HostMemory::now(memory);
+        self.confine(&first)?;
+        let plan = isolated::Plan {
+            prepare,
+            at_once,
+            patience: self.stop_timeout(),
+            host_memory,
+        };
+        Ok(ExitCode::from(isolated::serve(plan, first, boss)?))
+    }
+
+    fn confine(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        if self.wall != WallArg::Off {
+            let wall = prepared.confine_process();
+            anyhow::ensure!(
+                self.wall != WallArg::Require || wall.is_complete(),
+                "--wall require: Landlock is {}, seccomp is {}",
+                wall.landlock,
+                wall.seccomp
+            );
+        }
+        Ok(())
     }
 }
 

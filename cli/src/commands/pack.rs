@@ -159,13 +159,19 @@ fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<B
     Ok(taken.layer)
 }
 
+/// A package in the cache, and its file.
+pub struct Cached {
+    pub package: Package,
+    pub path: PathBuf,
+}
+
 /// Packs a project into the cache; what has not changed since is not packed again.
 pub fn project_in_cache(
     target: &Path,
     index: &IndexArgs,
     with_snapshot: bool,
     environment: &Environment,
-) -> anyhow::Result<Package> {
+) -> anyhow::Result<Cached> {
     in_cache(&Project::open(target)?, index, with_snapshot, environment)
 }
 
@@ -176,12 +182,8 @@ pub fn requirements_only(
     index: &IndexArgs,
     environment: &Environment,
 ) -> anyhow::Result<Package> {
-    in_cache(
-        &Project::requirements_only(requirements, files),
-        index,
-        true,
-        environment,
-    )
+    let project = Project::requirements_only(requirements, files);
+    Ok(in_cache(&project, index, true, environment)?.package)
 }
 
 fn in_cache(
@@ -189,7 +191,7 @@ fn in_cache(
     index: &IndexArgs,
     with_snapshot: bool,
     environment: &Environment,
-) -> anyhow::Result<Package> {
+) -> anyhow::Result<Cached> {
     let base = base()?;
     let settings = settings(index, environment)?;
     let key = project.fingerprint(&settings, &base)?;
@@ -199,7 +201,7 @@ fn in_cache(
         if with_snapshot { "-s" } else { "" }
     ));
     if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
-        return Ok(package);
+        return Ok(Cached { package, path });
     }
     let progress = Shown::new(false);
     let sandbox = Subprocess::new(environment)?;
@@ -216,7 +218,8 @@ fn in_cache(
     let report = built.write(&path)?;
     progress.done();
     tell(&report.notes);
-    Ok(Package::open(&path, &ReadLimits::default())?)
+    let package = Package::open(&path, &ReadLimits::default())?;
+    Ok(Cached { package, path })
 }
 
 /// What the flags about Dockerfiles mean.

@@ -1,19 +1,19 @@
 //! `pywasm run`: a package, a project folder or a Python file.
 
 use super::launch::{runtime, workdir};
-use super::pack;
+use super::pack::{self, Cached};
 use super::signature::signed;
 use crate::args::RunArgs;
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::grant_args::GrantArgs;
 use crate::workers::control::Boss;
-use crate::workers::{self, Plan, WorkerId};
+use crate::workers::{self, Packing, Plan, WorkerId};
 use crate::{printer, refused};
 use anyhow::{Context, bail};
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
-use pywasm::{AppConfig, Command, Interruption, Package};
+use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
@@ -79,6 +79,7 @@ pub enum Needs {
 /// What the command line asks for, with the package it is about.
 pub struct Asked {
     pub package: Package,
+    pub packing: Packing,
     pub grants: GrantArgs,
     publish_all: bool,
     pub needs: Needs,
@@ -124,13 +125,42 @@ impl Asked {
         let app = runtime(environment, interruption)?.load(&self.package)?;
         // The process ends next, and with it goes all of this at once.
         let app = ManuallyDrop::new(app);
-        let config = app.config();
-        let folder = workdir(self.workdir.as_deref(), &config.working_dir)?;
-        let mut command = command(config)?.working_dir(folder);
-        if self.no_snapshot {
-            command = command.without_snapshot();
-        }
+        let command = self.placed(command(app.config())?, app.config())?;
         self.grants.run(&app, command, policy, environment, boss)
+    }
+
+    /// Runs `command` in this process again and again, each time for one request.
+    pub fn run_many(
+        self,
+        policy: &Policy,
+        boss: Boss,
+        environment: &Environment,
+        at_once: usize,
+        command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<ExitCode> {
+        // One that computes and never looks up is to be ended without the others.
+        let interruption = match Interruption::for_limits(&self.grants.limits()) {
+            Interruption::ProcessExit => Interruption::Checked,
+            other => other,
+        };
+        let runtime = runtime(environment, interruption)?.for_many()?;
+        let app = ManuallyDrop::new(runtime.load(&self.package)?);
+        let command = self.placed(command(app.config())?, app.config())?;
+        let ended = self
+            .grants
+            .run_many(&app, command, policy, environment, boss, at_once);
+        runtime.remove_files();
+        ended
+    }
+
+    /// A command in the folder and with the beginning that were asked for.
+    fn placed(&self, command: Command, config: &AppConfig) -> anyhow::Result<Command> {
+        let folder = workdir(self.workdir.as_deref(), &config.working_dir)?;
+        let command = command.working_dir(folder);
+        Ok(match self.no_snapshot {
+            true => command.without_snapshot(),
+            false => command,
+        })
     }
 
     /// Runs it in workers.
@@ -148,6 +178,7 @@ impl Asked {
             verb: "run",
             count,
             arguments: environment.arguments.clone(),
+            packing: self.packing,
             ports: SharedPorts::bind(policy)?,
             stop_timeout: self.grants.stop_timeout(),
             time_limit: self.grants.timeout.map(|span| span.0),
@@ -177,6 +208,7 @@ impl Asked {
             tty: _,
             workers,
             worker,
+            packed,
             with_parent,
             target_and_args,
             mut grants,
@@ -199,12 +231,25 @@ impl Asked {
             publish_all = false;
         }
         let target = Path::new(target);
+        let mut packing = Packing::default();
         let package = match is_project(target) {
             true if !require_signature.is_empty() => bail!(
                 "--require-signature is for packages, and `{}` is a project; pack and sign it first",
                 target.display()
             ),
-            true => pack::project_in_cache(target, &index, !no_snapshot, environment)?,
+            true => match packed.and_then(|file| Package::open(&file, &ReadLimits::default()).ok()) {
+                Some(package) => package,
+                None => {
+                    let environment = environment.clone();
+                    let target = target.to_owned();
+                    let again = move || {
+                        pack::project_in_cache(&target, &index, !no_snapshot, &environment)
+                    };
+                    let Cached { package, path } = again()?;
+                    packing = Packing::of(path, move || Ok(again()?.path));
+                    package
+                }
+            },
             false => super::target::wanted(target, pull, &server, environment).with_context(|| {
                 format!(
                     "cannot run `{}`; give a package's name or file, a project folder or a .py file",
@@ -217,6 +262,7 @@ impl Asked {
         }
         Ok(Self {
             package,
+            packing,
             grants,
             publish_all,
             needs: match ignore_needs {

@@ -9,9 +9,9 @@ use crate::serve_args::{Isolate, ServeArgs};
 use crate::workers::control::Boss;
 use crate::workers::{self, Face, Plan, WorkerId};
 use anyhow::Context;
-use pywasm::Command;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{PortMap, Unmet};
+use pywasm::{AppConfig, Command};
 use pywasm_front::{
     Front, GUEST_PORT, Interface, Life, Limits, Records, Running, Settings, Static, Tls,
 };
@@ -67,28 +67,23 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         Isolate::Request => Life::Request,
     };
     let concurrency = concurrency.map_or_else(
-        || at_once(target.interface),
+        || at_once(target.interface, life),
         |number| usize::from(number.get()),
     );
     let own = policy.clone().publish(front_port()?);
     if let Role::Worker(id) = asked.role {
         let (boss, sockets) = Boss::of_stdin(own.ports().len())?;
         let ports = SharedPorts::adopt(&own, sockets)?;
-        return asked.run(
-            &own.published_at(ports),
-            Some(boss),
-            environment,
-            |config| {
-                let args = [
-                    "-c",
-                    target.interface.gateway(),
-                    &target.app,
-                    &id.to_string(),
-                    life.name(),
-                ];
-                Ok(Command::python(args, config.working_dir.clone()))
-            },
-        );
+        let policy = own.published_at(ports);
+        let command = |config: &AppConfig| {
+            let (gateway, id) = (target.interface.gateway(), id.to_string());
+            let args = ["-c", gateway, &target.app, &id, life.name()];
+            Ok(Command::python(args, config.working_dir.clone()))
+        };
+        return match life {
+            Life::Worker => asked.run(&policy, Some(boss), environment, command),
+            Life::Request => asked.run_many(&policy, boss, environment, concurrency, command),
+        };
     }
     // Nobody else may connect to the workers, so the folder is private.
     let folder = tempfile::tempdir().context("cannot make a folder for the workers' socket")?;
@@ -98,6 +93,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         verb: "serve",
         count,
         arguments: environment.arguments.clone(),
+        packing: asked.packing,
         ports: SharedPorts::bind(&policy)?.and(front_port()?, listener.into())?,
         stop_timeout: asked.grants.stop_timeout(),
         time_limit: asked.grants.timeout.map(|span| span.0),
@@ -183,10 +179,10 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// How many requests one worker serves at the same time unless somebody says so.
-fn at_once(interface: Interface) -> usize {
-    match interface {
-        Interface::Wsgi => 8,
-        Interface::Asgi => 1000,
+fn at_once(interface: Interface, life: Life) -> usize {
+    match (interface, life) {
+        (Interface::Wsgi, _) | (_, Life::Request) => 8,
+        (Interface::Asgi, Life::Worker) => 1000,
     }
 }
 

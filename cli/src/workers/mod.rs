@@ -13,10 +13,13 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 pub use worker::WorkerId;
 use worker::{Happened, Worker};
@@ -38,10 +41,45 @@ pub struct Plan {
     pub count: NonZeroU16,
     /// What was written after the verb.
     pub arguments: Vec<OsString>,
+    pub packing: Packing,
     pub ports: SharedPorts,
     pub stop_timeout: Duration,
     /// For all of it.
     pub time_limit: Option<Duration>,
+}
+
+/// How a project was packed, and can be again. All workers run the same, whatever becomes of the project's files: an
+/// access log may be one of them. Packages have nothing to be packed.
+#[derive(Default, Clone)]
+pub struct Packing(Option<Packed>);
+
+#[derive(Clone)]
+struct Packed {
+    file: PathBuf,
+    again: Arc<dyn Fn() -> anyhow::Result<PathBuf> + Send + Sync>,
+}
+
+impl Packing {
+    /// Packed into `file`; `again` packs it as it is then.
+    pub fn of(
+        file: PathBuf,
+        again: impl Fn() -> anyhow::Result<PathBuf> + Send + Sync + 'static,
+    ) -> Self {
+        let again = Arc::new(again);
+        Self(Some(Packed { file, again }))
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.0.as_ref().map(|packed| packed.file.as_path())
+    }
+
+    /// What the project is now. Takes as long as packing does.
+    fn renewed(mut self) -> anyhow::Result<Self> {
+        if let Some(packed) = &mut self.0 {
+            packed.file = (packed.again)()?;
+        }
+        Ok(self)
+    }
 }
 
 /// Those to whom it matters what becomes of workers.
@@ -80,6 +118,7 @@ pub async fn run(plan: Plan, face: &mut impl Face) -> anyhow::Result<u8> {
         .and_then(|limit| Instant::now().checked_add(limit));
     let (mut crew, mut happened) = Crew::new(plan);
     crew.start(0)?;
+    let mut renewing = JoinSet::new();
     loop {
         let code = tokio::select! {
             Some((id, what)) = happened.recv() => match crew.happened(id, what, face)? {
@@ -90,8 +129,19 @@ pub async fn run(plan: Plan, face: &mut impl Face) -> anyhow::Result<u8> {
                 crew.start_due()?;
                 continue;
             }
-            _ = reload.recv() => {
-                crew.reload()?;
+            _ = reload.recv(), if renewing.is_empty() => {
+                let packing = crew.plan.packing.clone();
+                renewing.spawn_blocking(move || packing.renewed());
+                continue;
+            }
+            Some(renewed) = renewing.join_next() => {
+                match renewed? {
+                    Ok(packing) => {
+                        crew.plan.packing = packing;
+                        crew.reload()?;
+                    }
+                    Err(error) => printer::note(&format!("not reloaded: {error:#}; the old workers stay")),
+                }
                 continue;
             }
             _ = interrupt.recv() => {

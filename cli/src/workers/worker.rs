@@ -42,9 +42,14 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let (own, other) = UnixStream::pair()?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args([plan.verb, "--worker", &id.to_string()])
-            .args(["--with-parent", &std::process::id().to_string()])
+            .args(["--with-parent", &std::process::id().to_string()]);
+        if let Some(file) = plan.packing.file() {
+            command.arg("--packed").arg(file);
+        }
+        let mut child = command
             .args(&plan.arguments)
             .stdin(Stdio::from(OwnedFd::from(other)))
             // A Ctrl-C at the terminal is for the command, which decides what to do about it.

@@ -459,3 +459,5 @@ async def main():
 
 
 asyncio.run(main())
+if ONE_REQUEST:
+    leave()

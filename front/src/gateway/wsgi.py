@@ -1,7 +1,6 @@
 # For WSGI: a thread for each connection.
 
 import io
-import threading
 
 
 class Gone(ConnectionError):
@@ -191,7 +190,8 @@ def main():
         connection, _ = listener.accept()
         if ONE_REQUEST:
             listener.close()
-            return serve(connection)
+            serve(connection)
+            leave()
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
 

@@ -25,6 +25,8 @@ pub struct Doors(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     shut: bool,
+    /// Somebody has come in.
+    entered: bool,
     listeners: Vec<Weak<Listener>>,
     connections: Vec<Weak<HostStream>>,
     /// How many connections there were when the gone ones were last removed.
@@ -64,6 +66,18 @@ impl Doors {
         open.any(|connection| !connection.is_idle())
     }
 
+    /// Has a connection come in?
+    pub fn entered(&self) -> bool {
+        lock(&self.0).entered
+    }
+
+    /// Have those who came in all gone?
+    pub fn is_deserted(&self) -> bool {
+        let state = lock(&self.0);
+        let mut open = state.connections.iter().filter_map(Weak::upgrade);
+        state.entered && !open.any(|connection| connection.has_peer())
+    }
+
     /// A listener that is open to the host; false when it must not be.
     pub(super) fn add(&self, listener: &Arc<Listener>) -> bool {
         let mut state = lock(&self.0);
@@ -75,6 +89,7 @@ impl Doors {
     /// A connection that has come in.
     pub(super) fn admit(&self, connection: &Arc<HostStream>) {
         let mut state = lock(&self.0);
+        state.entered = true;
         if state.connections.len() > 2 * state.kept + 32 {
             state.connections.retain(|known| known.strong_count() > 0);
             state.kept = state.connections.len();

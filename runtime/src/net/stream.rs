@@ -124,6 +124,14 @@ impl HostStream {
         sending.waiting.is_empty() && answered >= asked && last.elapsed() > patience
     }
 
+    /// May the peer still send, or take what it is sent?
+    pub(crate) fn has_peer(&self) -> bool {
+        match rustix::net::recv(self.socket(), &mut [0], RecvFlags::PEEK) {
+            Ok((_, count)) => count > 0,
+            Err(error) => error == Errno::AGAIN,
+        }
+    }
+
     pub(crate) fn socket(&self) -> &Socket {
         self.socket.socket()
     }

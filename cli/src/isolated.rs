@@ -1,0 +1,127 @@
+//! A worker whose instances serve one request each: started ahead, replaced when they end.
+
+use crate::supervise::HostMemory;
+use crate::workers::control::Boss;
+use pywasm::net::Doors;
+use pywasm::{Exit, Instance, Limit, Prepared, Signal};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// How often it is looked whether a request has been given up by those who asked.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long an instance that nobody has asked may take to end.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// What there is to start, and how much of it.
+pub struct Plan<F> {
+    /// Prepares another instance.
+    pub prepare: F,
+    /// Instances at the same time.
+    pub at_once: usize,
+    /// How long an instance may go on when its client has gone, or when all is to end.
+    pub patience: Duration,
+    pub host_memory: HostMemory,
+}
+
+/// Keeps `plan.at_once` instances ready, the first of them prepared already, until the command says to end. Returns the exit
+/// code.
+pub fn serve<F>(plan: Plan<F>, first: Prepared, boss: Boss) -> anyhow::Result<u8>
+where
+    F: Fn() -> anyhow::Result<Prepared>,
+{
+    let Plan {
+        prepare,
+        at_once,
+        patience,
+        host_memory,
+    } = plan;
+    let reactor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    reactor.block_on(async {
+        // The command's signals reach it alone; these are a person's.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let ending = watch::Sender::new(false);
+        let mut instances = JoinSet::new();
+        let mut first = Some(first);
+        let ends = boss.ends();
+        tokio::pin!(ends);
+        let exhausted = host_memory.exhausted();
+        tokio::pin!(exhausted);
+        let code = loop {
+            while instances.len() < at_once {
+                let prepared = match first.take() {
+                    Some(first) => first,
+                    None => prepare()?,
+                };
+                instances.spawn(live(prepared.start()?, patience, ending.subscribe()));
+            }
+            tokio::select! {
+                Some(ended) = instances.join_next() => match ended? {
+                    Life::Served => {}
+                    // The next one would do the same. The command decides when to try again.
+                    Life::Idle(exit) => break exit.code(),
+                },
+                () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
+                // One that cannot be asked any more has gone, and takes its workers along.
+                _ = &mut ends => break 143,
+                _ = interrupt.recv() => break 130,
+                _ = terminate.recv() => break 143,
+            }
+        };
+        ending.send_replace(true);
+        let all = async { while instances.join_next().await.is_some() {} };
+        let _ = timeout(patience + 2 * GRACE, all).await;
+        Ok(code)
+    })
+}
+
+/// What an instance did.
+enum Life {
+    /// It was asked for something.
+    Served,
+    /// Nobody had asked it for anything when it ended.
+    Idle(Exit),
+}
+
+/// Stays with an instance to its end.
+async fn live(
+    mut instance: Instance,
+    patience: Duration,
+    mut ending: watch::Receiver<bool>,
+) -> Life {
+    let doors = instance.doors();
+    let exit = tokio::select! {
+        exit = instance.wait() => Some(exit),
+        () = deserted(&doors) => timeout(patience, instance.wait()).await.ok(),
+        () = async { drop(ending.wait_for(|ending| *ending).await) } => {
+            doors.shut();
+            let _ = timeout(patience, doors.quiet()).await;
+            instance.signals().send(Signal::Terminate);
+            timeout(GRACE, instance.wait()).await.ok()
+        }
+    };
+    let exit = match exit {
+        Some(exit) => exit,
+        None => {
+            instance.stopper().stop();
+            instance.wait().await
+        }
+    };
+    match doors.entered() {
+        true => Life::Served,
+        false => Life::Idle(exit),
+    }
+}
+
+/// Resolves when the one who asked has gone.
+async fn deserted(doors: &Doors) {
+    while !doors.is_deserted() {
+        sleep(LOOK).await;
+    }
+}

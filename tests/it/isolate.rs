@@ -1,0 +1,132 @@
+//! `pywasm serve --isolate request`: what a request leaves behind is gone before the next one.
+
+use crate::support::http::{body, status};
+use crate::support::{Running, get, project, pywasm, run};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Leaves something everywhere, and tells what was there before.
+const APP: &str = "
+import builtins, os, pathlib, sys, tempfile, threading, time
+SEEN = []
+PLACES = ['/tmp/left', '/var/tmp/left', 'left', '/root/left', '/etc/left']
+def app(environ, start):
+    path = environ['PATH_INFO']
+    start('200 OK', [('Content-Type', 'text/plain')])
+    if path == '/leak':
+        found = [place for place in PLACES if os.path.exists(place)]
+        found += ['a global'] * bool(SEEN) + ['builtins'] * hasattr(builtins, 'left')
+        found += ['the environment'] * ('LEFT' in os.environ) + ['modules'] * ('left' in sys.modules)
+        found += ['a patched function'] * (os.getcwd.__module__ != 'posix')
+        found += ['a thread'] * (threading.active_count() > 1) + ['the code'] * ('LEFT = 1' in open('app.py').read())
+        for place in PLACES: pathlib.Path(place).write_text('x')
+        SEEN.append(1); builtins.left = 1; os.environ['LEFT'] = '1'; sys.modules['left'] = sys
+        with open('app.py', 'a') as file: file.write('LEFT = 1')
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        os.getcwd = lambda: '/'
+        return [', '.join(found).encode()]
+    if path == '/loop':
+        print('looping', flush=True)
+        while True: pass
+    if path == '/exit': os._exit(7)
+    return [os.urandom(16).hex().encode()]
+";
+
+fn serve(app: &str, flags: &[&str]) -> (tempfile::TempDir, Running, SocketAddr) {
+    let folder = project(&[("app.py", app)]);
+    let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--isolate", "request"]);
+    command.args(["--concurrency", "2"]).args(flags);
+    command.arg(".").current_dir(folder.path());
+    let mut server = Running::start(command);
+    let line = server.line("serving at http://");
+    let (_, address) = line.split_once("http://").expect("an address");
+    let address = address.parse().expect("an address");
+    (folder, server, address)
+}
+
+#[test]
+fn no_request_finds_what_another_left() {
+    let (_folder, _server, address) = serve(APP, &["--wsgi", "app:app"]);
+    for _ in 0..10 {
+        let response = get(address, "/leak");
+        assert_eq!((status(&response), body(&response).as_str()), ("200", ""));
+    }
+    let names: std::collections::BTreeSet<_> = (0..10).map(|_| body(&get(address, "/"))).collect();
+    assert_eq!(names.len(), 10, "randomness is each one's own");
+}
+
+#[test]
+fn the_same_app_leaks_where_it_lives_longer() {
+    let folder = project(&[("app.py", APP)]);
+    let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--wsgi", "app:app", "."]);
+    command.current_dir(folder.path());
+    let mut server = Running::start(command);
+    let line = server.line("serving at http://");
+    let (_, address) = line.split_once("http://").expect("an address");
+    let address: SocketAddr = address.parse().expect("an address");
+    assert_eq!(status(&get(address, "/leak")), "200");
+    assert_eq!(
+        body(&get(address, "/leak")),
+        "/tmp/left, /var/tmp/left, left, /root/left, /etc/left, a global, builtins, the environment, modules, a patched function, a thread, the code",
+        "the control: all that the other test looks for can be seen"
+    );
+}
+
+#[test]
+fn one_that_loops_or_ends_harms_no_other_and_is_ended() {
+    let flags = [
+        "--wsgi",
+        "app:app",
+        "--request-timeout",
+        "1s",
+        "--stop-timeout",
+        "1s",
+    ];
+    let (_folder, mut server, address) = serve(APP, &flags);
+    for _ in 0..3 {
+        assert_eq!(status(&get(address, "/exit")), "502");
+        assert_eq!(status(&get(address, "/loop")), "504");
+        assert_eq!(status(&get(address, "/")), "200");
+    }
+    server.line("looping");
+    // All places are taken by loops until these are ended.
+    let started = Instant::now();
+    while status(&get(address, "/")) != "200" {
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(143));
+}
+
+#[test]
+fn asgi_apps_are_isolated_too_with_their_whole_life() {
+    let app = "
+COUNT = 0
+async def app(scope, receive, send):
+    global COUNT
+    if scope['type'] == 'lifespan':
+        while True:
+            kind = (await receive())['type']
+            await send({'type': kind + '.complete'})
+            if kind == 'lifespan.shutdown':
+                print('shut down after', COUNT, flush=True); return
+    COUNT += 1
+    await send({'type': 'http.response.start', 'status': 200})
+    await send({'type': 'http.response.body', 'body': b'%d' % COUNT})
+";
+    let (_folder, mut server, address) = serve(app, &["--asgi", "app:app"]);
+    for _ in 0..5 {
+        assert_eq!(body(&get(address, "/")), "1");
+    }
+    server.line("shut down after 1");
+}
+
+#[test]
+fn an_app_that_cannot_start_says_so() {
+    let folder = project(&[("app.py", "raise SystemExit(3)")]);
+    let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--isolate", "request"]);
+    command
+        .args(["--wsgi", "app:app", "."])
+        .current_dir(folder.path());
+    assert_eq!(run(command).code, Some(3));
+}
