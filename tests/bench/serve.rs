@@ -1,6 +1,7 @@
 //! Requests a second of hello-world apps, served in several ways, in one run, interleaved:
 //!
-//! `cargo bench -p pywasm-cli --bench serve` (`-- --write` for the table and the plot in docs/speed.md)
+//! `cargo bench -p pywasm-cli --bench serve` (`-- --write` for the table and the plot in docs/speed.md, `-- NAME` for
+//! those whose name holds it)
 //!
 //! Needs a `python3` with `venv` and a package index. Clients keep their connection as long as the server does.
 //! Servers, apps and clients share the machine's processors. Figures are medians; read the ratios.
@@ -26,7 +27,10 @@ struct Contender {
 }
 
 fn main() {
-    let contenders = contenders(&work_folder());
+    let mut contenders = contenders(&work_folder());
+    if let Some(name) = std::env::args().skip(1).find(|word| !word.starts_with('-')) {
+        contenders.retain(|contender| contender.name.contains(&name));
+    }
     let mut figures = vec![[const { Vec::new() }; CLIENTS.len()]; contenders.len()];
     for _ in 0..ROUNDS {
         for (contender, figures) in contenders.iter().zip(&mut figures) {

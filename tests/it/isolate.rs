@@ -18,10 +18,10 @@ def app(environ, start):
         found += ['a global'] * bool(SEEN) + ['builtins'] * hasattr(builtins, 'left')
         found += ['the environment'] * ('LEFT' in os.environ) + ['modules'] * ('left' in sys.modules)
         found += ['a patched function'] * (os.getcwd.__module__ != 'posix')
-        found += ['a thread'] * (threading.active_count() > 1) + ['the code'] * ('LEFT = 1' in open('app.py').read())
+        found += ['a thread'] * (threading.active_count() > 1) + ['the code'] * open('app.py').read().endswith('# left')
         for place in PLACES: pathlib.Path(place).write_text('x')
         SEEN.append(1); builtins.left = 1; os.environ['LEFT'] = '1'; sys.modules['left'] = sys
-        with open('app.py', 'a') as file: file.write('LEFT = 1')
+        with open('app.py', 'a') as file: file.write('# left')
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         os.getcwd = lambda: '/'
         return [', '.join(found).encode()]
@@ -78,7 +78,7 @@ fn one_that_loops_or_ends_harms_no_other_and_is_ended() {
         "--wsgi",
         "app:app",
         "--request-timeout",
-        "1s",
+        "5s",
         "--stop-timeout",
         "1s",
     ];

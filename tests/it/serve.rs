@@ -237,8 +237,9 @@ fn limits_are_kept_before_the_app_hears_of_it() {
 fn a_service_is_watched_reloaded_and_ended_without_a_lost_request() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let folder = project(&[("app.py", APP)]);
-    // In the project: what is written there changes none of the workers.
-    let log = folder.path().join("access.log");
+    // Not in the project, which `reload` packs as it is then.
+    let logs = project(&[]);
+    let log = logs.path().join("access.log");
     let (mut server, address) = serve(
         &folder,
         &[

@@ -130,8 +130,8 @@ class Wsgi:
     def serve(self, connection):
         """One request after the other, until either side closes the connection."""
         with connection, connection.makefile("rb", 65536) as stream:
-            connection.sendall(HELLO)
             try:
+                connection.sendall(HELLO)
                 while self.request(connection, stream) and not ONE_REQUEST:
                     pass
             except (Gone, ConnectionError):
