@@ -93,6 +93,12 @@ impl Front {
         &self.service.metrics
     }
 
+    /// So many workers can serve now.
+    pub fn set_workers(&self, count: usize) {
+        self.service.pool.set_workers(count);
+        self.service.metrics.set_workers(count);
+    }
+
     /// No request goes to `worker` from now on.
     pub fn forget(&self, worker: WorkerId) {
         self.service.pool.forget(worker);

@@ -39,7 +39,7 @@ impl Drop for Gauge<'_> {
 
 impl Metrics {
     /// How many workers are ready.
-    pub fn set_workers(&self, count: usize) {
+    pub(crate) fn set_workers(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.workers.store(count, Ordering::Relaxed);
     }

@@ -28,6 +28,8 @@ struct State {
     idle: Vec<Connection>,
     /// Requests that each worker is serving.
     busy: BTreeMap<WorkerId, usize>,
+    /// How many workers can serve.
+    workers: usize,
     /// Workers that get no more requests.
     gone: BTreeSet<WorkerId>,
 }
@@ -104,6 +106,11 @@ impl Pool {
         }
     }
 
+    /// So many workers can serve now.
+    pub(crate) fn set_workers(&self, count: usize) {
+        self.state().workers = count;
+    }
+
     /// No request goes to `worker` from now on; those that it serves end in their own time.
     pub(crate) fn forget(&self, worker: WorkerId) {
         let mut state = self.state();
@@ -119,15 +126,19 @@ impl Pool {
 }
 
 impl State {
-    /// An idle connection, unless all idle ones are of workers that are busy and a new one may be had, which a worker
-    /// with nothing to do takes first.
+    /// An idle connection, to the worker with the least to do of those that have one. None where a new one, which a worker with
+    /// less to do takes first, is worth its price: each is polled by its worker for as long as it is open.
     fn choose(&mut self, most: usize) -> Option<Connection> {
         self.idle.retain(|connection| !connection.is_stale());
-        let load = |connection: &Connection| self.busy.get(&connection.worker).copied();
-        let loads = self.idle.iter().map(|idle| load(idle).unwrap_or(0));
+        let load = |worker: &WorkerId| self.busy.get(worker).copied().unwrap_or(0);
+        let loads = self.idle.iter().map(|idle| load(&idle.worker));
         let (index, least) = loads.enumerate().min_by_key(|(_, load)| *load)?;
-        let open = self.idle.len() + self.busy.values().sum::<usize>();
-        match least > 0 && open < most {
+        let busy: usize = self.busy.values().sum();
+        let idle = self.idle.iter().map(|idle| idle.worker);
+        let known: BTreeSet<WorkerId> = idle.chain(self.busy.keys().copied()).collect();
+        let unknown = known.len() < self.workers;
+        let uneven = known.iter().any(|worker| load(worker) < least) && self.idle.len() <= busy;
+        match least > 0 && (unknown || uneven) && self.idle.len() + busy < most {
             true => None,
             false => Some(self.idle.swap_remove(index)),
         }

@@ -74,7 +74,7 @@ fn contenders(work: &Path) -> Vec<Contender> {
     let starlette = package(work, "starlette");
     let python = native_python(
         work,
-        "venv-servers",
+        "venv-wsgi-asgi",
         &["flask", "gunicorn", "starlette", "uvicorn", "httptools"],
     );
     let mut all = Vec::new();

@@ -239,7 +239,7 @@ impl Face for Served {
     }
 
     fn ready(&self, count: usize) {
-        self.front.metrics().set_workers(count);
+        self.front.set_workers(count);
         if count > 0 && !self.told.replace(true) {
             printer::note(&format!("serving at {}", self.url));
         }
