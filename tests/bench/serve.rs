@@ -59,7 +59,10 @@ fn main() {
     }
     println!("{table}");
     if is_to_be_written() {
-        let groups = CLIENTS.map(|clients| format!("{clients} clients"));
+        let groups = CLIENTS.map(|clients| match clients {
+            1 => "1 client".to_owned(),
+            more => format!("{more} clients"),
+        });
         let plot = Plot {
             title: "Requests a second, hello world",
             groups: &groups,
