@@ -113,10 +113,16 @@ impl Package {
 impl File {
     fn of(file: &RemoteFile) -> Result<Self, PlanError> {
         let digest = file.sha256.ok_or_else(|| {
-            PlanError::Lock(format!(
-                "{} cannot be locked: its index gives no sha256 for it",
-                file.filename
-            ))
+            PlanError::Lock(match file.url.scheme() {
+                "file" => format!(
+                    "{} cannot be locked: it is made of a folder or lies on this machine alone; a lock is for others too",
+                    file.filename
+                ),
+                _ => format!(
+                    "{} cannot be locked: its index gives no sha256 for it",
+                    file.filename
+                ),
+            })
         })?;
         // A path of this machine means nothing on another; name and hash find the file again.
         let remote = file.url.scheme() != "file";

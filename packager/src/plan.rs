@@ -6,7 +6,7 @@ use crate::lock;
 use crate::project::{Content, ProjectError};
 use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
-use crate::settings::{Access, LockUse, SettingsError};
+use crate::settings::{Access, LockUse, Machine, SettingsError};
 use crate::wheel::Native;
 use crate::{Base, BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
@@ -160,7 +160,11 @@ impl Project {
             reason,
         })?;
         let inputs = lock::read(&path, &text, asked)?;
-        Ok(Some(RequirementSet::read(&inputs, &settings.machine.env)?))
+        Ok(Some(RequirementSet::read(
+            &inputs,
+            &settings.machine.env,
+            None,
+        )?))
     }
 
     /// Resolves the project anew and gives the text of its lock file. What is offered as source only is
@@ -190,7 +194,8 @@ impl Project {
     ) -> Result<Inputs, PlanError> {
         let mut content = self.content(settings)?;
         content.config.python.clone_from(&base.python);
-        let mut set = RequirementSet::read(&content.requirements, &settings.machine.env)?;
+        let Machine { env, cache_dir, .. } = &settings.machine;
+        let mut set = RequirementSet::read(&content.requirements, env, Some(cache_dir))?;
         set.decide(&settings.versions.overrides, &settings.versions.excludes)?;
         if let Some(locked) = self.locked(&set, settings)? {
             set.requirements = locked.requirements;

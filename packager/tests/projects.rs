@@ -305,7 +305,7 @@ fn copy_places_files_as_docker_does() {
         ),
         (
             "COPY a.py .\nRUN pip install -e .",
-            "Dockerfile:4: `pip install /app`: there is no pyproject.toml in that folder",
+            "Dockerfile:4: `pip install /app`: there is no pyproject.toml and no setup.py in that folder",
         ),
     ] {
         let error = copied(copies);
@@ -416,7 +416,7 @@ fn files_that_are_not_there_by_then_are_named_with_their_line() {
         ),
         (
             "RUN pip install .",
-            "Dockerfile:4: `pip install /app`: there is no pyproject.toml in that folder by then",
+            "Dockerfile:4: `pip install /app`: there is no pyproject.toml and no setup.py in that folder",
         ),
     ] {
         let text = format!(

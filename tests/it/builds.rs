@@ -198,3 +198,77 @@ fn a_dockerfile_installs_the_project_itself() {
         "{stderr}"
     );
 }
+
+/// Runs a project whose parts are folders of this machine, without any index.
+fn folders(files: &[(&str, &str)], args: &[&str]) -> Ended {
+    let folder = project(files);
+    let mut command = pywasm(["run", "--no-index"]);
+    command.args(args).arg(folder.path());
+    run(command)
+}
+
+const APP: &str =
+    "import odd, importlib.metadata\nprint(odd.ANSWER, importlib.metadata.version('odd'))\n";
+
+#[test]
+fn folders_of_the_machine_are_required_by_requirements_files() {
+    let named = format!("{PYPROJECT}\n[project]\nname = 'odd'\ndynamic = ['version']\n");
+    for line in [
+        "./lib",
+        "-e ./lib",
+        "./lib[x] ; sys_platform == 'wasi'",
+        "--editable=lib/.",
+    ] {
+        let Ended { stdout, stderr, .. } = folders(
+            &[
+                ("requirements.txt", &format!("{line}\n")),
+                ("lib/pyproject.toml", &named),
+                ("lib/backend.py", BACKEND),
+                ("lib/odd/__init__.py", "__version__ = '1.0'\n"),
+                ("app.py", APP),
+            ],
+            &[],
+        );
+        assert_eq!(stdout, "42 1.0\n", "{line}: {stderr}");
+        assert_eq!(
+            line.contains('e') && line.starts_with('-'),
+            stderr.contains("is installed as it is now"),
+            "{line}: {stderr}"
+        );
+    }
+    let wrong = named.replace("'odd'", "'other'");
+    let Ended { code, stderr, .. } = folders(
+        &[
+            ("requirements.txt", "./lib\n"),
+            ("lib/pyproject.toml", &wrong),
+            ("lib/backend.py", BACKEND),
+            ("lib/odd/__init__.py", "__version__ = '1.0'\n"),
+            ("app.py", APP),
+        ],
+        &[],
+    );
+    assert_eq!(code, Some(125));
+    assert!(
+        stderr.contains("odd-1.0-py3-none-any.whl out of other-1.0.tar.gz"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_poetry_project_takes_its_own_folders_and_the_versions_of_its_lock() {
+    let pyproject = "[tool.poetry]\nname = 'shop'\n[tool.poetry.dependencies]\npython = '^3.10'\nodd = { path = 'lib' }\nmissing = { version = '^1.2', optional = true }\n[tool.poetry.extras]\nmore = ['missing']\n";
+    let library = format!("{PYPROJECT}\n[tool.poetry]\nname = 'odd'\nversion = '1.0'\n");
+    let lock = "[[package]]\nname = 'missing'\nversion = '1.3'\nfiles = []\n[metadata]\nlock-version = '2.1'\n";
+    let files = [
+        ("pyproject.toml", pyproject),
+        ("poetry.lock", lock),
+        ("lib/pyproject.toml", &library),
+        ("lib/backend.py", BACKEND),
+        ("app.py", APP),
+    ];
+    let Ended { stdout, stderr, .. } = folders(&files, &[]);
+    assert_eq!(stdout, "42 1.0\n", "{stderr}");
+    let Ended { code, stderr, .. } = folders(&files, &["--extra", "more"]);
+    assert_eq!(code, Some(125));
+    assert!(stderr.contains("missing>=1.2,<2"), "{stderr}");
+}

@@ -242,8 +242,8 @@ impl Builder<'_> {
                 origin: text.clone(),
             })
             .collect();
-        let set =
-            RequirementSet::read(&inputs, &BTreeMap::new()).map_err(|error| broken(&error))?;
+        let set = RequirementSet::read(&inputs, &BTreeMap::new(), None)
+            .map_err(|error| broken(&error))?;
         let mut layers = vec![self.base.slim.clone(), self.base.stdlib.clone()];
         if !set.requirements.is_empty() {
             let search = Search {

@@ -1,7 +1,8 @@
 //! Where a project says what it requires.
 
-use super::{ProjectError, pyproject, read_text, uv_lock};
+use super::{ProjectError, poetry, pyproject, read_text, uv_lock};
 use crate::settings::Optional;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One place that names requirements; read by [`crate::requirements`].
@@ -29,8 +30,17 @@ pub(super) fn of_files(root: &Path, files: &[String]) -> Vec<RequirementInput> {
     files.map(RequirementInput::File).collect()
 }
 
+/// A package as another tool's lock file has it.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// `sha256:…`
+    pub(super) hashes: Vec<String>,
+}
+
 /// What a folder without instructions of its own requires: requirements.txt, else pyproject.toml
-/// with the versions of uv.lock.
+/// with the versions of uv.lock or poetry.lock.
 /// A requirements.txt wins because it is what gets deployed; pyproject.toml then names the same
 /// things more loosely.
 pub(super) fn of_folder(
@@ -46,9 +56,67 @@ pub(super) fn of_folder(
         return Ok(Vec::new());
     }
     let mut found = pyproject::of_project(&file, &read_text(&file)?, optional)?;
-    let lock = root.join("uv.lock");
-    if lock.is_file() {
-        found.extend(uv_lock::constraints(&lock, &read_text(&lock)?)?);
+    type Read = fn(&Path, &str) -> Result<Vec<Locked>, ProjectError>;
+    let locks: [(&str, Read); 2] = [
+        ("uv.lock", uv_lock::locked),
+        ("poetry.lock", poetry::locked),
+    ];
+    for (name, read) in locks {
+        let lock = root.join(name);
+        if lock.is_file() {
+            found.extend(constraints(&lock, read(&lock, &read_text(&lock)?)?));
+            break;
+        }
     }
     Ok(found)
+}
+
+/// The versions that a project was tested with, as constraints on what it requires. A lock covers every platform
+/// and group; what of it counts here, the requirements say.
+fn constraints(file: &Path, packages: Vec<Locked>) -> Vec<RequirementInput> {
+    let mut by_name: BTreeMap<String, Vec<Locked>> = BTreeMap::new();
+    for package in packages {
+        by_name
+            .entry(package.name.clone())
+            .or_default()
+            .push(package);
+    }
+    let mut found = Vec::new();
+    for (name, packages) in by_name {
+        // Several versions are for several platforms, none of which is this one.
+        let [package] = &packages[..] else { continue };
+        let mut text = format!("{name}=={}", package.version);
+        for hash in &package.hashes {
+            text.push_str(&format!(" --hash={hash}"));
+        }
+        found.push(RequirementInput::Constraint {
+            text,
+            origin: format!("{} ({name})", file.display()),
+        });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_lock_counts_what_has_one_version() {
+        let locked = |name: &str, version: &str, hashes: &[&str]| Locked {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            hashes: hashes.iter().map(|hash| (*hash).to_owned()).collect(),
+        };
+        let packages = vec![
+            locked("numpy", "1", &[]),
+            locked("flask", "3.1.0", &["sha256:11", "sha256:22"]),
+            locked("numpy", "2", &[]),
+        ];
+        let found = constraints(Path::new("uv.lock"), packages);
+        let [RequirementInput::Constraint { text, .. }] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(text, "flask==3.1.0 --hash=sha256:11 --hash=sha256:22");
+    }
 }

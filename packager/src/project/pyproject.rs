@@ -1,5 +1,6 @@
 //! Requirements in TOML: `[project]` of a pyproject.toml and the `# /// script` block of a file.
 
+use super::poetry::Poetry;
 use super::{ProjectError, RequirementInput};
 use crate::settings::Optional;
 use serde::Deserialize;
@@ -12,7 +13,37 @@ struct PyProject {
     project: Option<Table>,
     #[serde(default)]
     dependency_groups: BTreeMap<String, Vec<GroupEntry>>,
-    tool: Option<toml::Table>,
+    #[serde(default)]
+    tool: Tools,
+}
+
+#[derive(Default, Deserialize)]
+struct Tools {
+    poetry: Option<Poetry>,
+    setuptools: Option<Setuptools>,
+}
+
+/// Where setuptools reads what is `dynamic`.
+#[derive(Deserialize)]
+struct Setuptools {
+    dynamic: Option<Dynamic>,
+}
+
+#[derive(Deserialize)]
+struct Dynamic {
+    dependencies: Option<DynamicFiles>,
+}
+
+#[derive(Deserialize)]
+struct DynamicFiles {
+    file: OneOrMore,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 /// A line of a dependency group (PEP 735).
@@ -47,25 +78,56 @@ pub(super) fn of_project(
         file,
         all: &parsed.dependency_groups,
     };
-    let mut grouped = Vec::new();
-    for group in &asked.groups {
-        groups.read(group, &mut Vec::new(), &mut grouped)?;
+    let is_dynamic = |project: &Table| project.dynamic.iter().any(|field| field == "dependencies");
+    if let Some(poetry) = &parsed.tool.poetry
+        && parsed.project.as_ref().is_none_or(is_dynamic)
+    {
+        let (standard, own) = asked.groups.iter().cloned().partition(|group| {
+            let mut names = parsed.dependency_groups.keys();
+            names.any(|name| normal(name) == normal(group))
+        });
+        let asked = Optional {
+            extras: asked.extras.clone(),
+            groups: own,
+        };
+        let mut found = poetry.requirements(file, &asked)?;
+        found.extend(inputs(file, groups.of(&standard)?));
+        return Ok(found);
     }
+    let mut grouped = groups.of(&asked.groups)?;
     let Some(project) = parsed.project else {
-        return match parsed.tool.is_some_and(|tool| tool.contains_key("poetry")) {
-            true => Err(ProjectError::Malformed {
-                path: file.to_owned(),
-                reason: "its requirements are in [tool.poetry] only, which is not read yet; write them to requirements.txt (`poetry export`) or to [project.dependencies]".to_owned(),
-            }),
-            false if asked.extras.is_empty() => Ok(inputs(file, grouped)),
-            false => Err(unknown(file, "extra", &asked.extras[0], &BTreeMap::<String, ()>::new())),
+        return match asked.extras.first() {
+            None => Ok(inputs(file, grouped)),
+            Some(extra) => Err(unknown(
+                file,
+                "extra",
+                extra,
+                &BTreeMap::<String, ()>::new(),
+            )),
         };
     };
-    if project.dynamic.iter().any(|field| field == "dependencies") {
-        return Err(ProjectError::Malformed {
-            path: file.to_owned(),
-            reason: "its dependencies are `dynamic`: only the build tool knows them; write them to requirements.txt".to_owned(),
-        });
+    let mut files = Vec::new();
+    if is_dynamic(&project) {
+        let setuptools = parsed
+            .tool
+            .setuptools
+            .and_then(|tool| tool.dynamic?.dependencies);
+        let Some(DynamicFiles { file: named }) = setuptools else {
+            return Err(ProjectError::Malformed {
+                path: file.to_owned(),
+                reason: "its dependencies are `dynamic`: only the build tool knows them; write them to requirements.txt".to_owned(),
+            });
+        };
+        let named = match named {
+            OneOrMore::One(name) => vec![name],
+            OneOrMore::More(names) => names,
+        };
+        let folder = file.parent().unwrap_or(file);
+        files.extend(
+            named
+                .iter()
+                .map(|name| RequirementInput::File(folder.join(name))),
+        );
     }
     let mut dependencies = project.dependencies.unwrap_or_default();
     let all = &project.optional_dependencies;
@@ -77,7 +139,8 @@ pub(super) fn of_project(
         dependencies.extend(found.1.iter().cloned());
     }
     dependencies.append(&mut grouped);
-    Ok(inputs(file, dependencies))
+    files.extend(inputs(file, dependencies));
+    Ok(files)
 }
 
 /// The groups of a file.
@@ -87,6 +150,15 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
+    /// The lines of the groups asked for.
+    fn of(&self, asked: &[String]) -> Result<Vec<String>, ProjectError> {
+        let mut found = Vec::new();
+        for group in asked {
+            self.read(group, &mut Vec::new(), &mut found)?;
+        }
+        Ok(found)
+    }
+
     /// Adds the lines of a group and of those it includes; `open` are the ones being read.
     fn read(
         &self,
@@ -119,11 +191,16 @@ impl Groups<'_> {
 }
 
 /// Names of extras and groups are compared as those of packages are.
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
-fn unknown<T>(file: &Path, what: &str, name: &str, all: &BTreeMap<String, T>) -> ProjectError {
+pub(super) fn unknown<T>(
+    file: &Path,
+    what: &str,
+    name: &str,
+    all: &BTreeMap<String, T>,
+) -> ProjectError {
     let names: Vec<&str> = all.keys().map(String::as_str).collect();
     ProjectError::Malformed {
         path: file.to_owned(),
@@ -143,7 +220,7 @@ pub(super) fn of_script(file: &Path, text: &str) -> Result<Vec<RequirementInput>
     Ok(inputs(file, table.dependencies.unwrap_or_default()))
 }
 
-fn inputs(file: &Path, dependencies: Vec<String>) -> Vec<RequirementInput> {
+pub(super) fn inputs(file: &Path, dependencies: Vec<String>) -> Vec<RequirementInput> {
     let origin = file.display().to_string();
     dependencies
         .into_iter()
@@ -212,11 +289,14 @@ mod tests {
         let text = "[project]\nname = 'x'\ndependencies = ['flask>=3', 'rich']\n[tool.black]\n";
         assert_eq!(texts(of_project(file, text, &none)), ["flask>=3", "rich"]);
         assert!(texts(of_project(file, "[tool.black]\nx = 1\n", &none)).is_empty());
-        for refused in [
-            "[project]\ndynamic = ['dependencies']\n",
-            "[tool.poetry.dependencies]\nflask = '*'\n",
-            "[project\n",
-        ] {
+        let poetry = "[tool.poetry.dependencies]\npython = '^3.9'\nflask = '^3.0'\n";
+        assert_eq!(texts(of_project(file, poetry, &none)), ["flask>=3.0,<4"]);
+        let both = format!("[project]\nname = 'x'\ndynamic = ['dependencies']\n{poetry}");
+        assert_eq!(texts(of_project(file, &both, &none)), ["flask>=3.0,<4"]);
+        let files = "[project]\nname = 'x'\ndynamic = ['dependencies']\n[tool.setuptools.dynamic]\ndependencies = {file = 'base.txt'}\n";
+        let found = of_project(Path::new("/a/pyproject.toml"), files, &none).expect("understood");
+        assert_eq!(found, [RequirementInput::File("/a/base.txt".into())]);
+        for refused in ["[project]\ndynamic = ['dependencies']\n", "[project\n"] {
             assert!(of_project(file, refused, &none).is_err(), "{refused}");
         }
     }

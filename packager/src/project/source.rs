@@ -1,36 +1,32 @@
-//! The project itself as something to install: `pip install .` makes a source archive of its files, which
-//! is then built like any other, in the sandbox.
+//! A project as something to install: `pip install .` and `./lib` in a requirements file make a source archive of its
+//! files, which is then built like any other, in the sandbox.
 
-use super::walk::Found;
+use super::identity::{self, Identity};
+use super::walk::{self, Found};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pywasm_format::{Digest, Hasher};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-#[derive(Deserialize)]
-struct PyProject {
-    project: Option<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-    version: Option<String>,
-}
-
 /// An archive of a project and what it is called.
 #[derive(Debug)]
-pub(super) struct ProjectArchive {
-    pub(super) name: String,
-    pub(super) path: PathBuf,
+pub(crate) struct ProjectArchive {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
 }
 
 /// The folder in the cache.
 const FOLDER: &str = "projects";
+
+/// The archive of the project in a folder of this machine: of the files that packing it would take.
+pub(crate) fn archive_of_folder(folder: &Path, cache_dir: &Path) -> Result<ProjectArchive, String> {
+    let (found, _) = walk::walk(folder, None).map_err(|error| error.to_string())?;
+    let files = found.into_iter().map(|file| (file.path.clone(), file));
+    archive(&files.collect(), cache_dir)
+}
 
 /// Writes the archive of `files` (by their path in the project) into the cache. The same files give the
 /// same archive, so that what was built of it is found again.
@@ -41,23 +37,10 @@ pub(super) fn archive(
     let read = |file: &Found| {
         fs::read(&file.source).map_err(|error| format!("{} cannot be read: {error}", file.path))
     };
-    let Some(pyproject) = files.get("pyproject.toml") else {
-        return Err(match files.contains_key("setup.py") {
-            true => "only setup.py, which would have to be run, knows its name and version; write a pyproject.toml with [project] name and version".to_owned(),
-            false => "there is no pyproject.toml in that folder by then; COPY it in a line before".to_owned(),
-        });
-    };
-    let text = String::from_utf8(read(pyproject)?)
-        .map_err(|_| "its pyproject.toml is not UTF-8".to_owned())?;
-    let parsed: PyProject = toml::from_str(&text)
-        .map_err(|error| format!("its pyproject.toml: {}", error.message()))?;
-    let Some(Named {
-        name,
-        version: Some(version),
-    }) = parsed.project
-    else {
-        return Err("its pyproject.toml has no [project] with a name and a version that is written there; a version that the build tool finds out (`dynamic`) is not known here".to_owned());
-    };
+    let paths: Vec<&str> = files.keys().map(String::as_str).collect();
+    let Identity { name, version } = identity::find(&paths, |path| {
+        String::from_utf8(read(files.get(path)?).ok()?).ok()
+    })?;
     let stem = format!("{}-{version}", name.replace('-', "_"));
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+!-".contains(c);
     if !stem.chars().all(plain) {

@@ -1,10 +1,8 @@
-//! `uv.lock`: the versions that a project was tested with, read as constraints on what its
-//! pyproject.toml requires. It covers every platform and group; what of it counts here, the requirements
-//! say.
+//! `uv.lock`.
 
-use super::{ProjectError, RequirementInput};
+use super::ProjectError;
+use super::inputs::Locked;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Deserialize)]
@@ -34,7 +32,8 @@ struct File {
     hash: Option<String>,
 }
 
-pub(super) fn constraints(file: &Path, text: &str) -> Result<Vec<RequirementInput>, ProjectError> {
+/// The packages that come from indexes.
+pub(super) fn locked(file: &Path, text: &str) -> Result<Vec<Locked>, ProjectError> {
     let malformed = |reason: String| ProjectError::Malformed {
         path: file.to_owned(),
         reason,
@@ -47,30 +46,17 @@ pub(super) fn constraints(file: &Path, text: &str) -> Result<Vec<RequirementInpu
             lock.version
         )));
     }
-    let mut by_name: BTreeMap<&str, Vec<&Package>> = BTreeMap::new();
-    for package in &lock.package {
-        if package.source.registry.is_some() {
-            by_name.entry(&package.name).or_default().push(package);
-        }
-    }
-    let mut found = Vec::new();
-    for (name, packages) in by_name {
-        // Several versions are for several platforms, none of which is this one.
-        let [package] = packages[..] else { continue };
-        let Some(version) = &package.version else {
-            continue;
-        };
-        let mut text = format!("{name}=={version}");
-        let files = package.sdist.iter().chain(&package.wheels);
-        for hash in files.filter_map(|file| file.hash.as_ref()) {
-            text.push_str(&format!(" --hash={hash}"));
-        }
-        found.push(RequirementInput::Constraint {
-            text,
-            origin: format!("{} ({name})", file.display()),
-        });
-    }
-    Ok(found)
+    let packages = lock.package.into_iter();
+    let packages = packages.filter(|package| package.source.registry.is_some());
+    let locked = packages.filter_map(|package| {
+        let files = package.sdist.into_iter().chain(package.wheels);
+        Some(Locked {
+            name: package.name,
+            version: package.version?,
+            hashes: files.filter_map(|file| file.hash).collect(),
+        })
+    });
+    Ok(locked.collect())
 }
 
 #[cfg(test)]
@@ -78,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_indexes_that_are_the_only_ones_count() {
+    fn packages_of_indexes_count() {
         let text = r#"
 version = 1
 [[package]]
@@ -91,20 +77,13 @@ version = "3.1.0"
 source = { registry = "https://index.example/simple" }
 sdist = { url = "https://x", hash = "sha256:11" }
 wheels = [{ url = "https://y", hash = "sha256:22" }]
-[[package]]
-name = "numpy"
-version = "1"
-source = { registry = "https://index.example/simple" }
-[[package]]
-name = "numpy"
-version = "2"
-source = { registry = "https://index.example/simple" }
 "#;
-        let found = constraints(Path::new("uv.lock"), text).expect("understood");
-        let [RequirementInput::Constraint { text, .. }] = &found[..] else {
+        let found = locked(Path::new("uv.lock"), text).expect("understood");
+        let [Locked { name, hashes, .. }] = &found[..] else {
             panic!("{found:?}");
         };
-        assert_eq!(text, "flask==3.1.0 --hash=sha256:11 --hash=sha256:22");
-        assert!(constraints(Path::new("uv.lock"), "version = 2").is_err());
+        assert_eq!(name, "flask");
+        assert_eq!(hashes[..], ["sha256:11", "sha256:22"]);
+        assert!(locked(Path::new("uv.lock"), "version = 2").is_err());
     }
 }

@@ -74,7 +74,7 @@ fn of_path(place: &str, folder: Option<&Path>) -> Result<Url, String> {
         .map_err(|reason| format!("`{place}` cannot be read: {reason}"))?;
     if absolute.is_dir() {
         return Err(format!(
-            "`{place}` is a folder: what is built from a folder depends on everything in it; build a wheel or an archive of it once (`python -m build`) and name that, or copy the code into the project"
+            "`{place}` is a folder of this machine, which cannot be required here; name a wheel or a source archive"
         ));
     }
     Url::from_file_path(&absolute).map_err(|()| format!("`{place}` is no path"))

@@ -1,6 +1,7 @@
 //! What is required, read from requirements files and single lines in pip's format.
 
 mod direct;
+mod folder;
 mod line;
 mod options;
 mod parser;
@@ -18,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thiserror::Error;
 use url::Url;
@@ -93,12 +94,14 @@ pub enum RequirementsError {
 }
 
 impl RequirementSet {
-    /// Reads all inputs; `env` is what `${NAME}` may refer to.
+    /// Reads all inputs; `env` is what `${NAME}` may refer to, `archives` where the archives of folders that are
+    /// required are kept. Without that, as for strangers' requirements, folders are refused.
     pub(crate) fn read(
         inputs: &[RequirementInput],
         env: &BTreeMap<String, String>,
+        archives: Option<&Path>,
     ) -> Result<Self, RequirementsError> {
-        parser::read(inputs, env)
+        parser::read(inputs, env, archives)
     }
 
     /// Takes in the person's own word on packages: `--override` and `--exclude`.

@@ -54,6 +54,8 @@ pub(super) enum OptionLine {
     Requirements(PathBuf),
     /// `-c`
     Constraints(PathBuf),
+    /// `-e`
+    Editable(String),
     /// Taken into the [`IndexOptions`].
     Index,
     /// Understood, but without meaning here.
@@ -81,11 +83,7 @@ impl IndexOptions {
             "--prefer-binary" | "--only-binary" | "--use-feature" => {
                 return Ok(OptionLine::NoEffect);
             }
-            "-e" | "--editable" => {
-                return Err(format!(
-                    "`{line}`: editable installs are not supported, because a package must not depend on folders of this machine; build a wheel (`pip wheel`) and name its folder with --find-links, or copy the code into the project"
-                ));
-            }
+            "-e" | "--editable" => return Ok(OptionLine::Editable(needed()?)),
             "--no-binary" => self.from_source.add(&needed()?)?,
             "--trusted-host" => {
                 return Err("`--trusted-host` would switch off the check of certificates; name the certificate authority with PIP_CERT instead".to_owned());

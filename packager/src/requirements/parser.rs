@@ -1,7 +1,7 @@
 //! Files: continuation lines, comments, variables, other files.
 
 use super::options::OptionLine;
-use super::{Asked, Origin, RequirementSet, RequirementsError, line};
+use super::{Asked, Origin, RequirementSet, RequirementsError, folder, line};
 use crate::plan::Note;
 use crate::project::RequirementInput;
 use std::collections::BTreeMap;
@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 pub(super) fn read(
     inputs: &[RequirementInput],
     env: &BTreeMap<String, String>,
+    archives: Option<&Path>,
 ) -> Result<RequirementSet, RequirementsError> {
     let mut reader = Reader {
         env,
+        archives,
         set: RequirementSet::default(),
         open: Vec::new(),
     };
@@ -47,6 +49,8 @@ enum Role {
 
 struct Reader<'a> {
     env: &'a BTreeMap<String, String>,
+    /// Where archives of folders are kept.
+    archives: Option<&'a Path>,
     set: RequirementSet,
     /// The files being read, one inside the other.
     open: Vec<PathBuf>,
@@ -91,7 +95,7 @@ impl Reader<'_> {
         content: &str,
         origin: &Origin,
         role: Role,
-        folder: Option<&Path>,
+        beside: Option<&Path>,
     ) -> Result<(), RequirementsError> {
         let fail = |reason| RequirementsError::Line {
             origin: origin.to_string(),
@@ -99,11 +103,16 @@ impl Reader<'_> {
         };
         let content = expand(content.trim(), self.env);
         if !content.starts_with('-') {
+            let archived = match self.archives {
+                Some(archives) => folder::archived(&content, beside, archives).map_err(fail)?,
+                None => None,
+            };
+            let content = archived.unwrap_or(content);
             let line::Line {
                 requirement,
                 hashes,
                 file,
-            } = line::parse(&content, folder).map_err(fail)?;
+            } = line::parse(&content, beside).map_err(fail)?;
             if let Some(file) = file {
                 let name = requirement.name.clone();
                 if let Some(other) = self.set.direct.insert(name, file.clone())
@@ -136,13 +145,36 @@ impl Reader<'_> {
         }
         let known = self.set.options.find_links.len();
         match self.set.options.take(&content).map_err(fail)? {
-            OptionLine::Requirements(path) => self.file(&beside(folder, path), role, Some(origin)),
+            OptionLine::Requirements(path) => {
+                self.file(&resolved(beside, path), role, Some(origin))
+            }
             OptionLine::Constraints(path) => {
-                self.file(&beside(folder, path), Role::Constraint, Some(origin))
+                self.file(&resolved(beside, path), Role::Constraint, Some(origin))
+            }
+            OptionLine::Editable(place) => {
+                // What looks like a name elsewhere is a folder here.
+                let path = match place.contains("://") || place.starts_with(['.', '/']) {
+                    true => place.clone(),
+                    false => format!("./{place}"),
+                };
+                let archives = self.archives;
+                let archived = archives.map(|archives| folder::archived(&path, beside, archives));
+                let Some(line) = archived.transpose().map_err(fail)?.flatten() else {
+                    return Err(fail(format!(
+                        "`-e {place}`: a package does not depend on anything outside of it that could be changed; only a folder can be named so, which is installed as it is now; build a wheel (`pip wheel`) and name that"
+                    )));
+                };
+                self.set.notes.push(Note {
+                    at: Some(origin.to_string()),
+                    text: format!(
+                        "`-e {place}` is installed as it is now: changes need a new pack"
+                    ),
+                });
+                self.line(&line, origin, role, None)
             }
             OptionLine::Index => {
                 for link in &mut self.set.options.find_links[known..] {
-                    let local = beside(folder, PathBuf::from(&*link));
+                    let local = resolved(beside, PathBuf::from(&*link));
                     if !link.contains("://") && local.exists() {
                         *link = local.display().to_string();
                     }
@@ -160,7 +192,7 @@ impl Reader<'_> {
     }
 }
 
-fn beside(folder: Option<&Path>, path: PathBuf) -> PathBuf {
+fn resolved(folder: Option<&Path>, path: PathBuf) -> PathBuf {
     match folder {
         Some(folder) => folder.join(path),
         None => path,

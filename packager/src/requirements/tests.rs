@@ -10,7 +10,7 @@ fn read_files(files: &[(&str, &str)]) -> Result<RequirementSet, String> {
     }
     let env = BTreeMap::from([("USER_NAME".to_owned(), "me".to_owned())]);
     let first = RequirementInput::File(dir.path().join(files[0].0));
-    RequirementSet::read(&[first], &env).map_err(|error| {
+    RequirementSet::read(&[first], &env, None).map_err(|error| {
         error
             .to_string()
             .replace(&format!("{}/", dir.path().display()), "")
@@ -118,7 +118,7 @@ fn hashes() {
 #[test]
 fn refusals_name_the_line_and_the_way_out() {
     for (line, part) in [
-        ("-e .", "editable installs are not supported"),
+        ("-e .", "only a folder can be named so"),
         (
             "git+https://user:secret@host.example/x.git#egg=x",
             "`git+https://host.example/x.git#egg=x` is a repository",
@@ -141,7 +141,7 @@ fn refusals_name_the_line_and_the_way_out() {
             "holds no sha256 of 64 digits",
         ),
         ("./nowhere", "`./nowhere` cannot be read"),
-        ("/usr", "`/usr` is a folder"),
+        ("/usr", "`/usr` is a folder of this machine"),
         ("--no-binary a/b", "names no package"),
         ("--trusted-host host.example", "check of certificates"),
         ("--frobnicate", "is no option"),
