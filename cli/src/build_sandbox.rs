@@ -1,7 +1,7 @@
 //! Builds of source archives: each in a process of its own, under everything that guards a run.
 
 use crate::environment::Environment;
-use pywasm_packager::{BuildEnd, BuildSandbox};
+use pywasm_packager::{BuildEnd, BuildSandbox, SandboxMount};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,30 +27,24 @@ impl Subprocess {
 }
 
 impl BuildSandbox for Subprocess {
-    fn run(&self, package: &Path, output: &Path) -> Result<BuildEnd, String> {
-        // A colon would end the host's part of -v.
-        if output.to_string_lossy().contains(':') {
-            return Err(format!(
-                "the cache folder {} has a `:` in its name; set PYWASM_CACHE to another",
-                output.display()
-            ));
+    fn run(&self, package: &Path, mounts: &[SandboxMount]) -> Result<BuildEnd, String> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["run", "--network", "none", "--timeout", LONGEST])
+            .args(["-m", MEMORY, "--output-limit", OUTPUT]);
+        for SandboxMount { host, guest } in mounts {
+            // A colon would end the host's part of -v.
+            if host.to_string_lossy().contains(':') {
+                return Err(format!(
+                    "the cache folder {} has a `:` in its name; set PYWASM_CACHE to another",
+                    host.display()
+                ));
+            }
+            let mut volume = host.as_os_str().to_owned();
+            volume.push(format!(":{guest}"));
+            command.arg("-v").arg(volume);
         }
-        let mut volume = output.as_os_str().to_owned();
-        volume.push(":/out");
-        let ended = Command::new(&self.program)
-            .args([
-                "run",
-                "--network",
-                "none",
-                "--timeout",
-                LONGEST,
-                "-m",
-                MEMORY,
-                "--output-limit",
-                OUTPUT,
-                "-v",
-            ])
-            .arg(volume)
+        let ended = command
             .arg(package)
             // Nothing of the person's environment: it may hold secrets.
             .env_clear()

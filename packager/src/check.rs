@@ -68,9 +68,12 @@ impl Project {
         progress: &dyn Progress,
     ) -> Result<CheckReport, PlanError> {
         let settings = &self.settings(settings)?;
-        let inputs = self.inputs(settings, base)?;
-        let resolution = resolution(&inputs, settings, base, None, progress)?;
-        let Inputs { content, set, .. } = inputs;
+        let Inputs {
+            content,
+            set,
+            access,
+        } = self.inputs(settings, base, None)?;
+        let resolution = resolution(&set, &access, settings, base, None, progress)?;
         let notes = content.notes.iter().chain(&set.notes);
         let notes = notes.chain(&resolution.notes).map(Note::to_string);
         let runs = resolution.wheels.iter().map(|resolved| CheckedPackage {

@@ -17,6 +17,7 @@ mod index;
 mod lock;
 mod pack;
 mod plan;
+mod programs;
 mod progress;
 mod project;
 mod requirements;
@@ -26,7 +27,7 @@ mod settings;
 mod wheel;
 
 pub use base::{Base, BaseLayers, FullRuntime, NativePackage, ParseBaseError};
-pub use build::{BuildEnd, BuildError, BuildSandbox};
+pub use build::{BuildEnd, BuildError, BuildSandbox, SandboxMount};
 pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};
 pub use dependencies::DependenciesError;

@@ -3,7 +3,8 @@
 use crate::build::Builder;
 use crate::index::{Client, IndexError};
 use crate::lock;
-use crate::project::{Content, ProjectError};
+use crate::programs::Sandboxed;
+use crate::project::{Content, Programs, ProjectError};
 use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
 use crate::settings::{Access, LockUse, Machine, SettingsError};
@@ -81,14 +82,19 @@ impl Project {
         progress: &dyn Progress,
     ) -> Result<Plan, PlanError> {
         let settings = &self.settings(settings)?;
-        let inputs = self.inputs(settings, base)?;
-        let resolution =
-            resolution(&inputs, settings, base, Some(sandbox), progress)?.runnable()?;
+        let programs = Sandboxed {
+            settings,
+            base,
+            sandbox,
+            progress,
+        };
         let Inputs {
             mut content,
             set,
             access,
-        } = inputs;
+        } = self.inputs(settings, base, Some(&programs))?;
+        let resolution =
+            resolution(&set, &access, settings, base, Some(sandbox), progress)?.runnable()?;
         content.notes.extend(set.notes);
         content.notes.extend(resolution.notes.iter().cloned());
         Ok(Plan {
@@ -113,7 +119,7 @@ impl Project {
             content,
             set,
             access,
-        } = self.inputs(settings, base)?;
+        } = self.inputs(settings, base, None)?;
         let mut hasher = Hasher::default();
         let mut add = |part: &dyn fmt::Debug| {
             // The length keeps two neighbours from being mistaken for two others.
@@ -129,7 +135,7 @@ impl Project {
         add(&(&settings.versions, &set.options.from_source, &set.direct));
         add(&(&access.places.indexes, &access.places.links, access.pre));
         add(&content.folders);
-        for (path, file) in &content.files {
+        for (path, file) in content.files.iter().chain(&content.read) {
             let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
                 path: file.source.clone(),
                 reason,
@@ -180,10 +186,16 @@ impl Project {
             lock: LockUse::Ignore,
             ..self.settings(settings)?
         };
-        let inputs = self.inputs(&settings, base)?;
+        let programs = Sandboxed {
+            settings: &settings,
+            base,
+            sandbox,
+            progress,
+        };
+        let Inputs { set, access, .. } = self.inputs(&settings, base, Some(&programs))?;
         let resolution =
-            resolution(&inputs, &settings, base, Some(sandbox), progress)?.runnable()?;
-        let text = lock::write(&inputs.set, &resolution, base.python_series())?;
+            resolution(&set, &access, &settings, base, Some(sandbox), progress)?.runnable()?;
+        let text = lock::write(&set, &resolution, base.python_series())?;
         Ok((text, resolution.notes))
     }
 
@@ -191,8 +203,9 @@ impl Project {
         &self,
         settings: &PackSettings,
         base: &BaseLayers,
+        programs: Option<&dyn Programs>,
     ) -> Result<Inputs, PlanError> {
-        let mut content = self.content(settings)?;
+        let mut content = self.content(settings, programs)?;
         content.config.python.clone_from(&base.python);
         let Machine { env, cache_dir, .. } = &settings.machine;
         let mut set = RequirementSet::read(&content.requirements, env, Some(cache_dir))?;
@@ -212,13 +225,13 @@ impl Project {
 
 /// What the requirements lead to, whether all of it can run or not.
 pub(crate) fn resolution(
-    inputs: &Inputs,
+    set: &RequirementSet,
+    access: &Access,
     settings: &PackSettings,
     base: &BaseLayers,
     sandbox: Option<&dyn BuildSandbox>,
     progress: &dyn Progress,
 ) -> Result<Resolution, PlanError> {
-    let Inputs { set, access, .. } = inputs;
     let target =
         Target::new(base, settings.base).ok_or_else(|| PlanError::Python(base.python.clone()))?;
     if set.requirements.is_empty() {

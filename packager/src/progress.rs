@@ -43,6 +43,11 @@ pub enum Event<'a> {
         /// The archive's name.
         file: &'a str,
     },
+    /// A program of a Dockerfile is being run.
+    Running {
+        /// The program and its arguments.
+        line: &'a str,
+    },
     /// A layer is being written.
     Layer(LayerKind),
     /// The package file is being written.

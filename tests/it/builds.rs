@@ -199,6 +199,158 @@ fn a_dockerfile_installs_the_project_itself() {
     );
 }
 
+/// Packs a project without any index; gives the end, and the package's digest where there is one.
+fn packed(files: &[(&str, &str)], cache: &Path) -> (Ended, String) {
+    let folder = project(files);
+    let package = folder.path().join("x.pkg");
+    let mut command = pywasm(["pack", "--no-snapshot", "--no-index", "-o"]);
+    command.arg(&package).arg(folder.path());
+    if cache != Path::new("") {
+        command.env("PYWASM_CACHE", cache);
+    }
+    let ended = run(command);
+    let mut command = pywasm(["inspect"]);
+    command.arg(&package);
+    let shown: serde_json::Value = serde_json::from_str(&run(command).stdout).unwrap_or_default();
+    (
+        ended,
+        shown["digest"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+const PROGRAMS: &str = "FROM python:3.12 AS build
+WORKDIR /src
+COPY . .
+RUN pip install .
+RUN NAME='a b' python make.py && mv made/out.txt made/renamed.txt
+RUN cd made && python -m odd
+FROM python:3.12
+WORKDIR /app
+COPY --from=build /src/made made
+COPY app.py .
+CMD [\"python\", \"app.py\"]
+";
+
+#[test]
+fn programs_of_a_dockerfile_run_in_the_sandbox_and_leave_their_files() {
+    let pyproject = format!("{PYPROJECT}\n[project]\nname = 'odd'\nversion = '1.0'\n");
+    let backend = format!(
+        "{BACKEND}\nFILES['odd/__main__.py'] = 'import os; os.remove(\"gone.txt\"); open(\"by-module\", \"w\").close()'\n"
+    );
+    let make = "
+import os, odd
+os.mkdir('made')
+with open('made/out.txt', 'w') as file: file.write(f'{odd.ANSWER} {os.environ[\"NAME\"]} {os.getcwd()}')
+open('made/gone.txt', 'w').close()
+os.mkdir('made/empty')
+";
+    let app = "
+import os
+print(sorted(os.listdir('made')), open('made/renamed.txt').read(), sorted(os.listdir('.')))
+";
+    let files = [
+        ("Dockerfile", PROGRAMS),
+        ("pyproject.toml", &pyproject),
+        ("backend.py", &backend),
+        ("make.py", make),
+        ("app.py", app),
+    ];
+    let folder = project(&files);
+    let mut command = pywasm(["run", "--no-index"]);
+    command.arg(folder.path());
+    let Ended { stdout, stderr, .. } = run(command);
+    assert_eq!(
+        stdout, "['by-module', 'empty', 'renamed.txt'] 42 a b /src ['app.py', 'made']\n",
+        "{stderr}"
+    );
+    // Another folder, and a cache that knows nothing of it: the same package.
+    let other = tempfile::tempdir().expect("a folder");
+    let caches = [Path::new(""), other.path()];
+    let [(_, one), (ended, two)] = caches.map(|cache| packed(&files, cache));
+    let stderr = ended.stderr;
+    assert!(
+        stderr.contains("running `python make.py` in the sandbox"),
+        "{stderr}"
+    );
+    assert!(!one.is_empty() && one == two, "{one} {two}");
+    // A check runs nothing and does not know what is left.
+    let mut command = pywasm(["check", "--no-index", "--format", "json"]);
+    command.arg(folder.path());
+    let checked = run(command);
+    assert!(
+        checked
+            .stdout
+            .contains("is run in the sandbox while packing"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[test]
+fn a_program_of_a_dockerfile_sees_nothing_of_the_host_and_its_end_is_told() {
+    let secret = project(&[("secret", "of the host")]);
+    let secret = secret.path().join("secret").display().to_string();
+    let end = |program: &str| {
+        let dockerfile = "FROM python:3\nWORKDIR /app\nCOPY . .\nRUN python make.py\nCMD [\"python\", \"make.py\"]\n";
+        let files = [("Dockerfile", dockerfile), ("make.py", program)];
+        let (Ended { code, stderr, .. }, digest) = packed(&files, Path::new(""));
+        assert!(code == Some(125) && digest.is_empty(), "{stderr}");
+        assert!(
+            stderr.contains("Dockerfile:4: `RUN python make.py`"),
+            "{stderr}"
+        );
+        stderr
+    };
+    for (program, reason) in [
+        (
+            "raise SystemExit('the end of it')".to_owned(),
+            "the end of it",
+        ),
+        (format!("open({secret:?})"), "FileNotFoundError"),
+        (
+            "import socket; socket.create_connection(('127.0.0.1', 9))".to_owned(),
+            "Error",
+        ),
+        (
+            "import os; os.symlink('/etc/passwd', 'link')".to_owned(),
+            "link",
+        ),
+    ] {
+        let stderr = end(&program);
+        assert!(stderr.contains(reason), "{program}: {stderr}");
+    }
+}
+
+#[test]
+fn archives_are_unpacked_by_add_and_by_tar() {
+    let folder = project(&[
+        (
+            "Dockerfile",
+            "FROM python:3\nWORKDIR /app\nCOPY app.py .\nADD data.tar data\nCOPY data.tar .\nRUN tar -xf data.tar -C data --strip-components=1 && rm data.tar\nCMD [\"python\", \"app.py\"]\n",
+        ),
+        (
+            "app.py",
+            "import os\nprint(sorted(os.path.join(at, file) for at, _, files in os.walk('.') for file in files))\n",
+        ),
+    ]);
+    let file = std::fs::File::create(folder.path().join("data.tar")).expect("a file");
+    let mut archive = tar::Builder::new(file);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o644);
+    archive
+        .append_data(&mut header, "top/x.txt", &b"x"[..])
+        .expect("an entry");
+    archive.finish().expect("an archive");
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    let Ended { stdout, stderr, .. } = run(command);
+    assert_eq!(
+        stdout, "['./app.py', './data/top/x.txt', './data/x.txt']\n",
+        "{stderr}"
+    );
+}
+
 /// Runs a project whose parts are folders of this machine, without any index.
 fn folders(files: &[(&str, &str)], args: &[&str]) -> Ended {
     let folder = project(files);

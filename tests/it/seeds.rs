@@ -143,7 +143,7 @@ fn what_cannot_be_followed_is_named_with_line_and_fix() {
         ),
         (
             "FROM python:3.7\nADD https://example.com/package.tar.gz /tmp/\nRUN tar xzf /tmp/package.tar.gz -C /opt/\n",
-            "Dockerfile:2: ADD https://example.com/package.tar.gz: downloads and archives are not unpacked; fetch it into the project and write COPY",
+            "Dockerfile:2: ADD https://example.com/package.tar.gz: nothing is fetched while packing but Python packages; fetch it into the project and write COPY",
         ),
         (
             "FROM flask_base\nONBUILD COPY config.cfg /config/\n",

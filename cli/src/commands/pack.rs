@@ -413,6 +413,7 @@ impl Progress for Shown {
             }
             Event::Fetching { file, .. } => self.steps.step(&format!("fetching {file}")),
             Event::Building { file } => self.steps.step(&format!("building {file} in the sandbox")),
+            Event::Running { line } => self.steps.step(&format!("running `{line}` in the sandbox")),
             Event::Layer(kind) => self.steps.flicker(&format!("writing the {kind} layer")),
             Event::Writing => self.steps.flicker("writing the package"),
             _ => {}

@@ -11,7 +11,7 @@ use crate::settings::{AsOf, OlderVersions};
 use crate::wheel::{self, Metadata, WheelName};
 use crate::{BaseLayers, Event, Progress, dependencies};
 use pywasm_format::write::{FileMode, LayerWriter, PackageSpec, write_package};
-use pywasm_format::{AppConfig, Digest, GuestPath, Hasher, LayerKind};
+use pywasm_format::{AppConfig, Digest, GuestPath, GuestPathError, Hasher, LayerKind};
 use sdist::{BuildSystem, SourceArchive};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -25,9 +25,18 @@ use url::Url;
 
 /// Runs builds where they can do no harm.
 pub trait BuildSandbox: Sync {
-    /// Runs `package` with no network, with `output` as `/out` to write to, and nothing else of the
+    /// Runs `package` with no network, with the folders of `mounts` to write to, and nothing else of the
     /// host. `Ok` is the end of the program with what it printed; `Err` says why it could not run.
-    fn run(&self, package: &Path, output: &Path) -> Result<BuildEnd, String>;
+    fn run(&self, package: &Path, mounts: &[SandboxMount]) -> Result<BuildEnd, String>;
+}
+
+/// A folder of the host that a build or a program may write to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxMount {
+    /// Where it lies.
+    pub host: PathBuf,
+    /// Where the program finds it.
+    pub guest: GuestPath,
 }
 
 /// How a build ended.
@@ -90,6 +99,8 @@ pub enum BuildError {
 const LAYOUT: &str = "built-v1";
 const SCRIPT: &str = include_str!("build.py");
 const APP: &str = "/app";
+/// Where the script puts the wheel.
+const OUT: &str = "/out";
 /// A backend that always asks for more is broken.
 const MOST_ROUNDS: usize = 3;
 const LARGEST_WHEEL: u64 = 1 << 30;
@@ -203,10 +214,14 @@ impl Builder<'_> {
             let package = work.join("build.pkg");
             let source = source().map_err(|error| unwritable(work, &error))?;
             self.write_package(&package, name, source, &system)?;
-            let end = self
-                .sandbox
-                .run(&package, &out)
-                .map_err(BuildError::Failed)?;
+            let mount = SandboxMount {
+                host: out.clone(),
+                guest: OUT
+                    .parse()
+                    .map_err(|error: GuestPathError| BuildError::Other(error.to_string()))?,
+            };
+            let end = self.sandbox.run(&package, &[mount]);
+            let end = end.map_err(BuildError::Failed)?;
             if !end.success {
                 return Err(BuildError::Failed(last_lines(&end.log)));
             }
@@ -387,7 +402,7 @@ fn plain_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, BuildError> {
     }
 }
 
-fn last_lines(log: &str) -> String {
+pub(crate) fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let from = lines.len().saturating_sub(LOG_LINES);
     lines[from..]

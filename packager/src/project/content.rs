@@ -7,7 +7,8 @@ use super::dockerfile::{Dockerfile, default_working_dir};
 use super::inputs::{self, RequirementInput};
 use super::own::Own;
 use super::walk::{self, Found};
-use super::{ProjectError, io_error, pyproject, read_text, tree};
+use super::workplace::Workplace;
+use super::{Programs, ProjectError, io_error, pyproject, read_text};
 use crate::plan::Note;
 use crate::settings::PackSettings;
 use pywasm_format::write::FileMode;
@@ -22,6 +23,8 @@ pub(crate) struct Content {
     pub(crate) config: AppConfig,
     /// By their path below the working folder.
     pub(crate) files: BTreeMap<String, AppFile>,
+    /// Files of the project that decide about the package and need not be packed: what programs read.
+    pub(crate) read: BTreeMap<String, AppFile>,
     /// Folders below it that may be empty.
     pub(crate) folders: BTreeSet<String>,
     pub(crate) requirements: Vec<RequirementInput>,
@@ -59,15 +62,17 @@ pub(super) fn of_folder(
     own: Own,
     dockerfile: Option<Dockerfile>,
     settings: &PackSettings,
+    programs: Option<&dyn Programs>,
 ) -> Result<Content, ProjectError> {
     let (found, mut notes) = walk::walk(root, settings.output.as_deref())?;
     let Detected {
         command: detected,
         notes: news,
     } = detect::detect(&found);
+    let project = by_path(found);
     let Some(dockerfile) = dockerfile else {
         notes.extend(news);
-        let files = by_path(found);
+        let files = project;
         let command = chosen(settings, own.command, detected).ok_or_else(|| no_command(root))?;
         let mut config = config(default_working_dir(), command);
         config.env = own.env.into_iter().collect();
@@ -82,6 +87,7 @@ pub(super) fn of_folder(
             config,
             files,
             folders: BTreeSet::new(),
+            read: BTreeMap::new(),
             requirements: match own.requirements.is_empty() {
                 true => inputs::of_folder(root, &settings.optional)?,
                 false => inputs::of_files(root, &own.requirements),
@@ -89,17 +95,22 @@ pub(super) fn of_folder(
             notes,
         });
     };
-    let tree = tree::of_stage(&found, &dockerfile.stage, &dockerfile)?;
+    let cache_dir = &settings.machine.cache_dir;
+    let workplace = Workplace::new(&project, &dockerfile, cache_dir, programs);
+    let tree = workplace.stage(&dockerfile.stage)?;
     let AppPart {
         files,
         folders,
         notes: news,
     } = copy::below_working_dir(&tree, &dockerfile)?;
-    let files = app_files(files);
     let requirements = match dockerfile.stage.installs.is_empty() {
         _ if !own.requirements.is_empty() => inputs::of_files(root, &own.requirements),
         true => inputs::of_folder(root, &settings.optional)?,
-        false => copy::requirements(&found, &dockerfile, &settings.machine.cache_dir)?,
+        false => copy::requirements(&dockerfile.stage.installs, &workplace)?,
+    };
+    let read = match dockerfile.stage.runs_programs() {
+        true => project.clone(),
+        false => BTreeMap::new(),
     };
     let stage = dockerfile.stage;
     let working_dir = stage.working_dir();
@@ -125,13 +136,16 @@ pub(super) fn of_folder(
         }
     }
     config.labels = stage.labels;
-    check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;
+    if !tree.incomplete {
+        check_script(&config, &files, "copy it with COPY . . in the Dockerfile")?;
+    }
     notes.extend(dockerfile.notes);
     notes.extend(news);
     Ok(Content {
         config,
         files,
         folders,
+        read,
         requirements,
         notes,
     })
@@ -157,6 +171,7 @@ pub(super) fn of_script(file: &Path, settings: &PackSettings) -> Result<Content,
             },
         )]),
         folders: BTreeSet::new(),
+        read: BTreeMap::new(),
         requirements: pyproject::of_script(file, &read_text(file)?)?,
         notes: Vec::new(),
     })
@@ -175,6 +190,7 @@ pub(super) fn of_requirements(
         config: config(GuestPath::root(), command),
         files: BTreeMap::new(),
         folders: BTreeSet::new(),
+        read: BTreeMap::new(),
         requirements,
         notes: Vec::new(),
     }
@@ -204,25 +220,18 @@ fn config(working_dir: GuestPath, command: Command) -> AppConfig {
     config
 }
 
-fn by_path(found: Vec<Found>) -> BTreeMap<String, AppFile> {
-    app_files(
-        found
-            .into_iter()
-            .map(|file| (file.path.clone(), file))
-            .collect(),
-    )
-}
-
-fn app_files(found: BTreeMap<String, Found>) -> BTreeMap<String, AppFile> {
-    found
-        .into_iter()
-        .map(|(path, file)| {
-            let Found {
-                source, size, mode, ..
-            } = file;
-            (path, AppFile { source, size, mode })
-        })
-        .collect()
+/// Files by their path in the project.
+pub(super) fn by_path(found: Vec<Found>) -> BTreeMap<String, AppFile> {
+    let files = found.into_iter().map(|file| {
+        let Found {
+            path,
+            source,
+            size,
+            mode,
+        } = file;
+        (path, AppFile { source, size, mode })
+    });
+    files.collect()
 }
 
 fn no_command(root: &Path) -> ProjectError {

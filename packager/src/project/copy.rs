@@ -1,10 +1,11 @@
 //! What a Dockerfile's stage means for a package: the files of the app, and what `pip install` names.
 
+use super::content::AppFile;
 use super::dockerfile::{Dockerfile, DockerfileError, PipInstall};
 use super::inputs::RequirementInput;
 use super::source;
-use super::tree::{self, Tree};
-use super::walk::Found;
+use super::tree::Tree;
+use super::workplace::Workplace;
 use crate::plan::Note;
 use pywasm_format::GuestPath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::path::Path;
 /// The app's part of a stage: its files and empty folders, by their path in the working folder.
 #[derive(Debug, Default)]
 pub(super) struct AppPart {
-    pub(super) files: BTreeMap<String, Found>,
+    pub(super) files: BTreeMap<String, AppFile>,
     pub(super) folders: BTreeSet<String>,
     pub(super) notes: Vec<Note>,
 }
@@ -61,13 +62,17 @@ pub(super) fn below_working_dir(
 
 /// The requirements of every `pip install`.
 pub(super) fn requirements(
-    found: &[Found],
-    dockerfile: &Dockerfile,
-    cache_dir: &Path,
+    installs: &[PipInstall],
+    workplace: &Workplace<'_>,
 ) -> Result<Vec<RequirementInput>, DockerfileError> {
+    let Workplace {
+        dockerfile,
+        cache_dir,
+        ..
+    } = workplace;
     let mut inputs = Vec::new();
-    for install in &dockerfile.stage.installs {
-        let tree = tree::of_steps(found, &install.files, dockerfile)?;
+    for install in installs {
+        let tree = workplace.steps(&install.files)?;
         let fail = |reason| dockerfile.error(install.line, reason);
         let file = |path: String| match tree.files.get(&path) {
             Some(found) => Ok(found.source.clone()),

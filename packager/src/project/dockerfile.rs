@@ -1,8 +1,8 @@
 //! The part of the Dockerfile language that says what an app is and how it starts.
 //!
 //! Followed: FROM python in one or several stages, WORKDIR, COPY and ADD of the project's files and of
-//! other stages, ENV, ARG, EXPOSE, LABEL, CMD, ENTRYPOINT, and of RUN what installs Python packages or
-//! arranges files. What cannot have an effect here is noted, what the app may depend on is refused,
+//! other stages, ENV, ARG, EXPOSE, LABEL, CMD, ENTRYPOINT, and of RUN what installs Python packages,
+//! arranges files or is a program of Python packages. What cannot have an effect here is noted, what the app may depend on is refused,
 //! always with the line.
 
 mod lexer;
@@ -53,8 +53,10 @@ pub(super) struct FileStep {
 
 #[derive(Debug, Clone)]
 pub(super) enum FileAction {
-    /// COPY or ADD of the project's files.
+    /// COPY of the project's files.
     Copy(Copy),
+    /// ADD: the same, but archives are unpacked.
+    Add(Copy),
     /// COPY of the files of another stage.
     CopyFrom(Rc<Stage>, Copy),
     /// `mkdir`
@@ -67,6 +69,10 @@ pub(super) enum FileAction {
     Move(Copy),
     /// `chmod` that says whether a file is a program.
     Mode { path: GuestPath, executable: bool },
+    /// `tar -x`
+    Extract(Extract),
+    /// A program that is run. Shared, so that it is known for the same wherever its stage is looked at.
+    Program(Rc<ProgramStep>),
 }
 
 impl FileAction {
@@ -74,11 +80,13 @@ impl FileAction {
     pub(super) fn dest(&self) -> Option<&GuestPath> {
         match self {
             Self::Copy(copy)
+            | Self::Add(copy)
             | Self::CopyFrom(_, copy)
             | Self::Duplicate(copy)
             | Self::Move(copy) => Some(&copy.dest),
             Self::Folder(path) => Some(path),
-            Self::Remove(_) | Self::Mode { .. } => None,
+            Self::Extract(extract) => Some(&extract.dest),
+            Self::Remove(_) | Self::Mode { .. } | Self::Program(_) => None,
         }
     }
 }
@@ -91,6 +99,24 @@ pub(super) struct Copy {
     pub(super) dest: GuestPath,
     /// Is `dest` a folder by its spelling?
     pub(super) into_folder: bool,
+}
+
+/// One `tar -x`.
+#[derive(Debug, Clone)]
+pub(super) struct Extract {
+    pub(super) archive: GuestPath,
+    pub(super) dest: GuestPath,
+    /// How many of a path's first parts are left out.
+    pub(super) strip: usize,
+}
+
+/// One program of a RUN, and what is there by then.
+#[derive(Debug)]
+pub(super) struct ProgramStep {
+    pub(super) line: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) working_dir: GuestPath,
+    pub(super) installs: Vec<PipInstall>,
 }
 
 /// One `rm`.
@@ -163,6 +189,15 @@ impl Dockerfile {
 }
 
 impl Stage {
+    /// Does it, or a stage whose files it takes, run programs?
+    pub(super) fn runs_programs(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action {
+            FileAction::Program(_) => true,
+            FileAction::CopyFrom(stage, _) => stage.runs_programs(),
+            _ => false,
+        })
+    }
+
     /// The folder that the app lies in and starts in.
     pub(super) fn working_dir(&self) -> GuestPath {
         match &self.working_dir {

@@ -1,5 +1,6 @@
 //! What is being packed: a folder, a single file, or requirements alone.
 
+mod archives;
 mod command;
 mod content;
 mod copy;
@@ -10,16 +11,20 @@ mod ignore;
 mod inputs;
 mod own;
 mod poetry;
+mod program;
 mod pyproject;
 mod source;
 mod tree;
 mod uv_lock;
 mod walk;
+mod workplace;
 
 pub(crate) use content::{AppFile, Content};
 pub use dockerfile::DockerfileError;
 pub(crate) use inputs::RequirementInput;
+pub(crate) use program::{Program, Programs, is_python};
 pub(crate) use source::archive_of_folder;
+pub(crate) use tree::Tree;
 
 use crate::lock;
 use crate::settings::{DockerfileUse, PackSettings};
@@ -157,7 +162,12 @@ impl Project {
     }
 
     /// Reads everything that decides about the package, but fetches nothing.
-    pub(crate) fn content(&self, settings: &PackSettings) -> Result<Content, ProjectError> {
+    /// Programs of a Dockerfile are run by `programs`; without, what they leave is not known.
+    pub(crate) fn content(
+        &self,
+        settings: &PackSettings,
+        programs: Option<&dyn Programs>,
+    ) -> Result<Content, ProjectError> {
         match &self.kind {
             Kind::Folder(root) => {
                 let own = Own::of_folder(root)?;
@@ -165,7 +175,7 @@ impl Project {
                     DockerfileUse::Follow(ref choice) => Dockerfile::find(root, choice)?,
                     DockerfileUse::Ignore => None,
                 };
-                content::of_folder(root, own, dockerfile, settings)
+                content::of_folder(root, own, dockerfile, settings, programs)
             }
             Kind::Script(file) => content::of_script(file, settings),
             Kind::Requirements(inputs) => Ok(content::of_requirements(inputs.clone(), settings)),

@@ -1,8 +1,9 @@
 //! A project as something to install: `pip install .` and `./lib` in a requirements file make a source archive of its
 //! files, which is then built like any other, in the sandbox.
 
+use super::content::{AppFile, by_path};
 use super::identity::{self, Identity};
-use super::walk::{self, Found};
+use super::walk;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pywasm_format::{Digest, Hasher};
@@ -24,18 +25,18 @@ const FOLDER: &str = "projects";
 /// The archive of the project in a folder of this machine: of the files that packing it would take.
 pub(crate) fn archive_of_folder(folder: &Path, cache_dir: &Path) -> Result<ProjectArchive, String> {
     let (found, _) = walk::walk(folder, None).map_err(|error| error.to_string())?;
-    let files = found.into_iter().map(|file| (file.path.clone(), file));
-    archive(&files.collect(), cache_dir)
+    archive(&by_path(found), cache_dir)
 }
 
 /// Writes the archive of `files` (by their path in the project) into the cache. The same files give the
 /// same archive, so that what was built of it is found again.
 pub(super) fn archive(
-    files: &BTreeMap<String, Found>,
+    files: &BTreeMap<String, AppFile>,
     cache_dir: &Path,
 ) -> Result<ProjectArchive, String> {
-    let read = |file: &Found| {
-        fs::read(&file.source).map_err(|error| format!("{} cannot be read: {error}", file.path))
+    let read = |file: &AppFile| {
+        fs::read(&file.source)
+            .map_err(|error| format!("{} cannot be read: {error}", file.source.display()))
     };
     let paths: Vec<&str> = files.keys().map(String::as_str).collect();
     let Identity { name, version } = identity::find(&paths, |path| {

@@ -1,93 +1,31 @@
 //! The files of a stage of a Dockerfile, as its lines arrange them.
 
-use super::dockerfile::{Copy, Dockerfile, DockerfileError, FileAction, FileStep, Remove, Stage};
-use super::walk::Found;
+use super::archives::{self, Compression, Unpacked};
+use super::content::AppFile;
+use super::dockerfile::{Copy, Extract, Remove};
 use globset::{GlobBuilder, GlobMatcher};
 use pywasm_format::GuestPath;
 use pywasm_format::write::FileMode;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Files by their absolute path, and folders that were made for themselves.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Tree {
-    pub(super) files: BTreeMap<String, Found>,
-    pub(super) folders: BTreeSet<String>,
-}
-
-/// Follows every step of a stage, later ones over earlier ones. Without any COPY, everything goes to the
-/// working folder, as it would lie beside the Dockerfile.
-pub(super) fn of_stage(
-    found: &[Found],
-    stage: &Stage,
-    dockerfile: &Dockerfile,
-) -> Result<Tree, DockerfileError> {
-    let copies = stage
-        .steps
-        .iter()
-        .any(|step| matches!(step.action, FileAction::Copy(_) | FileAction::CopyFrom(..)));
-    let mut tree = Tree::default();
-    if !copies {
-        let folder = stage.working_dir();
-        for file in found {
-            tree.files.insert(inside(&folder, &file.path), file.clone());
-        }
-    }
-    tree.follow(found, &stage.steps, dockerfile)?;
-    Ok(tree)
-}
-
-/// The same for steps alone: what is there when a line in their midst is reached.
-pub(super) fn of_steps(
-    found: &[Found],
-    steps: &[FileStep],
-    dockerfile: &Dockerfile,
-) -> Result<Tree, DockerfileError> {
-    let mut tree = Tree::default();
-    tree.follow(found, steps, dockerfile)?;
-    Ok(tree)
+pub(crate) struct Tree {
+    pub(crate) files: BTreeMap<String, AppFile>,
+    pub(crate) folders: BTreeSet<String>,
+    /// Has a program run whose files are not known here? Then what is missing may be one of them.
+    pub(crate) incomplete: bool,
 }
 
 impl Tree {
-    fn follow(
-        &mut self,
-        found: &[Found],
-        steps: &[FileStep],
-        dockerfile: &Dockerfile,
-    ) -> Result<(), DockerfileError> {
-        for FileStep { line, action } in steps {
-            let fail = |reason| dockerfile.error(*line, reason);
-            match action {
-                FileAction::Copy(copy) => self.copy(found, copy).map_err(fail)?,
-                FileAction::CopyFrom(stage, copy) => {
-                    let other = of_stage(found, stage, dockerfile)?;
-                    self.copy_from(&other, copy).map_err(fail)?;
-                }
-                FileAction::Folder(path) => {
-                    self.folders.insert(path.to_string());
-                }
-                FileAction::Remove(remove) => self.remove(remove).map_err(fail)?,
-                FileAction::Duplicate(copy) => {
-                    let here = self.clone();
-                    self.transfer(&here, copy, "cp").map_err(fail)?;
-                }
-                FileAction::Move(copy) => {
-                    let here = self.clone();
-                    for source in &copy.sources {
-                        self.take(source);
-                    }
-                    self.transfer(&here, copy, "mv").map_err(fail)?;
-                }
-                FileAction::Mode { path, executable } => {
-                    self.mode(path, *executable).map_err(fail)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// COPY of the project's files.
-    fn copy(&mut self, found: &[Found], copy: &Copy) -> Result<(), String> {
-        let files = || found.iter().map(|file| (file.path.as_str(), file));
+    pub(super) fn copy(
+        &mut self,
+        project: &BTreeMap<String, AppFile>,
+        copy: &Copy,
+    ) -> Result<(), String> {
+        let files = || project.iter().map(|(path, file)| (path.as_str(), file));
         for source in &copy.sources {
             if source.split('/').any(|part| part == "..") {
                 return Err(format!(
@@ -105,14 +43,86 @@ impl Tree {
         Ok(())
     }
 
+    /// ADD: the same, but an archive is unpacked into the destination.
+    pub(super) fn add(
+        &mut self,
+        project: &BTreeMap<String, AppFile>,
+        copy: &Copy,
+        cache_dir: &Path,
+    ) -> Result<(), String> {
+        for source in &copy.sources {
+            let name = source.trim_start_matches("./");
+            match project.get(name) {
+                Some(file) if Compression::of(name).is_some() => {
+                    self.unpack(name, file, &copy.dest, 0, cache_dir)?;
+                }
+                _ => self.copy(
+                    project,
+                    &Copy {
+                        sources: vec![source.clone()],
+                        ..copy.clone()
+                    },
+                )?,
+            }
+        }
+        Ok(())
+    }
+
+    /// `tar -x` of a file that is there.
+    pub(super) fn extract(&mut self, extract: &Extract, cache_dir: &Path) -> Result<(), String> {
+        let Extract {
+            archive,
+            dest,
+            strip,
+        } = extract;
+        match self.files.get(archive.as_str()).cloned() {
+            Some(file) => self.unpack(archive.as_str(), &file, dest, *strip, cache_dir),
+            None if self.incomplete => Ok(()),
+            None => Err(format!("`RUN tar`: there is no {archive} by then")),
+        }
+    }
+
+    fn unpack(
+        &mut self,
+        name: &str,
+        archive: &AppFile,
+        dest: &GuestPath,
+        strip: usize,
+        cache_dir: &Path,
+    ) -> Result<(), String> {
+        let stripped = |path: &str| {
+            let parts: Vec<&str> = path.split('/').skip(strip).collect();
+            (!parts.is_empty()).then(|| inside(dest, &parts.join("/")))
+        };
+        let Unpacked { files, folders } = archives::unpacked(name, &archive.source, cache_dir)?;
+        for (path, file) in files {
+            self.files.extend(stripped(&path).map(|path| (path, file)));
+        }
+        self.folders
+            .extend(folders.iter().filter_map(|path| stripped(path)));
+        Ok(())
+    }
+
     /// COPY of another stage's files.
-    fn copy_from(&mut self, other: &Tree, copy: &Copy) -> Result<(), String> {
+    pub(super) fn copy_from(&mut self, other: &Tree, copy: &Copy) -> Result<(), String> {
         for source in &copy.sources {
             let files = other.files.iter().map(|(path, file)| (&path[1..], file));
             let placed = self.matching(files, copy, source, Folders::TheirContent)?;
-            if placed.is_empty() && !other.folders.contains(source.trim_end_matches('/')) {
+            let folder = format!("/{}", source.trim_matches('/'));
+            let empty = other.folders.iter().filter_map(|path| {
+                let below = path.strip_prefix(&folder)?;
+                match below.strip_prefix('/') {
+                    None if below.is_empty() => Some(copy.dest.to_string()),
+                    None => None,
+                    Some(below) => Some(inside(&copy.dest, below)),
+                }
+            });
+            let folders = self.folders.len();
+            self.folders.extend(empty);
+            let known = !placed.is_empty() || self.folders.len() > folders;
+            if !known && !other.incomplete {
                 return Err(format!(
-                    "COPY --from {source}: there is no such file in that stage, of those that are known without running it"
+                    "COPY --from {source}: there is no such file in that stage"
                 ));
             }
             self.files.extend(placed);
@@ -121,11 +131,16 @@ impl Tree {
     }
 
     /// `cp` and `mv`: a folder goes with its name.
-    fn transfer(&mut self, from: &Tree, copy: &Copy, program: &str) -> Result<(), String> {
+    pub(super) fn transfer(
+        &mut self,
+        from: &Tree,
+        copy: &Copy,
+        program: &str,
+    ) -> Result<(), String> {
         for source in &copy.sources {
             let files = from.files.iter().map(|(path, file)| (&path[1..], file));
             let placed = self.matching(files, copy, source, Folders::Themselves)?;
-            if placed.is_empty() {
+            if placed.is_empty() && !self.incomplete {
                 return Err(format!(
                     "`RUN {program}`: there is no {source} by then; what is copied there must come in a line before"
                 ));
@@ -138,11 +153,11 @@ impl Tree {
     /// The files that one source names, each with its place.
     fn matching<'f>(
         &self,
-        files: impl Iterator<Item = (&'f str, &'f Found)>,
+        files: impl Iterator<Item = (&'f str, &'f AppFile)>,
         copy: &Copy,
         source: &str,
         folders: Folders,
-    ) -> Result<Vec<(String, Found)>, String> {
+    ) -> Result<Vec<(String, AppFile)>, String> {
         let parts: Vec<&str> = source
             .split('/')
             .filter(|part| !matches!(*part, "" | "."))
@@ -189,7 +204,7 @@ impl Tree {
             .collect()
     }
 
-    fn take(&mut self, path: &str) {
+    pub(super) fn take(&mut self, path: &str) {
         for file in self.below(path) {
             self.files.remove(&file);
         }
@@ -198,28 +213,28 @@ impl Tree {
             .retain(|other| other != path && !other.starts_with(&folder));
     }
 
-    fn remove(&mut self, remove: &Remove) -> Result<(), String> {
+    pub(super) fn remove(&mut self, remove: &Remove) -> Result<(), String> {
         let Remove { path, force } = remove;
         let known = self.is_folder(path) || !self.below(path.as_str()).is_empty();
         self.take(path.as_str());
-        match known || *force {
+        match known || *force || self.incomplete {
             true => Ok(()),
             false => Err(format!("`RUN rm`: there is no {path} by then")),
         }
     }
 
-    fn mode(&mut self, path: &GuestPath, executable: bool) -> Result<(), String> {
+    pub(super) fn mode(&mut self, path: &GuestPath, executable: bool) -> Result<(), String> {
         let mode = match executable {
             true => FileMode::Executable,
             false => FileMode::Plain,
         };
         let files = self.below(path.as_str());
-        if files.is_empty() && !self.is_folder(path) {
+        if files.is_empty() && !self.is_folder(path) && !self.incomplete {
             return Err(format!("`RUN chmod`: there is no {path} by then"));
         }
         for file in files {
-            if let Some(found) = self.files.get_mut(&file) {
-                found.mode = mode;
+            if let Some(file) = self.files.get_mut(&file) {
+                file.mode = mode;
             }
         }
         Ok(())
@@ -252,7 +267,7 @@ fn split_after(path: &str, count: usize) -> Option<(&str, Option<&str>)> {
     }
 }
 
-fn inside(folder: &GuestPath, below: &str) -> String {
+pub(super) fn inside(folder: &GuestPath, below: &str) -> String {
     match folder.relative() {
         "" => format!("/{below}"),
         folder => format!("/{folder}/{below}"),

@@ -7,7 +7,9 @@ pub mod wheel;
 
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, LayerKind, Package, ReadLimits};
-use pywasm_packager::{BaseLayers, BuildEnd, BuildSandbox, FullRuntime, Machine, NativePackage};
+use pywasm_packager::{
+    BaseLayers, BuildEnd, BuildSandbox, FullRuntime, Machine, NativePackage, SandboxMount,
+};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -16,7 +18,7 @@ use std::path::Path;
 pub struct NoBuilds;
 
 impl BuildSandbox for NoBuilds {
-    fn run(&self, _: &Path, _: &Path) -> Result<BuildEnd, String> {
+    fn run(&self, _: &Path, _: &[SandboxMount]) -> Result<BuildEnd, String> {
         Err("nothing is built in this test".to_owned())
     }
 }

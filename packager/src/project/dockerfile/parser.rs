@@ -3,9 +3,11 @@
 use super::lexer::{self, Instruction, Variables};
 use super::run::{self, Step};
 use super::stages::{Stages, Stuck};
-use super::{Copy, DockerfileError, FileAction, FileStep, PipInstall, Stage, WAY_OUT};
+use super::{Copy, DockerfileError, FileAction, FileStep, PipInstall, ProgramStep, Stage, WAY_OUT};
 use crate::project::command;
+use crate::project::program::is_python;
 use pywasm_format::{ExposedPort, GuestPath};
+use std::rc::Rc;
 
 /// Where pip of the python images puts packages and their programs.
 const SYSTEM_FOLDERS: [&str; 4] = [
@@ -140,14 +142,8 @@ impl<'s, 'a> Parser<'s, 'a> {
             }
         }
         let dest = destination(name, &mut words)?;
-        if let Some(source) = words
-            .iter()
-            .find(|source| name == "ADD" && is_special(source))
-        {
-            return Err(format!(
-                "ADD {source}: downloads and archives are not unpacked; fetch it into the project and write COPY"
-            )
-            .into());
+        if name == "ADD" {
+            words.iter().try_for_each(|source| addable(source))?;
         }
         let copy = Copy {
             into_folder: words.len() > 1
@@ -158,6 +154,7 @@ impl<'s, 'a> Parser<'s, 'a> {
             sources: words,
         };
         match from {
+            None if name == "ADD" => self.step(line, FileAction::Add(copy)),
             None => self.step(line, FileAction::Copy(copy)),
             Some(from) => self.copy_from(line, name, &from, copy)?,
         }
@@ -259,12 +256,58 @@ impl<'s, 'a> Parser<'s, 'a> {
                     let path = at(&path)?;
                     self.step(line, FileAction::Mode { path, executable });
                 }
+                Step::Extract(extract) => {
+                    let dest = extract.folder.as_deref().unwrap_or(".");
+                    let action = FileAction::Extract(super::Extract {
+                        archive: at(&extract.archive)?,
+                        dest: at(dest)?,
+                        strip: extract.strip,
+                    });
+                    self.step(line, action);
+                }
+                Step::Program { env, line: words } => {
+                    self.program(line, env, words, &folder)?;
+                }
                 Step::NoEffect(what) => self.note(
                     line,
                     format!("`{what}` is skipped: it has no effect on a package"),
                 ),
             }
         }
+        Ok(())
+    }
+
+    /// Only Python and what packages bring along can be run.
+    fn program(
+        &mut self,
+        line: usize,
+        env: Vec<(String, String)>,
+        words: Vec<String>,
+        folder: &GuestPath,
+    ) -> Result<(), String> {
+        let text = words.join(" ");
+        let is_python = words.first().is_some_and(|word| is_python(word));
+        if !is_python && self.stage.installs.is_empty() {
+            return Err(format!(
+                "`RUN {text}`: only `pip install`, mkdir, cp, mv, rm, chmod, tar, python and programs of packages that were installed before are followed while packing; {WAY_OUT}"
+            ));
+        }
+        self.note(
+            line,
+            format!("`{text}` is run in the sandbox while packing"),
+        );
+        let mut all = self.stage.env.clone();
+        for (name, value) in env {
+            all.retain(|(other, _)| *other != name);
+            all.push((name, value));
+        }
+        let program = ProgramStep {
+            line: words,
+            env: all,
+            working_dir: folder.clone(),
+            installs: self.stage.installs.clone(),
+        };
+        self.step(line, FileAction::Program(Rc::new(program)));
         Ok(())
     }
 
@@ -328,11 +371,21 @@ fn destination(name: &str, words: &mut Vec<String>) -> Result<String, String> {
     }
 }
 
-fn is_special(source: &str) -> bool {
-    source.contains("://")
-        || [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"]
-            .iter()
-            .any(|end| source.ends_with(end))
+fn addable(source: &str) -> Result<(), String> {
+    if source.contains("://") || source.starts_with("git@") {
+        return Err(format!(
+            "ADD {source}: nothing is fetched while packing but Python packages; fetch it into the project and write COPY"
+        ));
+    }
+    match [".tar.bz2", ".tbz2", ".tar.xz", ".txz"]
+        .iter()
+        .any(|end| source.ends_with(end))
+    {
+        true => Err(format!(
+            "ADD {source}: archives of this compression are not unpacked; make a .tar.gz or .tar.zst of it, or unpack it in the project and write COPY"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The words of CMD or ENTRYPOINT, in exec form or in a shell form that needs no shell.

@@ -1,5 +1,5 @@
 //! RUN: what installs Python packages is resolved on the host, what arranges files is done to the list of
-//! files. Nothing else is run while packing.
+//! files, and programs of Python packages run in the sandbox. There are no others.
 
 use super::WAY_OUT;
 use crate::project::command;
@@ -23,8 +23,25 @@ pub(super) enum Step {
     Move { sources: Vec<String>, dest: String },
     /// `chmod`, as far as it says whether a file is a program.
     Mode { path: String, executable: bool },
+    /// `tar -x`
+    Extract(Extract),
+    /// A program, with the variables that stand before it.
+    Program {
+        env: Vec<(String, String)>,
+        line: Vec<String>,
+    },
     /// Something that leaves no trace in a package.
     NoEffect(String),
+}
+
+/// One `tar -x`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Extract {
+    pub(super) archive: String,
+    /// `-C`; by default where the command runs.
+    pub(super) folder: Option<String>,
+    /// `--strip-components`
+    pub(super) strip: usize,
 }
 
 /// Stands for `*` while a command is split: names of wheels and of caches may have one, nothing else.
@@ -47,6 +64,7 @@ pub(super) fn steps(rest: &str) -> Result<Vec<Step>, String> {
             .map(|word| word.replace(STAR, "*"))
             .collect();
         let starred = words.iter().any(|word| word.contains('*'));
+        let (env, words) = assignments(&words);
         if starred
             && !matches!(
                 words.first().map(String::as_str),
@@ -55,9 +73,27 @@ pub(super) fn steps(rest: &str) -> Result<Vec<Step>, String> {
         {
             return Err(needs_shell());
         }
-        steps.extend(step(&words)?);
+        steps.extend(step(words)?.into_iter().map(|step| match step {
+            Step::Program { line, .. } => Step::Program {
+                env: env.clone(),
+                line,
+            },
+            step => step,
+        }));
     }
     Ok(steps)
+}
+
+/// The `NAME=VALUE` words that a command begins with, and the command.
+fn assignments(words: &[String]) -> (Vec<(String, String)>, &[String]) {
+    let assignment = |word: &String| {
+        let (name, value) = word.split_once('=')?;
+        let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        (!name.is_empty() && name.chars().all(is_name)).then(|| (name.to_owned(), value.to_owned()))
+    };
+    let env: Vec<_> = words.iter().map_while(assignment).collect();
+    let rest = &words[env.len()..];
+    (env, rest)
 }
 
 /// `RUN --mount=type=cache,… pip install`: a cache for the build alone.
@@ -98,9 +134,6 @@ fn step(words: &[String]) -> Result<Vec<Step>, String> {
                 .collect())
         }
         ("python" | "python3", ["-m", "compileall", ..]) => nothing(),
-        ("python" | "python3", _) => Err(format!(
-            "`RUN {line}`: programs of the app are not run while packing; run it before, and COPY what it makes, or run it when the app starts"
-        )),
         ("." | "source", [file]) if file.ends_with("/activate") => nothing(),
         ("cd", [folder]) => Ok(vec![Step::Enter((*folder).to_owned())]),
         ("mkdir", rest) => Ok(paths(rest)
@@ -125,8 +158,9 @@ fn step(words: &[String]) -> Result<Vec<Step>, String> {
         ("curl" | "wget" | "git", _) => Err(format!(
             "`RUN {line}`: nothing is fetched while packing but Python packages; fetch it into the project and write COPY"
         )),
-        ("tar" | "unzip", _) => Err(format!(
-            "`RUN {line}`: archives are not unpacked while packing; unpack it in the project and write COPY"
+        ("tar", rest) => extract(rest, &line).map(|extract| vec![Step::Extract(extract)]),
+        ("unzip" | "bzip2" | "xz" | "gunzip", _) => Err(format!(
+            "`RUN {line}`: of the tools for archives only tar is followed; unpack it in the project and write COPY"
         )),
         ("npm" | "yarn" | "pnpm" | "node" | "make" | "gcc" | "cargo" | "go", _) => Err(format!(
             "`RUN {line}`: there is no {program} in the sandbox; run it before packing, and COPY what it makes"
@@ -134,9 +168,67 @@ fn step(words: &[String]) -> Result<Vec<Step>, String> {
         ("uv" | "poetry" | "pipenv" | "pdm" | "conda" | "hatch", _) => Err(format!(
             "`RUN {line}`: of the tools that install packages only pip is followed; remove the line and the copies of its files, and pyproject.toml and uv.lock are followed by themselves"
         )),
-        _ => Err(format!(
-            "`RUN {line}`: only `pip install`, mkdir, cp, mv, rm and chmod are followed while packing; {WAY_OUT}"
-        )),
+        (program, arguments) => {
+            let arguments = arguments.iter().map(|word| (*word).to_owned());
+            Ok(vec![Step::Program {
+                env: Vec::new(),
+                line: std::iter::once(program.to_owned())
+                    .chain(arguments)
+                    .collect(),
+            }])
+        }
+    }
+}
+
+/// `-xzf FILE -C FOLDER`, `xf FILE`, `--extract --file=FILE --strip-components=1`
+fn extract(words: &[&str], line: &str) -> Result<Extract, String> {
+    let odd = |what: &str| format!("`RUN {line}`: {what}; {WAY_OUT}");
+    let mut found = Extract::default();
+    let mut extracts = false;
+    let mut words = words.iter().copied().enumerate();
+    while let Some((number, word)) = words.next() {
+        let mut value = |inline: Option<&str>| {
+            let next = || words.next().map(|(_, word)| word);
+            let value = inline.map_or_else(next, Some);
+            value
+                .map(str::to_owned)
+                .ok_or_else(|| odd("an option lacks its value"))
+        };
+        let (option, inline) = word
+            .split_once('=')
+            .map_or((word, None), |(a, b)| (a, Some(b)));
+        match option {
+            "--extract" | "--get" => extracts = true,
+            "--file" => found.archive = value(inline)?,
+            "--directory" => found.folder = Some(value(inline)?),
+            "--strip-components" | "--strip" => {
+                found.strip = value(inline)?
+                    .parse()
+                    .map_err(|_| odd("`--strip-components` wants a number"))?;
+            }
+            "--gzip" | "--zstd" | "--verbose" | "--no-same-owner" => {}
+            // Old style: the first word may lack its dash.
+            letters if !letters.starts_with("--") && (letters.starts_with('-') || number == 0) => {
+                for letter in letters.trim_start_matches('-').chars() {
+                    match letter {
+                        'x' => extracts = true,
+                        'f' => found.archive = value(None)?,
+                        'C' => found.folder = Some(value(None)?),
+                        'z' | 'v' | 'o' | 'p' | 'm' => {}
+                        _ => return Err(odd(&format!("`-{letter}` of tar is not followed"))),
+                    }
+                }
+            }
+            _ => {
+                return Err(odd(
+                    "of tar only the extraction of whole archives is followed",
+                ));
+            }
+        }
+    }
+    match extracts && !found.archive.is_empty() {
+        true => Ok(found),
+        false => Err(odd("of tar only `tar -xf FILE` is followed")),
     }
 }
 

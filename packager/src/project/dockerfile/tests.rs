@@ -83,17 +83,15 @@ fn refusals_name_the_line_and_the_way_out() {
             "Dockerfile:1: `FROM node:20`: only python images",
         ),
         (
-            "FROM python\nRUN python manage.py collectstatic",
-            "programs of the app are not run while packing",
-        ),
-        (
             "FROM python\nRUN curl -O https://a.example/x",
             "fetch it into the project",
         ),
         (
-            "FROM python\nRUN tar xzf x.tar.gz",
-            "archives are not unpacked",
+            "FROM python\nRUN tar czf x.tar.gz x",
+            "of tar is not followed",
         ),
+        ("FROM python\nRUN tar -xf", "an option lacks its value"),
+        ("FROM python\nRUN unzip x.zip", "only tar is followed"),
         (
             "FROM python\nRUN poetry install",
             "of the tools that install packages only pip is followed",
@@ -121,8 +119,12 @@ fn refusals_name_the_line_and_the_way_out() {
             "no stage before this one is called so",
         ),
         (
-            "FROM python\nADD x.tar.gz /app",
-            "archives are not unpacked",
+            "FROM python\nADD x.tar.xz /app",
+            "make a .tar.gz or .tar.zst of it",
+        ),
+        (
+            "FROM python\nADD https://a.example/x.tar.gz /app",
+            "nothing is fetched while packing but Python packages",
         ),
         (
             "FROM python\nCOPY requirements.txt.",
