@@ -8,6 +8,7 @@ use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, GuestPath, LayerKind};
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,8 +52,8 @@ pub fn take(
     // Refused here, where it can be said, and not in a trial run that nobody watches.
     command(config)?;
     // Compiled here, where the progress shows; a trial run is silent.
-    runtime(environment, Interruption::ProcessExit)?
-        .load(&Package::open(package, &ReadLimits::default())?)?;
+    let opened = Package::open(package, &ReadLimits::default())?;
+    runtime(environment, Interruption::ProcessExit)?.load(&opened)?;
     let work = tempfile::tempdir_in(environment.cache()?.folder("running")?)?;
     // Whoever starts meanwhile removes what nobody holds there.
     let held = File::open(work.path())?;
@@ -64,6 +65,14 @@ pub fn take(
         folder: work.path(),
     };
     let imports = this.trial(requests)?;
+    // The same imports over the same layers give the same snapshot, whatever else of the app has changed.
+    let kept = environment
+        .cache()?
+        .folder("snapshots")?
+        .join(key(&opened, &imports));
+    if let Ok(taken) = Taken::read(&kept) {
+        return Ok(taken);
+    }
     let mut left_out: Vec<(String, String)> = Vec::new();
     for _ in 0..ATTEMPTS {
         let modules: Vec<&str> = imports
@@ -74,13 +83,85 @@ pub fn take(
         match this.attempt(&modules)? {
             Attempt::Taken { state, record } => {
                 let layer = layer(&state, &record)?;
-                return Ok(Taken { layer, left_out });
+                let taken = Taken { layer, left_out };
+                // Without it the next one takes longer.
+                let _ = taken.write(&kept);
+                return Ok(taken);
             }
             Attempt::Unfit(modules) => left_out.extend(modules),
         }
     }
     let (module, reason) = left_out.pop().unwrap_or_default();
     bail!("too many modules cannot be in one, such as {module}: {reason}")
+}
+
+/// The name under which a snapshot is kept: all that it is made of.
+fn key(package: &Package, imports: &[String]) -> String {
+    let layers = package.layers().iter();
+    let below: Vec<Digest> = layers
+        .filter(|layer| layer.kind() < LayerKind::Snapshot)
+        .map(|layer| layer.digest())
+        .collect();
+    let config = package.config();
+    let start = (
+        &config.entrypoint,
+        &config.cmd,
+        &config.env,
+        &config.working_dir,
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    let all = format!(
+        "{version} {below:?} {start:?} {:?} {imports:?}",
+        config.scripts
+    );
+    format!("{}.layer", Digest::of(all.as_bytes()).hex())
+}
+
+/// What stands before the layer in a file of the cache, in JSON, and how long it is.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// The digest of what the layer is uncompressed.
+    diff_id: Digest,
+    left_out: Vec<(String, String)>,
+}
+
+/// Of the number before it, in bytes.
+const LENGTH: usize = size_of::<u32>();
+
+impl Taken {
+    /// Reads one that was kept in the cache.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut bytes = fs::read(path)?;
+        let (length, rest) = bytes.split_first_chunk::<LENGTH>().context("cut short")?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let head: Head = serde_json::from_slice(rest.get(..length).context("cut short")?)?;
+        let layer = bytes.split_off(LENGTH + length);
+        Ok(Self {
+            layer: BuiltLayer {
+                kind: LayerKind::Snapshot,
+                mount: MOUNT.parse()?,
+                digest: Digest::of(&layer),
+                diff_id: head.diff_id,
+                bytes: layer.into(),
+            },
+            left_out: head.left_out,
+        })
+    }
+
+    /// Keeps it in the cache.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let head = serde_json::to_vec(&Head {
+            diff_id: self.layer.diff_id,
+            left_out: self.left_out.clone(),
+        })?;
+        let folder = path.parent().context("a file in a folder")?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&u32::try_from(head.len())?.to_le_bytes())?;
+        file.write_all(&head)?;
+        file.write_all(&self.layer.bytes)?;
+        file.persist(path)?;
+        Ok(())
+    }
 }
 
 /// What the package starts when nothing else is asked for.
@@ -238,32 +319,6 @@ fn layer(state: &Path, record: &Path) -> anyhow::Result<BuiltLayer> {
     }
     Ok(layer.finish()?)
 }
-
-/// Keeps a layer in the cache: the digest of what it is uncompressed, then its bytes.
-pub fn write_layer(path: &Path, layer: &BuiltLayer) -> anyhow::Result<()> {
-    let folder = path.parent().context("a file in a folder")?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(layer.diff_id.hex().as_bytes())?;
-    file.write_all(&layer.bytes)?;
-    file.persist(path)?;
-    Ok(())
-}
-
-pub fn read_layer(path: &Path) -> anyhow::Result<BuiltLayer> {
-    let mut bytes = fs::read(path)?;
-    anyhow::ensure!(bytes.len() > DIGEST, "cut short");
-    let layer = bytes.split_off(DIGEST);
-    Ok(BuiltLayer {
-        kind: LayerKind::Snapshot,
-        mount: MOUNT.parse()?,
-        digest: Digest::of(&layer),
-        diff_id: Digest::from_hex(std::str::from_utf8(&bytes)?)?,
-        bytes: layer.into(),
-    })
-}
-
-/// Length of a digest in hexadecimal.
-const DIGEST: usize = 64;
 
 fn last_line(text: &str) -> Option<&str> {
     text.lines().rev().find(|line| !line.trim().is_empty())

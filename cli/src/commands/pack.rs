@@ -151,11 +151,11 @@ fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<B
         .cache()?
         .folder("snapshots")?
         .join(format!("{}.layer", Digest::of(key.as_bytes()).hex()));
-    if let Ok(layer) = snapshot::read_layer(&path) {
-        return Ok(layer);
+    if let Ok(taken) = Taken::read(&path) {
+        return Ok(taken.layer);
     }
     let taken = snapshot_of(built, &[], environment)?;
-    snapshot::write_layer(&path, &taken.layer)?;
+    taken.write(&path)?;
     Ok(taken.layer)
 }
 
