@@ -239,3 +239,48 @@ for _ in range(20): subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))
     assert_eq!(ended.code, Some(124), "{}", ended.stderr);
     assert!(ended.stderr.contains("--cpu-time"), "{}", ended.stderr);
 }
+
+/// The kernel's own word on how far each thread stands back.
+#[cfg(target_os = "linux")]
+#[test]
+fn further_processes_stand_back() {
+    let code = "
+import subprocess, sys, time
+if len(sys.argv) > 1: print('child', flush=True); time.sleep(600)
+for _ in range(3): subprocess.Popen([sys.executable, __file__, 'child'])
+print('first', flush=True); time.sleep(600)";
+    let folder = project(&[("main.py", code)]);
+    let mut command = pywasm(["python", "main.py"]);
+    command.current_dir(folder.path());
+    let mut app = Running::start(command);
+    let places = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", app.pid())).expect("it runs");
+        let stats = threads
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+        let mut all: Vec<i32> = stats
+            .filter_map(|stat| {
+                // The name is in parentheses; the place is the 17th field after it.
+                let (name, rest) = stat.rsplit_once(')')?;
+                let place = rest.split_whitespace().nth(16)?.parse().ok()?;
+                name.ends_with("pywasm-process").then_some(place)
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    // Where this test stands itself counts too, and 19 is the last place.
+    let own = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let own: i32 = own
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(16)?.parse().ok())
+        .expect("a number");
+    let expected = [9, 10, 11].map(|steps: i32| (own + steps).min(19));
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(240);
+    while places() != expected {
+        let waiting = std::time::Instant::now() < patience;
+        assert!(waiting, "{:?}, expected {expected:?}", places());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    app.signal("TERM");
+    assert_eq!(app.wait(), Some(143));
+}

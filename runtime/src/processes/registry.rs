@@ -54,6 +54,8 @@ struct Entries {
 /// What to run a new process with.
 pub(super) struct Place {
     pub(super) number: u32,
+    /// How many lived before it came.
+    pub(super) others: usize,
     pub(super) signals: Signals,
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -86,7 +88,8 @@ impl Registry {
     pub(super) fn enter(&self, parent: u32) -> Option<Place> {
         let mut entries = lock(&self.entries);
         let live = entries.all.values().filter(|entry| entry.ended.is_none());
-        if live.count() >= self.limit || entries.all.len() >= ENTRIES {
+        let others = live.count();
+        if others >= self.limit || entries.all.len() >= ENTRIES {
             return None;
         }
         let number = entries.next;
@@ -103,6 +106,7 @@ impl Registry {
         entries.all.insert(number, entry);
         Some(Place {
             number,
+            others,
             signals,
             stopped,
         })

@@ -221,6 +221,13 @@ fn rules(reach: &Reach) -> Result<Rules, BackendError> {
             when(2, Is::Eq, 0)?,
         ])?],
     );
+    // A thread may take a lower place in the queue for processors, never a better one than programs have.
+    let own = [(0, libc::PRIO_PROCESS.into()), (1, 0)];
+    let own = own.map(|(arg, value)| when32(arg, Is::Eq, value));
+    let own = own.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let lower = [own.clone(), vec![when32(2, Is::Le, 19)?]].concat();
+    rules.insert(libc::SYS_getpriority, vec![SeccompRule::new(own)?]);
+    rules.insert(libc::SYS_setpriority, vec![SeccompRule::new(lower)?]);
     // Names of threads and of memory.
     let names = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
     let names = names.map(|option| rule(when32(0, Is::Eq, option.unsigned_abs().into())?));

@@ -164,6 +164,21 @@ fn system_calls_of_escapes_are_refused() {
         &none,
         call(|| rustix::process::test_kill_process(rustix::process::getpid())),
     );
+    assert_refused(
+        "a better place in the queue",
+        &none,
+        call(|| rustix::process::setpriority_process(None, -1)),
+    );
+    assert_refused(
+        "the place of others",
+        &none,
+        call(|| rustix::process::setpriority_process(Some(rustix::process::Pid::INIT), 19)),
+    );
+    assert_allowed(
+        "a lower place",
+        &none,
+        call(|| rustix::process::nice(1).map(drop)),
+    );
 }
 
 #[test]
