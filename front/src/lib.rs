@@ -17,6 +17,8 @@ mod answer;
 mod connection;
 mod environ;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod gzip;
 mod head;
 mod listen;
