@@ -9,7 +9,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from recipe import artifacts, crates, inputs, interpreter, libraries, localise, natives, stdlib, toolchain
+from recipe import artifacts, crates, inputs, interpreter, libraries, localise, natives, signatures, stdlib, toolchain
 from recipe.work import GUESTS, RECIPE, Work, digest
 
 
@@ -18,7 +18,8 @@ def main() -> None:
     work = Work(arguments.work, arguments.jobs)
     pins = inputs.load()
     print("inputs")
-    unpacked = {name: prepare(work, pin, arguments.inputs or work.root / "inputs") for name, pin in pins.items()}
+    store = arguments.inputs or work.root / "inputs"
+    unpacked = {name: prepare(work, pin, store, patches() if name == "cpython" else []) for name, pin in pins.items()}
 
     print("toolchain and libraries")
     tools = digest(*(pins[name].sha256 for name in ("ziglang", "wasi-libc", "compiler-rt")), code(toolchain), str(work.root))
@@ -55,8 +56,8 @@ def main() -> None:
     packages, origins, keys = natives.load(), {}, []
     for package in packages:
         name = package.source.name
-        origins[name] = prepare(work, package.source, arguments.inputs or work.root / "inputs")
-        keys.append(digest(compiled, package.file, code(natives), code(crates), code(localise)))
+        origins[name] = prepare(work, package.source, store, package.patches)
+        keys.append(digest(compiled, *package.files, code(natives), code(crates), code(localise), code(signatures)))
         work.step(f"native-{name}", keys[-1], lambda: natives.build(work, package, origins[name], source))
     names = ("full.wasm", "full.opt.wasm", "full/python.wasm", "full/state.wasm")
     full, full_optimised, full_component, full_state = (work.out / name for name in names)
@@ -93,17 +94,17 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(work: Work, pin: inputs.Input, store: Path) -> Path:
-    """The unpacked and, for CPython, patched input."""
+def prepare(work: Work, pin: inputs.Input, store: Path, changes: list) -> Path:
+    """The unpacked and patched input."""
     target = work.sources / pin.name
     archive = inputs.obtain(pin, store)
 
     def unpack() -> None:
         inputs.unpack(pin, archive, target)
-        if pin.name == "cpython":
-            interpreter.patch_source(work, target)
+        for patch in changes:
+            work.run("patch.log", ["patch", "--batch", "--forward", "-p1", "-i", patch], target)
 
-    work.step(f"unpack-{pin.name}", digest(pin.sha256, *(patches() if pin.name == "cpython" else [])), unpack)
+    work.step(f"unpack-{pin.name}", digest(pin.sha256, *changes), unpack)
     return target
 
 

@@ -31,15 +31,16 @@ def install(work: Work) -> None:
     work.run("rust.log", ["rustup", "toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--target", TARGET], work.root)
 
 
-def build(work: Work, log: str, crate: Path) -> Path:
-    """The static library of the crate, all it depends on included; the notices of these lie beside its Cargo.toml."""
-    vendored = work.build / "crates" / crate.name
+def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path:
+    """The static library of package `name`'s crate, all it depends on included; their notices lie beside its Cargo.toml."""
+    vendored = work.build / "crates" / name
     shutil.rmtree(vendored, ignore_errors=True)
     vendored.parent.mkdir(parents=True, exist_ok=True)
     work.run(log, cargo("vendor", "--locked", "--versioned-dirs", vendored), crate)
     config = vendored.with_suffix(".pyo3")
-    config.write_text(PYO3_CONFIG)
-    output = work.root / "cargo-natives" / crate.name
+    if not config.exists() or config.read_text() != PYO3_CONFIG:  # cargo compiles again what depends on a file that was written
+        config.write_text(PYO3_CONFIG)
+    output = work.root / "cargo-natives" / name
     environment = {
         "CARGO_TARGET_DIR": str(output),
         "CARGO_PROFILE_RELEASE_STRIP": "none",
@@ -50,17 +51,18 @@ def build(work: Work, log: str, crate: Path) -> Path:
     }
     offline = ["--offline", "--locked", "--config", "source.crates-io.replace-with='vendored'",
                "--config", f"source.vendored.directory='{vendored}'"]
-    work.run(log, cargo("rustc", "--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs, *offline),
+    chosen = ["--features", ",".join(features), *offline]
+    work.run(log, cargo("rustc", "--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs, *chosen),
              crate, environment)
-    (crate / NOTICES).write_text(notices(work, crate, vendored, offline))
+    (crate / NOTICES).write_text(notices(work, crate, vendored, chosen))
     library = tomllib.loads((crate / "Cargo.toml").read_text())["lib"]["name"]
     return output / TARGET / "release" / f"lib{library}.a"
 
 
-def notices(work: Work, crate: Path, vendored: Path, offline: list) -> str:
+def notices(work: Work, crate: Path, vendored: Path, chosen: list) -> str:
     """Name, version and licence of every crate that is linked in and of Rust's standard library, then each licence text once."""
     tree = work.capture(
-        cargo("tree", "--target", TARGET, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}\t{l}", *offline), crate)
+        cargo("tree", "--target", TARGET, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}\t{l}", *chosen), crate)
     crates, texts = [], {}
     for line in sorted({line.removesuffix(" (*)") for line in tree.splitlines()}):
         package, _, licence = line.partition("\t")

@@ -24,11 +24,6 @@ STACK_BYTES = 2 << 20
 INITIAL_MEMORY_BYTES = 16 << 20
 
 
-def patch_source(work: Work, source: Path) -> None:
-    for patch in sorted((RECIPE / "patches").glob("*.patch")):
-        work.run("patch.log", ["patch", "--batch", "--forward", "-p1", "-i", patch], source)
-
-
 def build_native(work: Work, source: Path) -> None:
     """The interpreter that freezes modules, compiles bytecode and runs CPython's build scripts."""
     build = work.build / "native"

@@ -10,8 +10,12 @@ FUNCTION, DATA, GLOBAL, SECTION, TAG, TABLE = range(6)
 WEAK, LOCAL, UNDEFINED, EXPORTED, EXPLICIT_NAME = 0x1, 0x2, 0x10, 0x20, 0x40
 
 
-def localise(content: bytes, keep: dict) -> bytes:
-    """The object with every defined symbol made local but those that `keep` has, under the names that it gives them."""
+def localise(content: bytes, keep: dict, name: str) -> bytes:
+    """The object with every defined symbol made local but those that `keep` has, under the names that it gives them.
+
+    Rust's standard library says in a section of its own what it imports. The linker joins sections of one name, which would
+    spoil those of several extensions: each gets one named for it.
+    """
     output, position = bytearray(content[:8]), 8
     while position < len(content):
         kind = content[position]
@@ -19,6 +23,10 @@ def localise(content: bytes, keep: dict) -> bytes:
         body = content[start:start + size]
         if kind == 0 and section_name(body) == b"linking":
             body = linking(body, keep)
+        elif kind == 0 and section_name(body).startswith(b"component-type:"):
+            old, position_in_body = read_name(body, 0)
+            new = old + b":" + name.encode()
+            body = number(len(new)) + new + body[position_in_body:]
         output += bytes([kind]) + number(len(body)) + body
         position = start + size
     return bytes(output)

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from . import crates
+from . import crates, signatures
 from .inputs import Input
 from .localise import localise
 from .toolchain import compile_all
@@ -27,9 +27,11 @@ class CSources:
 
 @dataclass(frozen=True)
 class Crate:
-    """The folder of a crate in the package."""
+    """The folder of a crate in the package, its features, and a lock file beside the recipe where the package has none."""
 
     crate: str
+    features: tuple = ()
+    lock: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,23 @@ class Module:
 
 @dataclass(frozen=True)
 class Native:
-    """One recipe: the release, its modules, and Python that fails when they do not work."""
+    """One recipe: the release, its modules, Python that fails when they do not work."""
 
     source: Input
     modules: tuple
     test: str
     file: Path
+
+    @property
+    def patches(self) -> list:
+        """A change of the release's source: the recipe's name with `.patch`."""
+        return [file for file in [self.file.with_suffix(".patch")] if file.exists()]
+
+    @property
+    def files(self) -> list:
+        """All of it that lies in natives/."""
+        locks = [FOLDER / module.code.lock for module in self.modules if isinstance(module.code, Crate) and module.code.lock]
+        return [self.file, *self.patches, *locks]
 
 
 def load() -> list:
@@ -85,12 +98,16 @@ def build(work: Work, native: Native, source: Path, cpython: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log = f"native-{native.source.name}.log"
+    signatures.complete(source)
     for module in native.modules:
         if isinstance(module.code, Crate):
             # An archive: what a call of the init function needs is taken from it.
             call = folder / "call.c"
             call.write_text(f"extern void *{module.init}(void);\nvoid *call_init(void) {{ return {module.init}(); }}\n")
-            archive = crates.build(work, log, source / module.code.crate)
+            crate = source / module.code.crate
+            if module.code.lock:
+                shutil.copyfile(FOLDER / module.code.lock, crate / "Cargo.lock")
+            archive = crates.build(work, log, native.source.name, crate, module.code.features)
             parts = [*compile_all(work, log, [call], folder / module.name, ["-O2"]), archive]
         else:
             code = module.code
@@ -99,7 +116,7 @@ def build(work: Work, native: Native, source: Path, cpython: Path) -> None:
             parts = compile_all(work, log, [source / name for name in code.sources], folder / module.name, flags)
         merged = folder / f"{module.name}.merged.o"
         work.run(log, ["wasm-ld", "-r", "-o", merged, *parts], folder)
-        (folder / f"{module.name}.o").write_bytes(localise(merged.read_bytes(), {module.init: module.symbol}))
+        (folder / f"{module.name}.o").write_bytes(localise(merged.read_bytes(), {module.init: module.symbol}, module.name))
         merged.unlink()
 
 

@@ -37,15 +37,9 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "leave it out (--exclude uvloop): asyncio's own loop is used",
     ),
     (
-        &[
-            "psycopg2",
-            "psycopg2-binary",
-            "psycopg-c",
-            "psycopg-binary",
-            "asyncpg",
-        ],
+        &["psycopg2", "psycopg2-binary", "psycopg-c", "psycopg-binary"],
         "it is built on PostgreSQL's library in C",
-        "pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
+        "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
     ),
     (
         &["mysqlclient"],
@@ -58,9 +52,9 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "python-oracledb and pytds have drivers in pure Python",
     ),
     (
-        &["orjson", "ujson", "python-rapidjson"],
+        &["ujson", "python-rapidjson"],
         "it is native code for speed",
-        "the standard library's json does the same; simplejson too",
+        "orjson is built in; the standard library's json does the same",
     ),
     (
         &["gevent", "greenlet", "eventlet"],
@@ -111,14 +105,7 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "leave it out: os and resource tell of the app itself",
     ),
     (
-        &[
-            "ruff",
-            "uv",
-            "rpds-py",
-            "tiktoken",
-            "tokenizers",
-            "safetensors",
-        ],
+        &["ruff", "uv", "tiktoken", "tokenizers", "safetensors"],
         "it is written in Rust",
         "",
     ),
