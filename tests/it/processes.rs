@@ -47,6 +47,49 @@ print(echo.stdout == data)
     );
 }
 
+/// More than a pipe holds, both ways at once: each side reads only when it has written what it wanted to.
+#[test]
+fn much_is_said_both_ways() {
+    prints(
+        r#"
+import subprocess, sys
+child = 'import sys; sys.stderr.write("x" * 1_000_000); sys.stdout.write(sys.stdin.read())'
+done = subprocess.run([sys.executable, '-c', child], input=b'a' * 1_000_000, capture_output=True)
+print(len(done.stdout), len(done.stderr))
+slow = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdin=subprocess.PIPE)
+try: slow.communicate(b'a' * 200_000, timeout=0.2)
+except subprocess.TimeoutExpired: print('in time')
+slow.kill()
+"#,
+        "1000000 1000000\nin time\n",
+    );
+}
+
+#[test]
+fn a_log_that_processes_share() {
+    prints(
+        r#"
+import subprocess, sys
+def say(text, **options):
+    return subprocess.run([sys.executable, '-c', f'import os; os.write(1, b"{text} out,"); os.write(2, b"{text} err,")'], **options)
+with open('/tmp/log', 'w+') as log:
+    log.write('first,'); log.flush()
+    say('one', stdout=log, stderr=subprocess.STDOUT)
+    log.write('then,'); log.flush()
+    say('two', stdout=log, stderr=log)
+    say('three', stdout=log)
+    log.seek(0)
+    print(log.read())
+    log.seek(0)
+    log.write('FIRST'); log.flush()
+    log.seek(0)
+    print(log.read(20))
+print(subprocess.check_output([sys.executable, '-c', 'import os; print(dict(os.environ))'], env={}, text=True), end='')
+"#,
+        "first,one out,one err,then,two out,two err,three out,\nFIRST,one out,one er\n{}\n",
+    );
+}
+
 #[test]
 fn processes_are_waited_for_signalled_and_killed() {
     prints(

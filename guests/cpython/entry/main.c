@@ -29,6 +29,7 @@ static void start_libc(void) {
   }
   coop_enter();
   __wasilibc_maybe_reinitialize_environ_eagerly();
+  coop_take_thread_limit();
 }
 
 // libc starts in "/"; the host says where the program expects to be.

@@ -73,6 +73,7 @@ struct description {
   struct operation *operations;    // threads inside a call on it
   struct coop_queue file_turn;     // io.c: threads that wait for their turn with a file
   bool file_busy;
+  bool end_shared;                 // of a file: each write goes to its end, wherever that is by then (process.c)
   bool nonblocking;                // O_NONBLOCK, of sockets and pairs
   uint64_t receive_timeout, send_timeout;  // nanoseconds; 0 = none
   char *peeked;  // what MSG_PEEK has read ahead

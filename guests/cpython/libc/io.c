@@ -64,22 +64,61 @@ static int error_of(const streams_stream_error_t *error) {
 }
 
 // Files take what they are given at once, and a program hears of a full disk in the call that met it.
-static ssize_t write_file(struct description *d, const struct stream_access *access, const void *buffer, size_t size) {
-  streams_borrow_output_stream_t stream = {access->stream};
+static ssize_t write_at_once(int32_t stream, const void *buffer, size_t size) {
+  streams_borrow_output_stream_t to = {stream};
   streams_stream_error_t error;
   uint64_t room = 0;
   bool good = true;
-  while (good && !room) good = streams_method_output_stream_check_write(stream, &room, &error);
+  while (good && !room) good = streams_method_output_stream_check_write(to, &room, &error);
   wasip2_list_u8_t bytes = {.ptr = (uint8_t *)buffer, .len = size < room ? size : room};
-  good = good && streams_method_output_stream_write(stream, &bytes, &error) &&
-         streams_method_output_stream_blocking_flush(stream, &error);
-  if (good) {
-    *access->offset += bytes.len;
-    return bytes.len;
+  good = good && streams_method_output_stream_write(to, &bytes, &error) && streams_method_output_stream_blocking_flush(to, &error);
+  return good ? (ssize_t)bytes.len : fail(error_of(&error));
+}
+
+static ssize_t write_file(struct description *d, const struct stream_access *access, const void *buffer, size_t size) {
+  ssize_t written = write_at_once(access->stream, buffer, size);
+  if (written >= 0) {
+    *access->offset += written;
+    return written;
   }
-  int reason = error_of(&error);
+  int reason = errno;
   d->entry.vtable->close_streams(d->entry.data);  // one that has failed stays closed: the next write takes a new one
   return fail(reason);
+}
+
+static ssize_t append_to_file(struct description *d, const void *buffer, size_t size) {
+  filesystem_borrow_descriptor_t file;
+  filesystem_own_output_stream_t stream;
+  filesystem_error_code_t code;
+  if (d->entry.vtable->get_file(d->entry.data, &file) < 0) return -1;
+  if (!filesystem_method_descriptor_append_via_stream(file, &stream, &code)) return fail(EIO);
+  ssize_t written = write_at_once(stream.__handle, buffer, size);
+  int reason = errno;
+  streams_output_stream_drop_own(stream);
+  if (written < 0) return fail(reason);
+  d->libc->seek(d->entry.data, 0, SEEK_END);
+  return written;
+}
+
+// A pipe takes what it has room for. libc's way would wait, after a write that fills it, until there is room for more.
+static ssize_t write_pipe(struct operation *operation, const struct stream_access *access, const char *buffer, size_t size) {
+  streams_borrow_output_stream_t stream = {access->stream};
+  streams_stream_error_t error;
+  size_t done = 0;
+  while (done < size) {
+    uint64_t room;
+    if (!streams_method_output_stream_check_write(stream, &room, &error)) return fail(error_of(&error));
+    if (!room) {
+      if (!access->blocking) return done ? (ssize_t)done : fail(EAGAIN);
+      if (poll_description(operation->description, POLLOUT, COOP_FOREVER) < 0) return done ? (ssize_t)done : -1;
+      if (operation->closed) return fail(EBADF);
+      continue;
+    }
+    wasip2_list_u8_t bytes = {.ptr = (uint8_t *)buffer + done, .len = size - done < room ? size - done : room};
+    if (!streams_method_output_stream_write(stream, &bytes, &error)) return fail(error_of(&error));
+    done += bytes.len;
+  }
+  return done;
 }
 
 static ssize_t write_stream(struct description *d, const void *buffer, size_t size) {
@@ -89,8 +128,16 @@ static ssize_t write_stream(struct description *d, const void *buffer, size_t si
   take_turn(&operation, d);
   ssize_t result = d->entry.vtable->get_write_stream(d->entry.data, &access);
   if (d->nonblocking) access.blocking = false;
-  if (result == 0)
-    result = d->entry.vtable->seek ? write_file(d, &access, buffer, size) : __wasilibc_write(&access, buffer, size);
+  if (result == 0) {
+    if (d->end_shared)
+      result = append_to_file(d, buffer, size);
+    else if (d->entry.vtable->seek)
+      result = write_file(d, &access, buffer, size);
+    else if (is_stream(d))
+      result = write_pipe(&operation, &access, buffer, size);
+    else
+      result = __wasilibc_write(&access, buffer, size);
+  }
   return end_turn(&operation, result);
 }
 
@@ -176,6 +223,7 @@ static off_t file_seek(void *data, off_t offset, int whence) {
   struct description *d = description_called();
   struct operation operation;
   take_turn(&operation, d);
+  if (offset || whence != SEEK_CUR) d->end_shared = false;
   off_t position = d->libc->seek(data, offset, whence);
   int error = errno;
   end_turn(&operation, 0);

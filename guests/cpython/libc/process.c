@@ -113,6 +113,16 @@ void process_forget(void) {
   memset(standard, 0, sizeof standard);
 }
 
+// A position is each process's own. So of a file that is being written at its end, such as a log, the end is shared: this
+// process until it seeks, and those that get the file, append to it.
+static void share_end(struct description *d, uint64_t position) {
+  struct stat status;
+  int flags = d->entry.vtable->fcntl_getfl(d->entry.data);
+  bool writes = flags >= 0 && (flags & O_WRONLY);
+  if (writes && !(flags & O_APPEND) && !d->end_shared && d->entry.vtable->fstat(d->entry.data, &status) == 0)
+    d->end_shared = (uint64_t)status.st_size == position;
+}
+
 static int lend(int ours, struct passed *passed) {
   struct description *d = description_of(ours);
   if (!d) return -1;
@@ -134,7 +144,8 @@ static int lend(int ours, struct passed *passed) {
     passed->source = SOURCE_FILE;
     passed->file.file = file.__handle;
     passed->file.position = vtable->seek ? vtable->seek(d->entry.data, 0, SEEK_CUR) : 0;
-    passed->file.append = vtable->fcntl_getfl(d->entry.data) & O_APPEND;
+    if (vtable->seek) share_end(d, passed->file.position);
+    passed->file.append = d->end_shared || vtable->fcntl_getfl(d->entry.data) & O_APPEND;
   } else {
     return fail(EOPNOTSUPP);  // a socket
   }

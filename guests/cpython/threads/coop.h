@@ -149,6 +149,7 @@ bool coop_signal_deliver(void);
 void coop_reap(void);
 _Noreturn void coop_park_dead(void);
 void coop_reset_thread_limit(void);
+void coop_take_thread_limit(void);
 
 void coop_run_key_destructors(void);
 void coop_forget_key(pthread_key_t key);

@@ -35,6 +35,12 @@ static unsigned thread_limit(void) {
   return max_threads;
 }
 
+// The setting is between the host and this library: programs and what they pass on do not see it.
+void coop_take_thread_limit(void) {
+  thread_limit();
+  unsetenv("PYWASM_MAX_THREADS");
+}
+
 static void release(struct __pthread *thread) {
   if (thread == &coop_main_thread) return;
   thread->all_previous->all_next = thread->all_next;
