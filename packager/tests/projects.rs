@@ -75,7 +75,7 @@ fn what_starts_is_found() {
     assert_eq!(
         starts(&[
             ("main.py", "app = FastAPI()\n"),
-            ("Procfile", "web: gunicorn main:app\n")
+            ("Procfile", "web: uwsgi main.ini\n")
         ]),
         "uvicorn main:app --host 0.0.0.0 --port 8000  (in /app)"
     );

@@ -1,10 +1,9 @@
 //! FastAPI from the package index, unmodified, on the interpreter with native packages: `registry_` tests.
 
-use crate::support::{Running, get, project, pywasm, run};
+use crate::support::{Running, get, project, pywasm, run, web_socket};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
 fn serve(app: &Path) -> (Running, SocketAddr) {
     let mut command = pywasm(["run", "-p", "0:8000"]);
@@ -26,44 +25,6 @@ fn post(address: SocketAddr, path: &str, body: &str) -> String {
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("a response");
     response
-}
-
-/// What a WebSocket answers to a short text.
-fn web_socket(address: SocketAddr, path: &str, text: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .expect("a timeout");
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .expect("sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("a head");
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head);
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    // One final text frame, masked with zeros as a client must.
-    let mut frame = vec![
-        0x81,
-        0x80 | u8::try_from(text.len()).expect("short"),
-        0,
-        0,
-        0,
-        0,
-    ];
-    frame.extend(text.as_bytes());
-    stream.write_all(&frame).expect("sent");
-    let mut start = [0; 2];
-    stream.read_exact(&mut start).expect("a frame");
-    assert_eq!(start[0], 0x81);
-    let mut payload = vec![0; usize::from(start[1])];
-    stream.read_exact(&mut payload).expect("its payload");
-    String::from_utf8(payload).expect("text")
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod registry_access;
 mod resume;
 mod seeds;
 mod serve;
+mod servers;
 mod signals;
 mod store;
 mod tls;

@@ -6,6 +6,7 @@ sandbox of its own under the same grants.
 
 import errno
 import os
+import stat
 
 import _pywasm_process
 
@@ -26,6 +27,13 @@ def _is_open(fd):
     except OSError:
         return False
     return True
+
+
+def _is_socket(fd):
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def _utf8(text, what):
@@ -62,6 +70,8 @@ def start(program, arguments, environment, folder, descriptors):
             tuple(descriptors.items()),
         )
     except OSError as error:
+        if error.errno == errno.ENOTSUP and any(map(_is_socket, descriptors.values())):
+            raise OSError(error.errno, "A socket cannot be passed to another process of the sandbox") from None
         if error.filename is None:
             missing_folder = error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(folder)
             error.filename = folder if missing_folder else os.fsdecode(arguments[0] if arguments else program)

@@ -2,8 +2,9 @@
 
 Five things only, none of them a security measure:
 
-- an app that starts a second process to reload itself on changes runs without the reloader;
-- `multiprocessing.Value` and `RawValue` work within one process; memory cannot be shared with another;
+- servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
+- `multiprocessing` knows the start method spawn alone; its `Value` and `RawValue` work within one process, since memory
+  cannot be shared with another;
 - `os.posix_spawn` is there, over the processes of the sandbox, and `multiprocessing` starts none to clean up after them;
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
@@ -13,6 +14,8 @@ Five things only, none of them a security measure:
 import errno
 import os
 import sys
+
+import _pywasm_servers
 
 
 class _AfterImport:
@@ -29,7 +32,10 @@ class _AfterImport:
             return None
         from importlib.util import find_spec
 
-        spec = find_spec(name)
+        try:
+            spec = find_spec(name)  # by the other finders
+        finally:
+            self._changes[name] = change  # a module may be looked for without being imported, and imported again
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
@@ -40,28 +46,6 @@ class _AfterImport:
 
         spec.loader.exec_module = exec_module
         return spec
-
-
-_NO_RELOADER = (
-    "pywasm: the app runs without its auto-reloader; "
-    "restart it to see changes, or start it with `pywasm dev`."
-)
-
-
-def _werkzeug(reloader):
-    def run_with_reloader(main_func, *args, **kwargs):
-        print(_NO_RELOADER, file=sys.stderr)
-        main_func()
-
-    reloader.run_with_reloader = run_with_reloader
-
-
-def _django(autoreload):
-    def run_with_reloader(main_func, *args, **kwargs):
-        print(_NO_RELOADER, file=sys.stderr)
-        main_func(*args, **kwargs)
-
-    autoreload.run_with_reloader = run_with_reloader
 
 
 class _Value:
@@ -110,6 +94,8 @@ class _Value:
 def _multiprocessing(context):
     context.BaseContext.Value = lambda self, typecode, value=0, lock=True: _Value(typecode, value, lock)
     context.BaseContext.RawValue = lambda self, typecode, value=0: _Value(typecode, value, False)
+    for method in ("fork", "forkserver"):
+        context._concrete_contexts.pop(method, None)
 
 
 def _resource_tracker(tracker):
@@ -148,8 +134,6 @@ _MISSING = {
     "_ctypes": "ctypes calls native libraries, which a sandbox of WebAssembly cannot load",
     "_curses": "the sandbox has no terminal to draw on",
     "_tkinter": "the sandbox has no display",
-    "mmap": "no file, and no memory of another process, can be mapped into the sandbox; read files, and use Queue, Pipe or "
-    "Manager of multiprocessing",
     "readline": "line editing is Python's own here (_pyrepl)",
     "resource": "limits are set from outside, with flags such as --memory and --max-files",
     "syslog": "there is no system log in the sandbox; write to standard error",
@@ -203,8 +187,7 @@ def _excepthook(kind, error, traceback):
 _processes()
 sys.excepthook = _excepthook
 _changes = {
-    "werkzeug._reloader": _werkzeug,
-    "django.utils.autoreload": _django,
+    **_pywasm_servers.CHANGES,
     "multiprocessing.context": _multiprocessing,
     "multiprocessing.resource_tracker": _resource_tracker,
     "signal": _signal,

@@ -22,8 +22,8 @@ const WEB_PORT: NonZeroU16 = NonZeroU16::new(8000).expect("not zero");
 /// Sources larger than this hold data, not an app object.
 const LARGEST_SOURCE: u64 = 4 << 20;
 
-/// Servers that start processes of their own, with which they cannot start here.
-const FORKING: [&str; 3] = ["gunicorn", "uwsgi", "circusd"];
+/// Servers that fork, and so cannot start here. (gunicorn does too, and the guest's standard library knows it.)
+const FORKING: [&str; 2] = ["uwsgi", "circusd"];
 
 /// A command that was found, and what to say of it.
 #[derive(Debug, Default)]
@@ -146,12 +146,24 @@ fn procfile(text: &str) -> Option<Result<Command, String>> {
             "`{line}` is not used: {} starts processes, which the sandbox does not have",
             words[0]
         )),
-        Some(words) => Ok(Command {
-            entrypoint: words,
-            cmd: Vec::new(),
-            ports: exposed(asks_port.then_some(WEB_PORT)),
-        }),
+        Some(mut words) => {
+            // Such platforms tell gunicorn by the variable PORT.
+            let tells_port = words[0] == "gunicorn" && !words.iter().any(|word| binds(word));
+            if tells_port {
+                words.insert(1, format!("--bind=0.0.0.0:{port}"));
+            }
+            Ok(Command {
+                entrypoint: words,
+                cmd: Vec::new(),
+                ports: exposed((asks_port || tells_port).then_some(WEB_PORT)),
+            })
+        }
     })
+}
+
+/// Whether an option of gunicorn says where to listen.
+fn binds(option: &str) -> bool {
+    option.starts_with("-b") || option.starts_with("--bind")
 }
 
 fn command<const N: usize, const M: usize>(
@@ -217,8 +229,16 @@ mod tests {
             Some(Ok("uvicorn main:app --port 8000".into()))
         );
         assert_eq!(words("worker: x\n"), None);
+        assert_eq!(
+            words("web: gunicorn app:app"),
+            Some(Ok("gunicorn --bind=0.0.0.0:8000 app:app".into()))
+        );
+        assert_eq!(
+            words("web: gunicorn -b :$PORT app:app"),
+            Some(Ok("gunicorn -b :8000 app:app".into()))
+        );
         assert!(
-            matches!(words("web: gunicorn app:app"), Some(Err(why)) if why.contains("starts processes"))
+            matches!(words("web: uwsgi app.ini"), Some(Err(why)) if why.contains("starts processes"))
         );
         assert!(matches!(words("web: a && b"), Some(Err(why)) if why.contains("needs a shell")));
     }

@@ -187,6 +187,42 @@ pub fn get(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&response).into_owned()
 }
 
+/// What a WebSocket answers to a short text.
+pub fn web_socket(address: SocketAddr, path: &str, text: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    // One final text frame, masked with zeros as a client must.
+    let mut frame = vec![
+        0x81,
+        0x80 | u8::try_from(text.len()).expect("short"),
+        0,
+        0,
+        0,
+        0,
+    ];
+    frame.extend(text.as_bytes());
+    stream.write_all(&frame).expect("sent");
+    let mut start = [0; 2];
+    stream.read_exact(&mut start).expect("a frame");
+    assert_eq!(start[0], 0x81);
+    let mut payload = vec![0; usize::from(start[1])];
+    stream.read_exact(&mut payload).expect("its payload");
+    String::from_utf8(payload).expect("text")
+}
+
 /// A folder with these files.
 pub fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,0 +1,121 @@
+"""Servers that start processes to hand them the socket they listen on, which no process of the sandbox can take over.
+
+So a server's only worker is the process itself, and reloaders are left out. `pywasm run --workers` starts several.
+"""
+
+import os
+import sys
+
+_AF_UNIX = 3  # of WASI's C headers; `socket` does not have it, since no such socket can be made
+
+_NO_RELOADER = (
+    "pywasm: the app runs without its auto-reloader; "
+    "restart it to see changes, or start it with `pywasm dev`."
+)
+
+
+def _say_one_worker(asked_for):
+    if asked_for > 1:
+        print(
+            "pywasm: the app runs one worker, since a process of the sandbox cannot take over a listening socket; "
+            f"`pywasm run --workers {asked_for}` starts as many.",
+            file=sys.stderr,
+        )
+
+
+def _werkzeug(reloader):
+    def run_with_reloader(main_func, *args, **kwargs):
+        print(_NO_RELOADER, file=sys.stderr)
+        main_func()
+
+    reloader.run_with_reloader = run_with_reloader
+
+
+def _django(autoreload):
+    def run_with_reloader(main_func, *args, **kwargs):
+        print(_NO_RELOADER, file=sys.stderr)
+        main_func(*args, **kwargs)
+
+    autoreload.run_with_reloader = run_with_reloader
+
+
+def _uvicorn_reload(basereload):
+    def run(self):
+        print(_NO_RELOADER, file=sys.stderr)
+        self.target(sockets=self.sockets)
+
+    basereload.BaseReload.run = run
+
+
+def _uvicorn_workers(multiprocess):
+    def run(self):
+        from uvicorn.server import Server
+
+        _say_one_worker(self.config.workers)
+        Server(self.config).run(sockets=self.sockets)
+
+    multiprocess.Multiprocess.run = run
+
+
+def _hypercorn(module):
+    original = module.run
+
+    def run(config):
+        if config.use_reloader:
+            print(_NO_RELOADER, file=sys.stderr)
+        _say_one_worker(config.workers)
+        config.use_reloader, config.workers = False, 0
+        return original(config)
+
+    module.run = run
+
+
+def _gunicorn(package):
+    import socket
+
+    # The body of a class in it names the constant. An address of that kind is then refused by the socket.
+    socket.AF_UNIX = _AF_UNIX
+    try:
+        __import__("gunicorn.sock")
+    finally:
+        del socket.AF_UNIX
+
+
+class _ForkIntoChild:
+    """The module `os` for who forks once and never returns in the child: this process is the child."""
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    @staticmethod
+    def fork():
+        return 0
+
+
+def _gunicorn_arbiter(module):
+    module.os = _ForkIntoChild()
+    spawn = module.Arbiter.spawn_worker
+
+    def spawn_worker(self):
+        _say_one_worker(self.num_workers)
+        self.pid = os.getppid()  # a worker ends when this is no longer its parent
+        self.cfg.set("max_requests", 0)  # and when it has served so many, which would be the end of the app
+        try:
+            spawn(self)
+        finally:
+            if self.pidfile is not None:
+                self.pidfile.unlink()
+            self.cfg.on_exit(self)
+
+    module.Arbiter.spawn_worker = spawn_worker
+
+
+CHANGES = {
+    "werkzeug._reloader": _werkzeug,
+    "django.utils.autoreload": _django,
+    "uvicorn.supervisors.basereload": _uvicorn_reload,
+    "uvicorn.supervisors.multiprocess": _uvicorn_workers,
+    "hypercorn.run": _hypercorn,
+    "gunicorn": _gunicorn,
+    "gunicorn.arbiter": _gunicorn_arbiter,
+}
