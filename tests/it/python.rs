@@ -87,6 +87,42 @@ print("ok")
 
 /// The example of seed 004, made to end.
 #[test]
+fn files_are_read_through_mmap_and_not_written() {
+    let code = r#"
+import mmap, re
+with open("/tmp/data", "wb") as file: file.write(b"first line\nsecond line\n")
+with open("/tmp/data", "r+b") as file:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        print(len(mapped), mapped[:5], mapped.find(b"second"), mapped.readline(), re.findall(rb"(\w+) line", mapped))
+        print(memoryview(mapped).readonly, mapped.read(6), mapped.tell())
+        try: mapped[0] = 1
+        except TypeError as error: print(error)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        mapped[:5] = b"FIRST"
+        print(mapped.closed, mapped[:5], file.read(5))
+    print(mapped.closed)
+    try: mmap.mmap(file.fileno(), 0)
+    except OSError as error: print(error.strerror.partition(":")[0])
+memory = mmap.mmap(-1, 8)
+memory.write(b"abc")
+print(memory[:], memory.size())
+"#;
+    let ended = python(["-c", code]);
+    assert_eq!(
+        ended.stdout,
+        "23 b'first' 11 b'first line\\n' [b'first', b'second']\n\
+         True b'second' 17\n\
+         mmap can't modify a readonly memory map.\n\
+         False b'FIRST' b'first'\n\
+         True\n\
+         the sandbox cannot map a file for writing\n\
+         b'abc\\x00\\x00\\x00\\x00\\x00' 8\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn five_threads_print_at_once() {
     let code = r#"
 import threading, time

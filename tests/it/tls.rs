@@ -122,6 +122,109 @@ asyncio.run(main())
     );
 }
 
+/// A server with a page and a package index, and its clients: `pip` is a process of its own.
+const CLIENTS: &str = r#"
+import asyncio, base64, hashlib, http.server, io, ssl, subprocess, sys, threading, zipfile
+
+def wheel():
+    files = {"greeting.py": "def greet(): return 'installed over TLS'\n",
+             "greeting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+             "greeting-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+    lines = []
+    for name, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(text)}")
+    files["greeting-1.0.dist-info/RECORD"] = "\n".join([*lines, "greeting-1.0.dist-info/RECORD,,"]) + "\n"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return data.getvalue()
+
+WHEEL = "greeting-1.0-py3-none-any.whl"
+PAGES = {"/": b"over TLS", "/simple/greeting/": f'<a href="/{WHEEL}">{WHEEL}</a>'.encode(), f"/{WHEEL}": wheel()}
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = PAGES.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+    def log_message(self, *arguments): pass
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("server.pem", "server.key")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"https://localhost:{server.server_address[1]}"
+trusting = ssl.create_default_context(cafile="ca.pem")
+
+import requests
+print("requests", requests.get(url, verify="ca.pem").text)
+try: requests.get(url)
+except requests.exceptions.SSLError as error: print("requests refuses", "CERTIFICATE_VERIFY_FAILED" in str(error))
+
+import httpx
+print("httpx", httpx.get(url, verify=trusting).text)
+try: httpx.get(url)
+except httpx.ConnectError as error: print("httpx refuses", "CERTIFICATE_VERIFY_FAILED" in str(error))
+
+async def main():
+    import aiohttp
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, ssl=trusting) as response: print("aiohttp", await response.text())
+        try: await session.get(url)
+        except aiohttp.ClientConnectorCertificateError: print("aiohttp refuses True")
+    async with httpx.AsyncClient(verify=trusting) as client: print("httpx async", (await client.get(url)).text)
+asyncio.run(main())
+
+pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-cache-dir"]
+for verb in (["download", "-d", "/tmp/wheels"], ["install", "--target", "/tmp/installed"]):
+    done = subprocess.run([*pip, *verb, "--index-url", url + "/simple", "--cert", "ca.pem", "greeting"], capture_output=True, text=True)
+    print("pip", verb[0], done.returncode or "succeeds", done.stderr if done.returncode else "")
+sys.path.append("/tmp/installed")
+import greeting
+print(greeting.greet())
+refused = [*pip, "download", "-d", "/tmp/refused", "--retries=0", "--index-url", url + "/simple", "greeting"]
+done = subprocess.run(refused, capture_output=True, text=True)
+print("pip refuses", done.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in done.stdout + done.stderr)
+"#;
+
+#[test]
+fn registry_clients_and_pip_trust_the_authority_they_are_given_and_no_other() {
+    let folder = authority(CLIENTS);
+    let mut command = pywasm(["python", "--workdir", "/tls", "--volume"]);
+    command.arg(format!("{}:/tls:ro", folder.path().display()));
+    for package in ["requests", "httpx", "aiohttp", "pip"] {
+        command.args(["--with", package]);
+    }
+    command.arg("/tls/main.py");
+    let ended = run(command);
+    let printed: Vec<_> = ended.stdout.lines().map(str::trim_end).collect();
+    assert_eq!(
+        printed,
+        [
+            "requests over TLS",
+            "requests refuses True",
+            "httpx over TLS",
+            "httpx refuses True",
+            "aiohttp over TLS",
+            "aiohttp refuses True",
+            "httpx async over TLS",
+            "pip download succeeds",
+            "pip install succeeds",
+            "installed over TLS",
+            "pip refuses True",
+        ],
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn public_authorities_are_in_the_standard_layer() {
     let code = "
