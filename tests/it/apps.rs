@@ -259,6 +259,32 @@ fn registry_docutils_turns_a_mounted_text_into_html() {
     assert!(html.contains("<em>text</em>"), "{html}");
 }
 
+#[test]
+fn registry_sqlalchemy_queries_a_database_and_ends_well() {
+    let code = r#"
+from sqlalchemy import String, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+class Base(DeclarativeBase): pass
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(30))
+
+engine = create_engine("sqlite://")
+Base.metadata.create_all(engine)
+with Session(engine) as session:
+    session.add_all([User(name=name) for name in ("ann", "bob", "cid")])
+    session.commit()
+    print(session.scalars(select(User.name).where(User.name > "ann").order_by(User.name)).all())
+"#;
+    let ended = run(pywasm(["python", "--with", "sqlalchemy", "-c", code]));
+    assert_eq!(ended.stdout, "['bob', 'cid']\n", "{}", ended.stderr);
+    // Collecting all of its garbage is part of the end.
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
 /// A requirement that cannot run is refused when packing, with the reason.
 #[test]
 fn registry_native_packages_are_refused_with_the_reason() {
