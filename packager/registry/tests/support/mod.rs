@@ -125,7 +125,7 @@ pub fn client(registry: &Registry, login: Option<Login>, purpose: Purpose) -> Cl
     let connection = Connection {
         certificates: None,
         proxies: Proxies::default(),
-        timeout: Duration::from_millis(700),
+        timeout: Duration::from_millis(1500),
     };
     let host: RegistryHost = registry.host().parse().expect("a host");
     Client::new(host, login, purpose, &connection, Transport::Usual, 2).expect("a client")
