@@ -66,10 +66,14 @@ pub fn take(
     };
     let imports = this.trial(requests)?;
     // The same imports over the same layers give the same snapshot, whatever else of the app has changed.
+    let layers = opened.layers().iter();
+    let below = layers
+        .filter(|layer| layer.kind() < LayerKind::Snapshot)
+        .map(|layer| layer.digest());
     let kept = environment
         .cache()?
         .folder("snapshots")?
-        .join(key(&opened, &imports));
+        .join(key(below, config, Some(&imports)));
     if let Ok(taken) = Taken::read(&kept) {
         return Ok(taken);
     }
@@ -95,25 +99,23 @@ pub fn take(
     bail!("too many modules cannot be in one, such as {module}: {reason}")
 }
 
-/// The name under which a snapshot is kept: all that it is made of.
-fn key(package: &Package, imports: &[String]) -> String {
-    let layers = package.layers().iter();
-    let below: Vec<Digest> = layers
-        .filter(|layer| layer.kind() < LayerKind::Snapshot)
-        .map(|layer| layer.digest())
-        .collect();
-    let config = package.config();
+/// The name under which the cache keeps a snapshot over the layers `below` for the start that a package describes: of
+/// these imports, or of whatever this start imported when it was first looked at.
+pub fn key(
+    below: impl Iterator<Item = Digest>,
+    config: &AppConfig,
+    imports: Option<&[String]>,
+) -> String {
     let start = (
         &config.entrypoint,
         &config.cmd,
+        &config.scripts,
         &config.env,
         &config.working_dir,
     );
     let version = env!("CARGO_PKG_VERSION");
-    let all = format!(
-        "{version} {below:?} {start:?} {:?} {imports:?}",
-        config.scripts
-    );
+    let below: Vec<Digest> = below.collect();
+    let all = format!("{version} {below:?} {start:?} {imports:?}");
     format!("{}.layer", Digest::of(all.as_bytes()).hex())
 }
 

@@ -144,13 +144,10 @@ fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<B
         .into_iter()
         .filter(|layer| layer.kind < LayerKind::Snapshot)
         .map(|layer| layer.digest);
-    let config = built.config();
-    let start = (&config.entrypoint, &config.cmd, &config.env);
-    let key = format!("{:?} {start:?}", below.collect::<Vec<_>>());
     let path = environment
         .cache()?
         .folder("snapshots")?
-        .join(format!("{}.layer", Digest::of(key.as_bytes()).hex()));
+        .join(snapshot::key(below, built.config(), None));
     if let Ok(taken) = Taken::read(&path) {
         return Ok(taken.layer);
     }
