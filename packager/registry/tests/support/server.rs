@@ -77,6 +77,8 @@ struct State {
     /// By `name/tag` and `name/digest`.
     manifests: BTreeMap<String, Vec<u8>>,
     uploads: BTreeMap<String, Vec<u8>>,
+    /// How many uploads there were: the next one's name.
+    opened: usize,
     rules: Vec<Rule>,
     seen: Vec<Seen>,
     /// The token that every request must bring, and who gives it.
@@ -416,7 +418,8 @@ fn answer(
 fn upload(request: &Request, method: &str, id: &str, query: &str, state: &mut State) -> Answer {
     let place = |id: &str| format!("/v2/upload/blobs/uploads/{id}?state=x");
     if method == "POST" {
-        let id = state.seen.len().to_string();
+        state.opened += 1;
+        let id = state.opened.to_string();
         state.uploads.insert(id.clone(), Vec::new());
         return Answer::new(202).header("location", place(&id));
     }
