@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::command::Command;
 use crate::events::EventSink;
 use crate::exit::Exit;
+use crate::files::Guard;
 use crate::instance::{StartError, Task};
 use crate::policy::{Limits, Policy};
 use crate::stdio::{Captured, Stdio};
@@ -173,7 +174,7 @@ impl Report {
     }
 }
 
-/// Where an instance has its time and its random numbers from.
+/// Where an instance has its time and its random numbers from, and what it sees of its files.
 pub(crate) enum Surroundings {
     /// The host, as every run.
     Host,
@@ -191,6 +192,14 @@ fn seed(made_from: &[Digest]) -> [u8; 32] {
 }
 
 impl Surroundings {
+    /// What files look like there.
+    pub(crate) fn files(&self, guard: Guard) -> Guard {
+        match self {
+            Self::Host => guard,
+            Self::Fixed(_) => guard.uniform(),
+        }
+    }
+
     pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) {
         let Self::Fixed(seed) = self else {
             return;

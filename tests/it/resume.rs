@@ -3,7 +3,9 @@
 use crate::support::{Ended, Running, cache, get, project, pywasm, run};
 use pywasm_format::write::{BuiltLayer, PackageSpec, write_package};
 use pywasm_format::{AppConfig, Layer, LayerKind, Package, ReadLimits};
+use std::fs::{self, DirBuilder};
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use zip::ZipWriter;
@@ -11,7 +13,7 @@ use zip::write::SimpleFileOptions;
 
 /// Writes the wheel of `odd 1.0` with these files into `folder`.
 fn wheel(folder: &Path, files: &[(&str, &str)]) {
-    let file = std::fs::File::create(folder.join("odd-1.0-py3-none-any.whl")).expect("a file");
+    let file = fs::File::create(folder.join("odd-1.0-py3-none-any.whl")).expect("a file");
     let mut archive = ZipWriter::new(file);
     let metadata = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n";
     let wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
@@ -245,19 +247,30 @@ fn the_app_itself_runs_at_every_start() {
 }
 
 #[test]
-fn the_same_app_gives_the_same_snapshot() {
-    let files = [("app.py", "import json, random, uuid, logging\n")];
-    let bytes = || {
-        let folder = project(&files);
-        let (package, _) = pack(&folder, &[]);
-        std::fs::read(package).expect("a package")
-    };
-    let first = bytes();
-    // What is kept of it would be the same in any case.
-    for kept in std::fs::read_dir(cache().join("snapshots")).expect("a folder") {
-        let _ = std::fs::remove_file(kept.expect("a file").path());
+fn the_same_app_gives_the_same_snapshot_on_every_machine() {
+    let app = "import json, random, uuid, logging\n";
+    let folder = project(&[("app.py", app)]);
+    let (package, _) = pack(&folder, &[]);
+    // Another cache is as good as another machine: all is unpacked anew. Only compiled code goes along.
+    let folder = project(&[("app.py", app)]);
+    let other = tempfile::tempdir().expect("a folder");
+    let code = other.path().join("code");
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&code)
+        .expect("a folder");
+    for file in fs::read_dir(cache().join("code")).expect("a folder") {
+        let file = file.expect("a file");
+        fs::copy(file.path(), code.join(file.file_name())).expect("copied");
     }
-    assert!(first == bytes());
+    let again = folder.path().join("again.pkg");
+    let mut command = pywasm(["pack", "-o"]);
+    command.env("PYWASM_CACHE", other.path());
+    command.args([&again, folder.path()]);
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    let bytes = |path: &Path| fs::read(path).expect("a package");
+    assert!(bytes(&package) == bytes(&again));
 }
 
 #[test]
@@ -270,7 +283,7 @@ fn an_app_that_imports_the_same_keeps_its_snapshot_and_what_was_said_of_it() {
     wheel(wheels.path(), &[("odd.py", "held = open('/dev/null')\n")]);
     let links = wheels.path().to_str().expect("UTF-8");
     let snapshot = |app: &str| {
-        std::fs::write(folder.path().join("app.py"), app).expect("written");
+        fs::write(folder.path().join("app.py"), app).expect("written");
         let (package, said) = pack(&folder, &["--no-index", "--find-links", links]);
         assert!(said.contains("odd is not in the snapshot"), "{said}");
         let package = Package::open(&package, &ReadLimits::default()).expect("a package");

@@ -37,3 +37,7 @@ pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
 
 /// The version of the package format that this crate writes and the only one it reads.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// The time of all files in packages, after 1970: 1980-01-01, old enough to be nobody's real time, new enough for zip,
+/// which cannot write less.
+pub const FILE_TIME: std::time::Duration = std::time::Duration::from_secs(315_532_800);

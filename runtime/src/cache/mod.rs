@@ -10,13 +10,14 @@ pub use bound::{Entry, EntryKind};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use pywasm_format::Digest;
+use pywasm_format::{Digest, FILE_TIME};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use thiserror::Error;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
@@ -136,6 +137,7 @@ impl Cache {
         let dir = Dir::open_ambient_dir(partial.path(), ambient_authority())
             .map_err(CacheError::io("open", partial.path()))?;
         fill(&dir, partial.path())?;
+        date_folders(partial.path()).map_err(CacheError::io("finish", partial.path()))?;
         match fs::rename(partial.path(), &path) {
             Ok(()) => drop(partial.keep()),
             Err(_) if path.is_dir() => {} // another process was faster; ours is removed on drop
@@ -146,6 +148,18 @@ impl Cache {
         self.trim(self.limit)?;
         Ok(layer)
     }
+}
+
+/// Gives the folders in `folder` the time that they have in a snapshot: Python lists those anew that have changed since.
+fn date_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            date_folders(&entry.path())?;
+            File::open(entry.path())?.set_modified(SystemTime::UNIX_EPOCH + FILE_TIME)?;
+        }
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> Result<(), CacheError> {

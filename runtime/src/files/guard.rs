@@ -3,6 +3,7 @@
 use super::quota::Quota;
 use super::root::Root;
 use super::streams::Meter;
+use super::uniform::Uniform;
 use crate::events::{Denial, Event, EventSink};
 use crate::exit::Limit;
 use crate::policy::Access;
@@ -47,6 +48,8 @@ pub(crate) struct Guard {
     files: usize,
     quota: Arc<Mutex<Quota>>,
     events: EventSink,
+    /// Where the guest is to see nothing of the machine.
+    pub(super) uniform: Option<Uniform>,
 }
 
 impl Guard {
@@ -65,6 +68,15 @@ impl Guard {
             root,
             quota,
             events,
+            uniform: None,
+        }
+    }
+
+    /// The same, with files that look the same on every machine.
+    pub(crate) fn uniform(self) -> Self {
+        Self {
+            uniform: Some(Uniform::default()),
+            ..self
         }
     }
 

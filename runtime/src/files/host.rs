@@ -69,6 +69,23 @@ impl FilesView<'_> {
     }
 }
 
+/// What the guest is to see of what the host's file system says.
+impl FilesView<'_> {
+    fn shown(&self, stat: DescriptorStat) -> DescriptorStat {
+        match &self.guard.uniform {
+            Some(uniform) => uniform.stat(stat),
+            None => stat,
+        }
+    }
+
+    fn numbered(&mut self, hash: MetadataHashValue) -> MetadataHashValue {
+        match &mut self.guard.uniform {
+            Some(uniform) => uniform.number(hash),
+            None => hash,
+        }
+    }
+}
+
 impl HostDescriptor for FilesView<'_> {
     async fn advise(
         &mut self,
@@ -114,7 +131,18 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
-        self.stock().read_directory(fd).await
+        let stream = self.stock().read_directory(fd).await?;
+        if self.guard.uniform.is_some() {
+            let mut entries = Vec::new();
+            let handle = || Resource::new_borrow(stream.rep());
+            while let Some(entry) = self.stock().read_directory_entry(handle()).await? {
+                entries.push(entry);
+            }
+            if let Some(uniform) = &mut self.guard.uniform {
+                uniform.list(stream.rep(), entries);
+            }
+        }
+        Ok(stream)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
@@ -128,7 +156,8 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
-        self.stock().stat(fd).await
+        let stat = self.stock().stat(fd).await?;
+        Ok(self.shown(stat))
     }
 
     async fn stat_at(
@@ -137,7 +166,8 @@ impl HostDescriptor for FilesView<'_> {
         flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        self.stock().stat_at(fd, flags, path).await
+        let stat = self.stock().stat_at(fd, flags, path).await?;
+        Ok(self.shown(stat))
     }
 
     async fn set_times_at(
@@ -281,7 +311,8 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
-        self.stock().metadata_hash(fd).await
+        let hash = self.stock().metadata_hash(fd).await?;
+        Ok(self.numbered(hash))
     }
 
     async fn metadata_hash_at(
@@ -290,7 +321,8 @@ impl HostDescriptor for FilesView<'_> {
         flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        self.stock().metadata_hash_at(fd, flags, path).await
+        let hash = self.stock().metadata_hash_at(fd, flags, path).await?;
+        Ok(self.numbered(hash))
     }
 }
 
@@ -299,10 +331,16 @@ impl HostDirectoryEntryStream for FilesView<'_> {
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        self.stock().read_directory_entry(stream).await
+        match &mut self.guard.uniform {
+            Some(uniform) => Ok(uniform.next(stream.rep())),
+            None => self.stock().read_directory_entry(stream).await,
+        }
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        if let Some(uniform) = &mut self.guard.uniform {
+            uniform.listed(stream.rep());
+        }
         HostDirectoryEntryStream::drop(&mut self.stock(), stream)
     }
 }

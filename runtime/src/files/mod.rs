@@ -12,6 +12,7 @@ mod root;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod uniform;
 
 pub(crate) use guard::{Guard, Place, PlaceKind};
 pub(crate) use quota::Quota;

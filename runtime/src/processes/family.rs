@@ -198,13 +198,13 @@ impl Family {
             )?,
             table,
             network: self.network.share(),
-            files: Guard::new(
+            files: surroundings.files(Guard::new(
                 places,
                 Arc::clone(self.scratch.root()),
                 self.limits.files,
                 Arc::clone(&self.quota),
                 self.events.clone(),
-            ),
+            )),
             signals,
             memory: self.memory.sibling(),
             process,
