@@ -178,3 +178,18 @@ fn a_check_tells_what_is_built_in() {
     );
     assert!(report.packable && report.base == Base::Full);
 }
+
+#[test]
+fn native_code_for_the_guest_is_refused_with_the_way_to_have_it() {
+    let tags = "cp314-cp314-wasi_0_0_0_wasm32";
+    let outcome = |file: &str| {
+        let index = with(vec![tagged("odd", "1.0", tags).file(file, b"\0asm")]);
+        let person = Person::new(&index);
+        let plan = person.plan_file("odd").expect("a plan");
+        let built = plan.build(&base(), &Silent);
+        built.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(outcome("odd.py"), Ok(()));
+    let error = outcome("odd.cpython-314-wasm32-wasi.so").expect_err("native code");
+    assert!(error.contains("which loads none at run time"), "{error}");
+}

@@ -203,3 +203,14 @@ fn registry_native_packages_work_with_the_python_files_of_their_release() {
     let ended = run(command);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
+
+/// What a wheel for the guest has in its name; the packager takes no other as such.
+#[test]
+fn the_platform_is_what_wheels_are_named_for() {
+    let program = "import sysconfig; print(sysconfig.get_platform())";
+    let platform = python(["-c", program]).stdout;
+    assert_eq!(
+        platform.trim().replace(['-', '.'], "_"),
+        "wasi_0_0_0_wasm32"
+    );
+}

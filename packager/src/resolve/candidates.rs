@@ -6,7 +6,7 @@ use crate::Day;
 use crate::build::Builder;
 use crate::index::{Client, IndexError, RemoteFile};
 use crate::requirements::{Requirement, RequirementSet, fix_legacy, specifiers};
-use crate::wheel::{self, Metadata, Native, NativeTags, Pure, WheelName};
+use crate::wheel::{self, Fit, Metadata, Native, NativeTags, WheelName};
 use pep440_rs::Version;
 use pep508_rs::{ExtraName, PackageName};
 use pubgrub::Ranges;
@@ -55,7 +55,7 @@ pub(super) struct Candidates {
 #[derive(Debug, Default)]
 pub(super) struct Release {
     /// The best wheel without native code.
-    pub(super) pure: Option<(Pure, RemoteFile)>,
+    pub(super) pure: Option<(Fit, RemoteFile)>,
     /// The best wheel with native code for CPython, whichever version of it.
     pub(super) native: Option<(NativeTags, RemoteFile)>,
     /// Is there a wheel that a mainstream platform with this Python would take?
@@ -346,8 +346,8 @@ impl Release {
             self.sdist = Some(file);
             return;
         };
-        if let Some(pure) = wheel.pure(target.minor) {
-            keep_better(&mut self.pure, pure, file);
+        if let Some(fit) = wheel.fit(target.minor) {
+            keep_better(&mut self.pure, fit, file);
         } else if let Some(native) = wheel.native(target.minor) {
             self.mainstream_native |= wheel.fits_mainstream(target.minor);
             keep_better(&mut self.native, native, file);

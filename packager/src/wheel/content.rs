@@ -94,6 +94,12 @@ pub enum WheelError {
         /// The limit.
         limit: u64,
     },
+    /// For the guest, with native code.
+    #[error(
+        "its `{0}` is native code for the guest, which loads none at run time: a recipe has to build it into the \
+         interpreter (docs/packaging.md, \"Built in\"), and the wheel brings the Python files"
+    )]
+    NotLinked(String),
     /// No `.dist-info` folder of the wheel's name.
     #[error("it has no .dist-info folder for {0}")]
     NoDistInfo(String),
@@ -135,6 +141,10 @@ impl Wheel {
             elsewhere: Vec::new(),
         };
         wheel.list(dist_info.trim_end_matches(".dist-info"), native)?;
+        let module = wheel.files.keys().find(|path| native::is_native(path));
+        if let Some(module) = module.filter(|_| name.is_guests()) {
+            return Err(WheelError::NotLinked(module.clone()));
+        }
         if native == Native::LeaveOut {
             wheel.replace(name);
         }

@@ -9,5 +9,5 @@ mod sound;
 pub use content::WheelError;
 pub(crate) use content::{Native, Wheel, WheelContent, WheelFile};
 pub(crate) use metadata::{Metadata, headers, read_metadata};
-pub(crate) use name::{NativeTags, Pure, WheelName, version_of_sdist};
+pub(crate) use name::{Fit, NativeTags, WheelName, version_of_sdist};
 pub(crate) use native::{is_optional, native_files};

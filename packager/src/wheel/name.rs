@@ -16,9 +16,14 @@ pub(crate) struct WheelName {
     platform: Vec<String>,
 }
 
-/// How well a pure wheel fits; more is better.
+/// The guest's own platform tag, which `sysconfig.get_platform()` there gives.
+const GUEST: &str = "wasi_0_0_0_wasm32";
+
+/// How well a wheel without native code fits; more is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Pure {
+pub(crate) struct Fit {
+    /// Made for the guest, rather than for every machine.
+    own: bool,
     /// 3.14 of `py314` before 3.0 of `py3`.
     minor: u32,
     build: u64,
@@ -59,21 +64,29 @@ impl WheelName {
         })
     }
 
-    /// How well the wheel fits Python 3.`minor` on a platform that nobody builds for: only wheels
-    /// without native code do.
-    pub(crate) fn pure(&self, minor: u32) -> Option<Pure> {
-        let pure = self.abi.iter().any(|abi| abi == "none")
-            && self.platform.iter().any(|platform| platform == "any");
+    /// How well the wheel fits the guest with Python 3.`minor`: only wheels without native code do, whether they
+    /// are for every machine or for this one.
+    pub(crate) fn fit(&self, minor: u32) -> Option<Fit> {
+        let own = self.is_guests();
+        let pure = self.abi.iter().any(|abi| abi == "none");
+        let fits = pure && self.platform.iter().any(|platform| platform == "any")
+            || own && (pure || self.fits_mainstream(minor));
         let best = self
             .python
             .iter()
             .filter_map(|tag| python_minor(tag))
             .filter(|tag| *tag <= minor)
             .max();
-        Some(Pure {
-            minor: best.filter(|_| pure)?,
+        Some(Fit {
+            own,
+            minor: best.filter(|_| fits)?,
             build: self.build,
         })
+    }
+
+    /// Was the wheel made for the guest?
+    pub(crate) fn is_guests(&self) -> bool {
+        self.platform.iter().any(|platform| platform == GUEST)
     }
 
     /// Would some mainstream platform with CPython 3.`minor` take this wheel?
@@ -93,6 +106,9 @@ impl WheelName {
     /// The order among wheels with native code for CPython, seen from CPython 3.`minor`; `None` for the
     /// others.
     pub(crate) fn native(&self, minor: u32) -> Option<NativeTags> {
+        if self.is_guests() {
+            return None;
+        }
         // Free-threaded builds (`cp314t`) are laid out alike but newer and rarer.
         let pure = self.platform.iter().any(|platform| platform == "any");
         if pure || self.abi.iter().any(|abi| abi.ends_with('t')) {
@@ -150,7 +166,7 @@ mod tests {
 
     #[test]
     fn pure_wheels() {
-        let minor = |file: &str| parse(file).pure(14).map(|pure| pure.minor);
+        let minor = |file: &str| parse(file).fit(14).map(|fit| fit.minor);
         assert_eq!(minor("flask-3.1.2-py3-none-any.whl"), Some(0));
         assert_eq!(minor("six-1.17.0-py2.py3-none-any.whl"), Some(0));
         assert_eq!(minor("x-1-py39-none-any.whl"), Some(9));
@@ -164,9 +180,28 @@ mod tests {
         ] {
             assert_eq!(minor(other), None, "{other}");
         }
-        assert!(
-            parse("x-1-2-py3-none-any.whl").pure(14) > parse("x-1-1a-py3-none-any.whl").pure(14)
-        );
+        assert!(parse("x-1-2-py3-none-any.whl").fit(14) > parse("x-1-1a-py3-none-any.whl").fit(14));
+    }
+
+    #[test]
+    fn wheels_for_the_guest_come_first() {
+        let fit = |file: &str| parse(file).fit(14);
+        let any = fit("x-1-py314-none-any.whl");
+        for own in [
+            "x-1-py3-none-wasi_0_0_0_wasm32.whl",
+            "x-1-cp314-cp314-wasi_0_0_0_wasm32.whl",
+            "x-1-cp39-abi3-wasi_0_0_0_wasm32.whl",
+        ] {
+            assert!(fit(own) > any, "{own}");
+            assert_eq!(parse(own).native(14), None, "{own}");
+        }
+        for other in [
+            "x-1-cp313-cp313-wasi_0_0_0_wasm32.whl",
+            "x-1-cp315-cp315-wasi_0_0_0_wasm32.whl",
+            "x-1-cp314-cp314-emscripten_4_0_9_wasm32.whl",
+        ] {
+            assert_eq!(fit(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -239,7 +274,7 @@ mod tests {
         #[test]
         fn names_of_any_kind(text in r"[a-zA-Z0-9._+!-]{0,40}(\.whl|\.zip)?|.*") {
             if let Some(name) = WheelName::parse(&text) {
-                let _ = name.pure(14);
+                let _ = name.fit(14);
             }
         }
     }
