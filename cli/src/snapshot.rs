@@ -4,7 +4,7 @@
 use crate::commands::launch::runtime;
 use crate::environment::Environment;
 use anyhow::{Context, anyhow, bail};
-use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
+use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits, default_env};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, GuestPath, LayerKind};
 use rustix::fs::{FlockOperation, flock};
@@ -168,7 +168,8 @@ impl Taken {
 
 /// What the package starts when nothing else is asked for.
 pub fn command(config: &AppConfig) -> anyhow::Result<Command> {
-    Ok(Command::program(&config.command_line(), config)?)
+    let env = default_env(config);
+    Ok(Command::program(&config.command_line(), config, &env)?)
 }
 
 /// Is `name` the module `of`, or one inside it?

@@ -35,7 +35,7 @@ pub use index::IndexError;
 pub use pack::{Built, LayerReport, PackError, PackReport};
 pub use plan::{Note, Plan, PlanError};
 pub use progress::{Event, Progress, Silent};
-pub use project::{DockerfileError, Project, ProjectError};
+pub use project::{DockerfileError, Project, ProjectError, command_words};
 pub use requirements::RequirementsError;
 pub use resolve::{ResolveError, Unrunnable, UnrunnableReason};
 pub use sbom::{BasePart, BaseParts, SbomError, cyclonedx};

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .envs(default_env(app.config()))
         .env("GREETING", "hello from the host");
     let (stdio, output) = Stdio::captured("", 1 << 20);
-    let command = Command::program(&app.config().command_line(), app.config())?;
+    let command = Command::program(&app.config().command_line(), app.config(), &[])?;
     let exit = app
         .start(command, &policy, stdio, EventSink::silent())?
         .wait_blocking();

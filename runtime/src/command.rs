@@ -1,16 +1,29 @@
 //! What an instance runs.
 
+use pywasm_format::shell::{self, ShellError, Step, When};
 use pywasm_format::{AppConfig, GuestPath};
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// The guest's argument vector and working folder.
+/// The guest's argument vector and working folder, and what is started after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: GuestPath,
     pub(crate) files: Vec<(PathBuf, GuestPath)>,
     pub(crate) from_snapshot: bool,
+    /// Variables beside the policy's.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) then: Vec<Next>,
+    /// Nothing is started after it, whatever it comes to.
+    pub(crate) is_last: bool,
+}
+
+/// A command that is started after another one, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) when: When,
+    pub(crate) command: Command,
 }
 
 /// The program is not one that a package can hold.
@@ -27,6 +40,17 @@ pub enum CommandError {
         /// Console scripts of the installed requirements, each with a leading ", ".
         scripts: String,
     },
+    /// A line for a shell that has no program in it.
+    #[error("`{0}` starts no program")]
+    Nothing(String),
+    /// A line for a shell that is more than programs one after the other.
+    #[error("{0}; {way_out}", way_out = shell::WAY_OUT)]
+    Shell(#[from] ShellError),
+    /// A `cd` in such a line.
+    #[error(
+        "`cd {0}` leads to no folder that is known before the start; write it with an absolute path without `..`"
+    )]
+    Folder(String),
 }
 
 impl Command {
@@ -40,12 +64,16 @@ impl Command {
             cwd,
             files: Vec::new(),
             from_snapshot: true,
+            env: Vec::new(),
+            then: Vec::new(),
+            is_last: false,
         }
     }
 
-    /// The interpreter's own options, before the program.
+    /// The interpreter's own options, before the program: the last one, if there are several.
     pub fn options(&self) -> &[String] {
-        let args = self.argv.get(1..).unwrap_or_default();
+        let last = self.then.last().map_or(self, |next| &next.command);
+        let args = last.argv.get(1..).unwrap_or_default();
         &args[..options(args).end]
     }
 
@@ -58,6 +86,14 @@ impl Command {
     /// Starts Python from nothing, though the package brings a snapshot: with a `hash()` seed of its own.
     pub fn without_snapshot(mut self) -> Self {
         self.from_snapshot = false;
+        self.then = self
+            .then
+            .into_iter()
+            .map(|next| Next {
+                command: next.command.without_snapshot(),
+                ..next
+            })
+            .collect();
         self
     }
 
@@ -67,17 +103,57 @@ impl Command {
         self
     }
 
-    /// The program `line[0]` with its arguments: `python…`, a `.py` file, or a console script of a
-    /// requirement (`flask`, `django-admin`, …). An empty line is the interpreter itself.
-    pub fn program(line: &[String], config: &AppConfig) -> Result<Self, CommandError> {
+    /// The program `line[0]` with its arguments: `python…`, a `.py` file, a console script of a requirement (`flask`,
+    /// `django-admin`, …), or `sh -c TEXT`, whose programs run one after the other, with the variables of `env` in their
+    /// arguments (see [`pywasm_format::shell`]). An empty line is the interpreter itself.
+    pub fn program(
+        line: &[String],
+        config: &AppConfig,
+        env: &[(String, String)],
+    ) -> Result<Self, CommandError> {
+        let Some((text, arguments)) = shell::script(line) else {
+            return Self::simple(line, config);
+        };
+        let mut steps = shell::steps(text, arguments, env)?.into_iter();
+        let first = steps
+            .next()
+            .ok_or_else(|| CommandError::Nothing(text.to_owned()))?;
+        let mut first = Self::step(first, config)?.1;
+        first.then = steps
+            .map(|step| Self::step(step, config).map(|(when, command)| Next { when, command }))
+            .collect::<Result<_, _>>()?;
+        Ok(first)
+    }
+
+    fn step(step: Step, config: &AppConfig) -> Result<(When, Self), CommandError> {
+        let command = Self::simple(&step.words, config)?;
+        let cwd = match step.folder {
+            Some(folder) => {
+                let known = command.cwd.join(&folder);
+                known.map_err(|_| CommandError::Folder(folder))?
+            }
+            None => command.cwd,
+        };
+        let command = Self {
+            cwd,
+            env: step.env,
+            is_last: step.is_last,
+            ..command
+        };
+        Ok((step.when, command))
+    }
+
+    /// A line without a shell.
+    fn simple(line: &[String], config: &AppConfig) -> Result<Self, CommandError> {
         let cwd = config.working_dir.clone();
         let Some((program, args)) = line.split_first() else {
             return Ok(Self::python(Vec::<String>::new(), cwd));
         };
-        let name = program
-            .strip_prefix("/usr/local/bin/")
-            .or_else(|| program.strip_prefix("/usr/bin/"))
-            .unwrap_or(program);
+        // `/opt/venv/bin/gunicorn` is `gunicorn`: a package has its programs in one place.
+        let name = match program.rsplit_once("/bin/") {
+            Some((_, name)) if program.starts_with('/') && !name.contains('/') => name,
+            _ => program,
+        };
         if is_interpreter(name) {
             return Ok(Self::python(args.iter().cloned(), cwd));
         }

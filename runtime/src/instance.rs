@@ -2,7 +2,7 @@
 
 use crate::app::Parts;
 use crate::cache::CacheError;
-use crate::command::Command;
+use crate::command::{Command, Next};
 use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
@@ -18,6 +18,7 @@ use crate::snapshot::{SnapshotError, Surroundings};
 use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
+use pywasm_format::shell::When;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -220,7 +221,7 @@ impl Task {
         let signals = Signals::default();
         let family = Family::new(members, policy, signals.clone());
         Ok(Self {
-            first: family.first(command, policy, signals, &surroundings)?,
+            first: family.first(command, &policy.env, signals, &surroundings)?,
             published,
             files,
             reach,
@@ -272,6 +273,26 @@ pub(crate) struct Running {
     pub(crate) host: Host,
     /// What it may hold in the host's tables.
     pub(crate) handles: usize,
+    pub(crate) after: After,
+}
+
+/// What is started after a process, in its place.
+#[derive(Default)]
+pub(crate) struct After {
+    /// Nothing.
+    pub(crate) is_last: bool,
+    pub(crate) commands: Vec<Next>,
+    /// Each with the variables that the first one had.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// Is the next command started after one that came to `code`?
+fn follows(when: When, code: u8) -> bool {
+    match when {
+        When::Always => true,
+        When::Success => code == 0,
+        When::Failure => code != 0,
+    }
 }
 
 impl Running {
@@ -305,7 +326,7 @@ impl Running {
                 }
             };
             let exit = tokio::select! {
-                exit = self.execute() => exit,
+                exit = self.execute_all() => exit,
                 limit = family.over() => Exit::Limit(limit),
                 () = out_of_time => Exit::Limit(Limit::Wall),
                 () = stop => Exit::Stopped,
@@ -320,12 +341,35 @@ impl Running {
         exit
     }
 
+    /// Runs, and then what is to be started after it.
+    async fn execute_all(mut self) -> Exit {
+        let (family, signals) = (Arc::clone(&self.family), self.host.signals.clone());
+        let mut after = std::mem::take(&mut self.after);
+        let mut exit = self.execute().await;
+        for Next { when, command } in after.commands {
+            let Exit::Code(code) = exit else { break };
+            if after.is_last {
+                break;
+            }
+            if follows(when, code) {
+                after.is_last = command.is_last;
+                let next = family.first(command, &after.env, signals.clone(), &Surroundings::Host);
+                exit = match next {
+                    Ok(next) => next.execute().await,
+                    Err(error) => Exit::Trap(error.to_string()),
+                };
+            }
+        }
+        exit
+    }
+
     async fn execute(self) -> Exit {
         let Self {
             family,
             program,
             host,
             handles,
+            after: _,
         } = self;
         let draining = host.network.draining();
         let mut store = match store(&family, host, handles) {
@@ -372,6 +416,7 @@ impl Running {
             program,
             host,
             handles,
+            after: _,
         } = self;
         let interpreter = SnapshotError::Interpreter;
         let mut store = store(&family, host, handles).map_err(interpreter)?;

@@ -69,7 +69,7 @@ fn measure(app: &App, from_snapshot: bool) -> Figure {
 fn start(app: &App, from_snapshot: bool) -> Instance {
     let config = app.config();
     let mut command =
-        Command::program(&config.command_line(), config).expect("the package's program");
+        Command::program(&config.command_line(), config, &[]).expect("the package's program");
     if !from_snapshot {
         command = command.without_snapshot();
     }

@@ -39,6 +39,7 @@ mod resume;
 mod seeds;
 mod serve;
 mod servers;
+mod shell;
 mod signals;
 mod store;
 mod tls;

@@ -14,7 +14,7 @@ use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
     BaseLayers, Built, DockerfileChoice, DockerfileUse, Event, FullRuntime, IndexFlags, LockUse,
     Machine, NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project,
-    VersionChoice,
+    VersionChoice, command_words,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -42,7 +42,10 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     };
     let settings = PackSettings {
         name: tag.as_ref().map(ToString::to_string),
-        command: entrypoint.map(|line| line.split_whitespace().map(str::to_owned).collect()),
+        command: entrypoint
+            .map(|line| command_words(&line))
+            .transpose()
+            .map_err(|why| anyhow!("--entrypoint: {why}"))?,
         output: output.clone(),
         dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?

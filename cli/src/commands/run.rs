@@ -28,7 +28,8 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
         refuse_unmet(&policy, asked.package.config(), |_| true)?;
     }
     let line = asked.line();
-    let command = |config: &AppConfig| Ok(Command::program(&line, config)?);
+    let env = policy.environment().to_vec();
+    let command = |config: &AppConfig| Ok(Command::program(&line, config, &env)?);
     match asked.role {
         Role::Alone => asked.run(&policy, None, environment, command),
         Role::Worker(_) => {

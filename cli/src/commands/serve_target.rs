@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use pywasm::AppConfig;
+use pywasm_format::shell;
 use pywasm_front::Interface;
 
 /// An app, and how it is spoken to.
@@ -32,7 +33,11 @@ impl Target {
 
     /// The app that the package's own command would serve.
     pub fn of_package(config: &AppConfig) -> anyhow::Result<Self> {
-        match Self::of_line(&config.command_line()) {
+        let line = config.command_line();
+        // Of several programs the last one serves.
+        let last = shell::script(&line)
+            .and_then(|(text, arguments)| shell::steps(text, arguments, &config.env).ok()?.pop());
+        match Self::of_line(&last.map_or(line.clone(), |step| step.words)) {
             Some(target) => Ok(target),
             None => bail!(
                 "which app is to be served? Name its module and object with --wsgi or --asgi, such as --wsgi app:app"

@@ -15,6 +15,7 @@ mod layer;
 mod manifest;
 mod needs;
 mod read;
+pub mod shell;
 mod snapshot;
 mod unpack;
 mod verified;

@@ -1,6 +1,6 @@
 //! What a project starts.
 
-use pywasm_format::ExposedPort;
+use pywasm_format::{ExposedPort, shell};
 
 /// A command line in docker's two halves: arguments given at start replace `cmd`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +29,27 @@ pub(super) fn script(line: &[String]) -> Option<&str> {
             file => return Some(file),
         }
     }
+}
+
+/// The words of a command line, or those that give it to a shell where it has variables or several programs; the error says
+/// what in it needs a real shell.
+pub fn words(line: &str) -> Result<Vec<String>, String> {
+    match split(line) {
+        Some(words) => Ok(words),
+        None => checked(shell::command(line, "sh")),
+    }
+}
+
+/// `line`, unless it gives a shell what needs one.
+pub(super) fn checked(line: Vec<String>) -> Result<Vec<String>, String> {
+    if let Some((text, arguments)) = shell::script(&line) {
+        let steps = shell::steps(text, arguments, &[]);
+        let steps = steps.map_err(|error| format!("{error}; {}", shell::WAY_OUT))?;
+        if steps.is_empty() {
+            return Err("it starts no program".to_owned());
+        }
+    }
+    Ok(line)
 }
 
 /// Splits a command as a shell would, for commands that need no shell: quotes and backslashes are

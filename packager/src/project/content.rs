@@ -3,14 +3,17 @@
 use super::command::{self, Command};
 use super::copy::{self, AppPart};
 use super::detect::{self, Detected};
-use super::dockerfile::{Dockerfile, default_working_dir};
+use super::dockerfile::{Dockerfile, Stage, default_working_dir};
+use super::entry::EntryScript;
 use super::inputs::{self, RequirementInput};
 use super::own::Own;
+use super::tree::Tree;
 use super::walk::{self, Found};
 use super::workplace::Workplace;
 use super::{Programs, ProjectError, io_error, pyproject, read_text};
 use crate::plan::Note;
 use crate::settings::PackSettings;
+use pywasm_format::shell;
 use pywasm_format::write::FileMode;
 use pywasm_format::{AppConfig, GuestPath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +100,8 @@ pub(super) fn of_folder(
     };
     let cache_dir = &settings.machine.cache_dir;
     let workplace = Workplace::new(&project, &dockerfile, cache_dir, programs);
-    let tree = workplace.stage(&dockerfile.stage)?;
+    let mut tree = workplace.stage(&dockerfile.stage)?;
+    let written = started(&dockerfile.stage, &mut tree)?;
     let AppPart {
         files,
         folders,
@@ -114,11 +118,6 @@ pub(super) fn of_folder(
     };
     let stage = dockerfile.stage;
     let working_dir = stage.working_dir();
-    let written = Command {
-        entrypoint: stage.entrypoint,
-        cmd: stage.cmd,
-        ports: Vec::new(),
-    };
     let starts = !(written.entrypoint.is_empty() && written.cmd.is_empty());
     let written = starts.then_some(written);
     let command =
@@ -244,6 +243,37 @@ fn no_command(root: &Path) -> ProjectError {
     }
 }
 
+/// What a stage starts, with the text of a shell script in place of its name. Such a script is needed for nothing else, so
+/// it may lie outside of the working folder.
+fn started(stage: &Stage, tree: &mut Tree) -> Result<Command, ProjectError> {
+    let mut command = Command {
+        entrypoint: stage.entrypoint.clone(),
+        cmd: stage.cmd.clone(),
+        ports: Vec::new(),
+    };
+    let line = match command.entrypoint.is_empty() {
+        true => &mut command.cmd,
+        false => &mut command.entrypoint,
+    };
+    let working_dir = stage.working_dir();
+    let Some(script) = EntryScript::find(line, &working_dir, tree) else {
+        return Ok(command);
+    };
+    *line = script.inlined(line);
+    let line = [command.entrypoint.as_slice(), &command.cmd].concat();
+    if let Some((text, arguments)) = shell::script(&line) {
+        shell::steps(text, arguments, &stage.env).map_err(|error| ProjectError::Malformed {
+            path: script.source,
+            reason: format!("line {}: {error}; {}", error.line, shell::WAY_OUT),
+        })?;
+    }
+    let inside = format!("{}/", working_dir.as_str().trim_end_matches('/'));
+    if !script.path.starts_with(&inside) {
+        tree.files.remove(&script.path);
+    }
+    Ok(command)
+}
+
 /// A command that names a script which is not packed would fail at every start: better now.
 fn check_script(
     config: &AppConfig,
@@ -251,7 +281,27 @@ fn check_script(
     hint: &str,
 ) -> Result<(), ProjectError> {
     let line = config.command_line();
-    let Some(script) = command::script(&line) else {
+    let programs = match shell::script(&line) {
+        None => vec![line],
+        Some((text, arguments)) => {
+            let steps = shell::steps(text, arguments, &config.env).unwrap_or_default();
+            // A step in a folder of its own names its files from there.
+            let here = steps.into_iter().filter(|step| step.folder.is_none());
+            here.map(|step| step.words).collect()
+        }
+    };
+    programs
+        .iter()
+        .try_for_each(|line| check_program(line, config, files, hint))
+}
+
+fn check_program(
+    line: &[String],
+    config: &AppConfig,
+    files: &BTreeMap<String, AppFile>,
+    hint: &str,
+) -> Result<(), ProjectError> {
+    let Some(script) = command::script(line) else {
         return Ok(());
     };
     // Outside the app's folder it may be a file of a mount, which only the start will show.

@@ -137,16 +137,14 @@ fn procfile(text: &str) -> Option<Result<Command, String>> {
     let port = WEB_PORT.to_string();
     let plain = line.replace("${PORT}", &port).replace("$PORT", &port);
     let asks_port = plain != line;
-    let words = command::split(&plain).filter(|words| !words.is_empty());
-    Some(match words {
-        None => Err(format!(
-            "`{line}` needs a shell, which the sandbox does not have; say what to start with --entrypoint"
-        )),
-        Some(words) if FORKING.contains(&words[0].as_str()) => Err(format!(
+    Some(match command::words(&plain) {
+        Err(why) => Err(format!("`{line}`: {why}")),
+        Ok(words) if words.is_empty() => Err("its line `web:` is empty".to_owned()),
+        Ok(words) if FORKING.contains(&words[0].as_str()) => Err(format!(
             "`{line}` is not used: {} starts processes, which the sandbox does not have",
             words[0]
         )),
-        Some(mut words) => {
+        Ok(mut words) => {
             // Such platforms tell gunicorn by the variable PORT.
             let tells_port = words[0] == "gunicorn" && !words.iter().any(|word| binds(word));
             if tells_port {
@@ -240,6 +238,6 @@ mod tests {
         assert!(
             matches!(words("web: uwsgi app.ini"), Some(Err(why)) if why.contains("starts processes"))
         );
-        assert!(matches!(words("web: a && b"), Some(Err(why)) if why.contains("needs a shell")));
+        assert!(matches!(words("web: a | b"), Some(Err(why)) if why.contains("needs a shell")));
     }
 }

@@ -6,6 +6,7 @@ mod content;
 mod copy;
 mod detect;
 mod dockerfile;
+mod entry;
 mod identity;
 mod ignore;
 mod inputs;
@@ -18,6 +19,8 @@ mod tree;
 mod uv_lock;
 mod walk;
 mod workplace;
+
+pub use command::words as command_words;
 
 pub(crate) use content::{AppFile, Content};
 pub use dockerfile::DockerfileError;

@@ -105,7 +105,7 @@ fn parse<T: for<'a> Deserialize<'a>>(file: &Path) -> Result<T, ProjectError> {
     })
 }
 
-/// A command as a list of words or as one line that needs no shell.
+/// A command as a list of words or as one line.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -115,11 +115,8 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String
     }
     let words = match Command::deserialize(deserializer)? {
         Command::Words(words) => words,
-        Command::Line(line) => command::split(&line).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "`{line}` needs a shell, which the sandbox does not have; write the program and its arguments as a list"
-            ))
-        })?,
+        Command::Line(line) => command::words(&line)
+            .map_err(|why| serde::de::Error::custom(format!("`{line}`: {why}")))?,
     };
     match words.is_empty() {
         true => Err(serde::de::Error::custom("the command is empty")),

@@ -105,6 +105,11 @@ impl Policy {
         self
     }
 
+    /// The environment of the guest.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// Sets several, such as those of [`default_env`](crate::default_env).
     pub fn envs(self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         variables

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Limit};
 use crate::files::{Guard, Quota};
 use crate::governor::Account;
 use crate::host::{Host, MemoryLimiter};
-use crate::instance::{Running, StartError, wasi_context};
+use crate::instance::{After, Running, StartError, wasi_context};
 use crate::net::Network;
 use crate::policy::{Limits, Policy};
 use crate::scratch::{Preopen, Scratch};
@@ -150,7 +150,7 @@ impl Family {
     pub(crate) fn first(
         self: &Arc<Self>,
         command: Command,
-        policy: &Policy,
+        env: &[(String, String)],
         signals: Signals,
         surroundings: &Surroundings,
     ) -> Result<Running, StartError> {
@@ -163,18 +163,28 @@ impl Family {
                 .collect(),
             ends: Ends::default(),
         };
-        self.running(command, &policy.env, process, signals, surroundings)
+        self.running(command, env, process, signals, surroundings)
     }
 
     fn running(
         self: &Arc<Self>,
-        command: Command,
+        mut command: Command,
         env: &[(String, String)],
         process: Process,
         signals: Signals,
         surroundings: &Surroundings,
     ) -> Result<Running, StartError> {
-        let program = self.parts.program(&command, env);
+        let after = After {
+            is_last: command.is_last,
+            commands: std::mem::take(&mut command.then),
+            env: env.to_vec(),
+        };
+        let mut env = env.to_vec();
+        for (name, value) in &command.env {
+            env.retain(|(other, _)| other != name);
+            env.push((name.clone(), value.clone()));
+        }
+        let program = self.parts.program(&command, &env);
         let program = program.linked(&self.runtime.shared.linker);
         let program = program.map_err(StartError::Interpreter)?.clone();
         let handles = match process.number {
@@ -190,7 +200,7 @@ impl Family {
         let host = Host {
             wasi: wasi_context(
                 command,
-                env,
+                &env,
                 &self.limits,
                 &self.streams,
                 &preopens,
@@ -214,6 +224,7 @@ impl Family {
             program,
             host,
             handles,
+            after,
         })
     }
 
@@ -316,7 +327,13 @@ impl Process {
         let folder = folder
             .parse()
             .map_err(|_| Refused::Argument("the working folder is no absolute path"))?;
-        let command = Command::program(arguments, &family.parts.config)?.working_dir(folder);
+        let config = &family.parts.config;
+        let command = Command::program(arguments, config, &environment)?.working_dir(folder);
+        if !command.then.is_empty() {
+            return Err(Refused::Argument(
+                "several programs in one command need a shell",
+            ));
+        }
         let place = family
             .registry
             .enter(self.number)

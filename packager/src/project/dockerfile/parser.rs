@@ -391,16 +391,15 @@ fn addable(source: &str) -> Result<(), String> {
 /// The words of CMD or ENTRYPOINT, in exec form or in a shell form that needs no shell.
 fn command_words(name: &str, rest: &str) -> Result<Vec<String>, String> {
     if let Some(words) = lexer::exec_form(rest) {
-        return Ok(words.into_iter().enumerate().map(program).collect());
+        let line = words.into_iter().enumerate().map(program).collect();
+        return command::checked(line).map_err(|why| format!("{name} {rest}: {why}"));
     }
     if rest.trim_start().starts_with('[') {
         return Err(format!(
             "{name} {rest} is not a list of strings; write {name} [\"python\", \"app.py\"] with double quotes"
         ));
     }
-    let mut words = command::split(rest).ok_or_else(|| {
-        format!("`{name} {rest}` needs a shell, which the sandbox does not have; write the program and its arguments as {name} [\"python\", \"app.py\"]")
-    })?;
+    let mut words = command::words(rest).map_err(|why| format!("{name} {rest}: {why}"))?;
     if words.first().is_some_and(|word| word == "exec") {
         words.remove(0);
     }

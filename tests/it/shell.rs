@@ -1,0 +1,140 @@
+//! What images start through a shell: several programs, variables, a script.
+
+use crate::support::{Ended, project, pywasm, run};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const FIRST: &str = "print('first', flush=True); open('made', 'w').write('here')\n";
+const SECOND: &str = "import os, sys; print('second', open('made').read(), sys.argv[1:])\n\
+                      sys.exit(int(os.environ.get('CODE', 0)))\n";
+
+fn packed(dockerfile: &str, more: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let files = [
+        ("first.py", FIRST),
+        ("second.py", SECOND),
+        ("Dockerfile", dockerfile),
+    ];
+    let folder = project(&[&files, more].concat());
+    let package = folder.path().join("app.pkg");
+    let mut command = pywasm(["pack", "-o"]);
+    command.args([&package, folder.path()]);
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    (folder, package)
+}
+
+fn started(package: &PathBuf, flags: &[&str], args: &[&str]) -> (Option<i32>, String) {
+    let mut command = pywasm(["run"]);
+    command.args(flags).arg(package).args(args);
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(command);
+    assert_eq!(stderr, "");
+    (code, stdout)
+}
+
+#[test]
+fn programs_run_one_after_the_other_over_the_same_files() {
+    let (_folder, package) = packed(
+        "FROM python:3.14\nWORKDIR /app\nCOPY . .\nENV PORT=8000\n\
+         CMD python first.py && exec python second.py --port=$PORT \"$NAME\" || python never.py\n",
+        &[("never.py", "print('never')\n")],
+    );
+    let outcome = started(&package, &[], &[]);
+    let expected = "first\nsecond here ['--port=8000', '']\n";
+    assert_eq!(outcome, (Some(0), expected.to_owned()));
+    let outcome = started(
+        &package,
+        &["-e", "PORT=9", "-e", "NAME=a b", "-e", "CODE=3"],
+        &[],
+    );
+    let expected = "first\nsecond here ['--port=9', 'a b']\n";
+    assert_eq!(
+        outcome,
+        (Some(3), expected.to_owned()),
+        "exec is the end of it"
+    );
+}
+
+#[test]
+fn what_fails_ends_the_line_or_begins_another() {
+    let (_folder, package) = packed(
+        "FROM python:3.14\nWORKDIR /app\nCOPY . .\n\
+         CMD python -c 'import sys; sys.exit(4)' && python first.py\n",
+        &[],
+    );
+    assert_eq!(started(&package, &[], &[]), (Some(4), String::new()));
+    // Another command in its place, as with any package.
+    let line = [
+        "sh",
+        "-c",
+        "python -c '1/0' 2 || python first.py; CODE=7 python second.py",
+    ];
+    let mut command = pywasm(["run", "--entrypoint", line[0]]);
+    command.arg(&package).args(&line[1..]);
+    let Ended { code, stdout, .. } = run(command);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (Some(7), "first\nsecond here []\n")
+    );
+}
+
+#[test]
+fn a_script_of_the_image_prepares_and_then_starts_the_command() {
+    let (_folder, package) = packed(
+        "FROM python:3.14\nWORKDIR /app\nCOPY entrypoint.sh /\nRUN chmod +x /entrypoint.sh\nCOPY *.py ./\n\
+         ENTRYPOINT [\"/entrypoint.sh\"]\nCMD [\"python\", \"second.py\", \"x y\"]\n",
+        &[(
+            "entrypoint.sh",
+            "#!/bin/sh\nset -e\n\npython first.py\nexec \"$@\"\n",
+        )],
+    );
+    let expected = "first\nsecond here ['x y']\n".to_owned();
+    assert_eq!(started(&package, &[], &[]), (Some(0), expected));
+    let expected = "first\nother\n".to_owned();
+    let args = ["python", "-c", "print('other')"];
+    assert_eq!(started(&package, &[], &args), (Some(0), expected));
+}
+
+#[test]
+fn what_needs_a_real_shell_is_refused_with_its_line() {
+    let folder = project(&[
+        (
+            "Dockerfile",
+            "FROM python:3.14\nCOPY . .\nENTRYPOINT [\"./start.sh\"]\n",
+        ),
+        (
+            "start.sh",
+            "#!/bin/bash\nset -e\nuntil python ready.py; do python wait.py; done\nexec \"$@\"\n",
+        ),
+        ("ready.py", ""),
+    ]);
+    let mut command = pywasm(["pack"]);
+    command.arg(folder.path());
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(125), "{stderr}");
+    assert!(
+        stderr.contains("start.sh: line 3: `until` needs a shell, which the sandbox does not have; programs one after"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_program_may_start_another_by_a_line_for_the_shell() {
+    let folder = project(&[(
+        "app.py",
+        "import os, subprocess\n\
+        os.environ['X'] = '1'\n\
+        print(subprocess.check_output('python -c \"import sys; print(sys.argv[1:])\" a$X', shell=True, text=True).strip())\n",
+    )]);
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    let Ended {
+        code,
+        stdout,
+        stderr,
+    } = run(command);
+    assert_eq!((code, stdout.as_str()), (Some(0), "['a1']\n"), "{stderr}");
+}
