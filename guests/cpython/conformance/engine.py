@@ -8,6 +8,7 @@ from pathlib import Path
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 MEMORY = "2g"
+SITE_PACKAGES = "/usr/local/lib/python3.14/site-packages"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Sandbox:
         volumes = [
             f"{folders.tests}:/suite/test:ro",
             f"{INSIDE}:/conformance:ro",
+            # Its suite.pth lets the processes that cases start find the suite too, whatever options they have.
+            f"{INSIDE}/site-packages:{SITE_PACKAGES}:ro",
             f"{folders.work}:/work",
             f"{folders.results}:/results",
         ]

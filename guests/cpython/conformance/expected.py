@@ -14,7 +14,8 @@ class Expected:
     """The table of expected.toml. Everything is keyed by the short name of a reason."""
 
     reasons: dict  # short name -> one line
-    fast: list  # the modules of --fast
+    fast: list  # the modules that are run with every change
+    fast_needs: list  # what else of the suite's folder they need
     not_applicable: dict  # module -> reason; not run
     skips: dict  # module -> reason; run, and must skip itself
     fails: dict = field(default_factory=dict)  # module -> {case or Class.*: reason}; run, and must fail
@@ -41,7 +42,7 @@ def load(path: Path = FILE) -> Expected:
         return {name: reason for reason, group in groups.items() for name in group}
 
     return Expected(
-        reasons, table["fast"], by_name(table["not_applicable"]), by_name(table["skips"]),
+        reasons, table["fast"], table["fast_needs"], by_name(table["not_applicable"]), by_name(table["skips"]),
         {module: by_name(groups) for module, groups in table["fails"].items()},
         {module: by_name(groups) for module, groups in table["left_out"].items()},
         table["assume"],

@@ -25,6 +25,9 @@ def main() -> int:
     arguments = parse_arguments()
     expected, record = expectations.load(), records.load()
     tests = suite.locate(arguments.source, arguments.work)
+    if arguments.pack_fast:
+        suite.pack(tests, expected.fast, expected.fast_needs)
+        return 0
     present = suite.modules(tests)
     chosen = choose(arguments, expected, present)
     engine = Native(arguments.native.resolve()) if arguments.native else Sandbox(find_pywasm(arguments.pywasm))
@@ -60,6 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--source", type=Path, metavar="TARBALL|DIR", help="CPython's sources (default: fetched as inputs.toml says)")
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="for sources and logs (default: target/conformance)")
     parser.add_argument("--fast", action="store_true", help="only the modules that expected.toml lists as fast")
+    parser.add_argument("--pack-fast", action="store_true", help="only write fast.tar.gz, the part that the repository's tests run")
     parser.add_argument("--limit", type=float, default=300, metavar="SECONDS", help="time for one case (default: 300)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="modules at once (default: 2)")
     parser.add_argument("--update-docs", action="store_true", help="write record.json and docs/conformance.md")
@@ -74,7 +78,8 @@ def choose(arguments: argparse.Namespace, expected: expectations.Expected, prese
         return [name for name in present if name not in expected.not_applicable]
     chosen = []
     for wanted in arguments.modules:
-        found = [name for name in present if name == wanted or name.startswith(f"{wanted}.")]
+        parts = [name for name in present if name.startswith(f"{wanted}.") and name not in expected.not_applicable]
+        found = parts or [name for name in present if name == wanted]
         if not found:
             raise SystemExit(f"the suite has no module {wanted}: name one such as test_json or test_asyncio.test_locks")
         chosen += found

@@ -1,10 +1,13 @@
 """The test modules: CPython's own, from the source tarball the guest is built from."""
 
+import gzip
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+FAST = HERE / "fast.tar.gz"
 sys.path.insert(0, str(HERE.parent))
 
 from recipe import inputs  # noqa: E402  (the recipe is a package beside this folder, not an installed one)
@@ -50,3 +53,21 @@ def modules(folder: Path, package: str = "") -> list:
         elif entry.is_dir() or entry.suffix == ".py":
             found.append(package + name)
     return found
+
+
+def pack(tests: Path, names: list, needs: list) -> None:
+    """Writes the part of the suite that the repository's own tests run: modules, and what they need besides. The same bytes
+    from the same sources."""
+    parts = {*needs}
+    for name in names:
+        package, _, part = name.rpartition(".")
+        parts |= {part, f"{part}.py"} if not package else {f"{package}/{part}.py"} | {
+            f"{package}/{helper.name}" for helper in (tests / package).glob("*.py") if not helper.name.startswith("test_")}
+    files = [file for part in parts for file in [tests / part, *(tests / part).rglob("*")] if file.is_file()]
+    with (FAST.open("wb") as plain, gzip.GzipFile("", "wb", 9, plain, mtime=0) as packed,
+          tarfile.open(fileobj=packed, mode="w") as tar):
+        for file in sorted({file for file in files if file.suffix != ".pyc"}):
+            member = tarfile.TarInfo(f"test/{file.relative_to(tests).as_posix()}")
+            member.size = file.stat().st_size
+            with file.open("rb") as content:
+                tar.addfile(member, content)

@@ -107,9 +107,8 @@ def text_of(err):
         return f"{err[0].__name__} (its traceback cannot be printed)"
 
 
-def prepare_support():
-    """What libregrtest does before it runs a module, and our corrections to what it believes about WASI."""
-    sys.path[0] = SUITE  # not this file's folder
+def correct_support():
+    """Our corrections to what the suite believes about WASI."""
     from test import support
 
     # The suite takes WASI for a system without threads, sockets, dup or deep stacks, and skips what needs them.
@@ -123,7 +122,13 @@ def prepare_support():
     from test.support import threading_helper
 
     threading_helper.can_start_thread = True
+    return support
 
+
+def prepare_support():
+    """What libregrtest does before it runs a module."""
+    sys.path[0] = SUITE  # not this file's folder
+    support = correct_support()
     from test.libregrtest import setup
 
     support.use_resources = ()
@@ -195,9 +200,13 @@ def keep(suite, wanted):
     suite._tests = [test for test in suite._tests if isinstance(test, unittest.TestSuite) or wanted(test)]
 
 
-def main():
+def read_plan():
     with open(f"{RESULTS}/plan.json", encoding="utf-8") as file:
-        plan = json.load(file)
+        return json.load(file)
+
+
+def main():
+    plan = read_plan()
     log = Log(f"{RESULTS}/outcomes.jsonl")
     support = prepare_support()
     assume(support, plan["assume"])
@@ -229,4 +238,7 @@ def main():
     log.write(end=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
+elif __name__ == "__mp_main__":  # a process that a case has started by multiprocessing believes the same
+    assume(correct_support(), read_plan()["assume"])

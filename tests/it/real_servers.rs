@@ -1,0 +1,412 @@
+//! Clients of the package index, unmodified, against servers of the machine:
+//!
+//!     cargo test --workspace --test it real_servers -- --ignored
+//!
+//! Nothing is installed by this: a server that is not there is named. The servers listen on an address of the machine that
+//! is not loopback, for loopback inside the sandbox is the app's own; nothing leaves the machine.
+
+use crate::network::listener_beyond_loopback;
+use crate::support::{project, pywasm, run};
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to listen: not an assertion on speed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server in a folder of its own, ended with the test.
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Politely: some have children. A folder's owner may be another user, whose processes must be gone first.
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where a program is, or which package brings it.
+fn program(name: &str, package: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders.extend(std::env::split_paths(&path));
+    folders.extend(["/usr/sbin", "/usr/lib/rabbitmq/bin"].map(PathBuf::from));
+    let found = folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not on this machine: Debian has it in the package {package}")
+    })
+}
+
+/// Servers refuse to run as root: then they run as nobody.
+fn command(program: &Path, folder: &Path) -> Command {
+    let id = Command::new("id")
+        .arg("-u")
+        .output()
+        .expect("id runs")
+        .stdout;
+    let mut command = match id.trim_ascii() {
+        b"0" => {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+                .arg(program);
+            command
+        }
+        _ => Command::new(program),
+    };
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn succeed(mut command: Command) {
+    let done = command.output().expect("it starts");
+    let said =
+        String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}\n{said}");
+}
+
+fn free_address() -> SocketAddr {
+    let (_, address) =
+        listener_beyond_loopback().expect("this machine has no network interface but loopback");
+    address
+}
+
+fn new_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("its owner");
+    folder
+}
+
+/// Starts a server and waits until it listens.
+fn serve(mut command: Command, folder: tempfile::TempDir, address: SocketAddr) -> Server {
+    let log = fs::File::create(folder.path().join("test.log")).expect("a log");
+    command.stdout(log.try_clone().expect("a file")).stderr(log);
+    let child = command.spawn().expect("it starts");
+    let mut server = Server {
+        child,
+        folder,
+        address,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        let ended = server.child.try_wait().expect("our child");
+        let log = || fs::read_to_string(server.folder.path().join("test.log")).unwrap_or_default();
+        assert!(
+            ended.is_none() && Instant::now() < deadline,
+            "{command:?}\n{}",
+            log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server
+}
+
+/// Packs a client and runs it: it may reach that server and nothing else.
+fn client(server: &Server, requirements: &str, code: &str) -> String {
+    let app = project(&[("app.py", code), ("requirements.txt", requirements)]);
+    let package = app.path().join("app.pkg");
+    let mut pack = pywasm(["pack", "-q", "-o"]);
+    pack.arg(&package).arg(app.path());
+    let ended = run(pack);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (ip, port): (IpAddr, u16) = (server.address.ip(), server.address.port());
+    let mut start = pywasm(["run", "--allow-net", &server.address.to_string()]);
+    start
+        .args(["-e", &format!("SERVER={ip}"), "-e", &format!("PORT={port}")])
+        .arg(package);
+    let ended = run(start);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    ended.stdout
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on the machine"]
+fn registry_pg8000_and_postgresql() {
+    let (initdb, postgres) = (
+        program("initdb", "postgresql"),
+        program("postgres", "postgresql"),
+    );
+    let (folder, address) = (new_folder(), free_address());
+    fs::write(folder.path().join("password"), "secret").expect("written");
+    let mut init = command(&initdb, folder.path());
+    init.args([
+        "-D",
+        "data",
+        "-U",
+        "person",
+        "--pwfile=password",
+        "-A",
+        "scram-sha-256",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]);
+    succeed(init);
+    // Loopback is all that it trusts by itself.
+    fs::write(
+        folder.path().join("hba"),
+        "host all all all scram-sha-256\n",
+    )
+    .expect("written");
+    let mut start = command(&postgres, folder.path());
+    start.args([
+        "-D",
+        "data",
+        "-k",
+        "",
+        "-c",
+        "fsync=off",
+        "-c",
+        "hba_file=hba",
+        "-h",
+    ]);
+    start.args([
+        address.ip().to_string(),
+        "-p".to_owned(),
+        address.port().to_string(),
+    ]);
+    let server = serve(start, folder, address);
+    let printed = client(
+        &server,
+        "pg8000\n",
+        r#"
+import os, threading
+import pg8000.dbapi, pg8000.exceptions
+
+def connect(password='secret'):
+    return pg8000.dbapi.connect('person', host=os.environ['SERVER'], port=int(os.environ['PORT']), password=password, database='postgres')
+
+try: connect('wrong')
+except pg8000.exceptions.DatabaseError as error: print(error.args[0]['C'])
+base = connect()
+cursor = base.cursor()
+cursor.execute('CREATE TABLE t (id serial PRIMARY KEY, name text, data bytea, at timestamptz DEFAULT now())')
+cursor.executemany('INSERT INTO t (name, data) VALUES (%s, %s)', [(f'Zoë {n}', bytes([n % 256]) * 1000) for n in range(500)])
+base.commit()
+cursor.execute('SELECT count(*), max(length(data)), min(at) <= now() FROM t')
+print(cursor.fetchone())
+cursor.execute('SELECT name, data FROM t ORDER BY id')
+rows = cursor.fetchall()
+print(rows[7][0], rows[499][1] == bytes([499 % 256]) * 1000, len(rows))
+cursor.execute('DELETE FROM t'); base.rollback()
+try: cursor.execute('SELECT nothing FROM t')
+except pg8000.exceptions.DatabaseError as error: print(error.args[0]['C']); base.rollback()
+def add(number):
+    one = connect(); cursor = one.cursor()
+    for _ in range(20): cursor.execute('INSERT INTO t (name) VALUES (%s)', (str(number),))
+    one.commit(); one.close()
+threads = [threading.Thread(target=add, args=(n,)) for n in range(5)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+cursor.execute('SELECT count(*) FROM t'); print(cursor.fetchone())
+"#,
+    );
+    assert_eq!(
+        printed,
+        "28P01\n[500, 1000, True]\nZoë 7 True 500\n42703\n[600]\n"
+    );
+}
+
+#[test]
+#[ignore = "needs MariaDB on the machine"]
+fn registry_pymysql_and_mariadb() {
+    let (install, mariadbd) = (
+        program("mariadb-install-db", "mariadb-server"),
+        program("mariadbd", "mariadb-server"),
+    );
+    let (folder, address) = (new_folder(), free_address());
+    let here = folder.path().display().to_string();
+    let mut init = command(&install, folder.path());
+    init.args([
+        "--no-defaults",
+        &format!("--datadir={here}/data"),
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+    ]);
+    succeed(init);
+    fs::write(
+        folder.path().join("init.sql"),
+        "CREATE DATABASE app;\nCREATE USER person IDENTIFIED BY 'secret';\nGRANT ALL ON app.* TO person;\n",
+    )
+    .expect("written");
+    let mut start = command(&mariadbd, folder.path());
+    start.args([
+        "--no-defaults",
+        &format!("--datadir={here}/data"),
+        &format!("--socket={here}/s"),
+    ]);
+    start.args([
+        format!("--init-file={here}/init.sql"),
+        format!("--pid-file={here}/pid"),
+    ]);
+    start.args([
+        format!("--bind-address={}", address.ip()),
+        format!("--port={}", address.port()),
+    ]);
+    let server = serve(start, folder, address);
+    let printed = client(
+        &server,
+        "pymysql\n",
+        r#"
+import os, pymysql
+
+def connect(password='secret'):
+    return pymysql.connect(host=os.environ['SERVER'], port=int(os.environ['PORT']), user='person', password=password, database='app')
+
+try: connect('wrong')
+except pymysql.err.OperationalError as error: print(error.args[0])
+base = connect()
+cursor = base.cursor()
+cursor.execute('CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(50), data LONGBLOB) CHARACTER SET utf8mb4')
+print(cursor.executemany('INSERT INTO t (name, data) VALUES (%s, %s)', [(f'Zoë 🐍 {n}', b'\x00\xff' * n) for n in range(500)]))
+base.commit()
+cursor.execute('SELECT count(*), max(length(data)) FROM t'); print(cursor.fetchone())
+cursor.execute('SELECT name, data FROM t WHERE id = %s', (8,)); print(cursor.fetchone())
+cursor.execute('INSERT INTO t (data) VALUES (%s)', (bytes(3_000_000),)); base.rollback()
+try: cursor.execute('SELECT nothing FROM t')
+except pymysql.err.OperationalError as error: print(error.args[0])
+cursor.execute('SELECT count(*) FROM t'); print(cursor.fetchone())
+"#,
+    );
+    let row = r"('Zoë 🐍 7', b'\x00\xff\x00\xff\x00\xff\x00\xff\x00\xff\x00\xff\x00\xff')";
+    assert_eq!(
+        printed,
+        format!("1045\n500\n(500, 998)\n{row}\n1054\n(500,)\n")
+    );
+}
+
+#[test]
+#[ignore = "needs Redis on the machine"]
+fn registry_redis_and_redis() {
+    let redis = program("redis-server", "redis-server");
+    let (folder, address) = (new_folder(), free_address());
+    let mut start = command(&redis, folder.path());
+    start.args([
+        "--bind".to_owned(),
+        address.ip().to_string(),
+        "--port".to_owned(),
+        address.port().to_string(),
+    ]);
+    start.args(["--requirepass", "secret", "--save", ""]);
+    let server = serve(start, folder, address);
+    let printed = client(
+        &server,
+        "redis\n",
+        r#"
+import asyncio, os, threading, redis, redis.asyncio
+
+where = {'host': os.environ['SERVER'], 'port': int(os.environ['PORT']), 'decode_responses': True}
+try: redis.Redis(**where, password='wrong').ping()
+except redis.exceptions.AuthenticationError as error: print(type(error).__name__)
+base = redis.Redis(**where, password='secret')
+print(base.ping(), base.set('name', 'Zoë', ex=100), base.get('name'), 0 < base.ttl('name') <= 100, base.get('none'))
+base.set('big', 'x' * 5_000_000); print(len(base.get('big')))
+with base.pipeline() as pipe:
+    for n in range(1000): pipe.incr('counter')
+    print(pipe.execute()[-1])
+heard = base.pubsub(ignore_subscribe_messages=True)
+heard.subscribe('news')
+def listen():
+    for message in heard.listen():
+        print(message['data'])
+        return
+thread = threading.Thread(target=listen); thread.start()
+while not base.publish('news', 'hello'): pass
+thread.join()
+print(base.blpop(['nothing'], timeout=0.1))
+async def main():
+    async with redis.asyncio.Redis(**where, password='secret') as base:
+        print(sum(await asyncio.gather(*(base.incrby('async', 1) for _ in range(50)))))
+asyncio.run(main())
+"#,
+    );
+    let expected =
+        "AuthenticationError\nTrue True Zoë True None\n5000000\n1000\nhello\nNone\n1275\n";
+    assert_eq!(printed, expected);
+}
+
+#[test]
+#[ignore = "needs RabbitMQ on the machine"]
+fn registry_pika_and_rabbitmq() {
+    // The wrapper of Debian's packages insists on a user of its own: this is what it runs.
+    let broker = program("rabbitmq-server", "rabbitmq-server");
+    let broker = match Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server") {
+        own if own.is_file() => own.to_owned(),
+        _ => broker,
+    };
+    let (folder, address, other) = (new_folder(), free_address(), free_address());
+    let here = folder.path().display().to_string();
+    fs::write(
+        folder.path().join("rabbitmq.conf"),
+        format!("listeners.tcp.1 = {address}\nloopback_users = none\nlog.file = false\nlog.console = true\n"),
+    )
+    .expect("written");
+    let mut start = command(&broker, folder.path());
+    start.envs([
+        (
+            "RABBITMQ_NODENAME",
+            format!("test{}@localhost", address.port()),
+        ),
+        ("RABBITMQ_DIST_PORT", other.port().to_string()),
+        ("RABBITMQ_MNESIA_BASE", format!("{here}/mnesia")),
+        ("RABBITMQ_LOG_BASE", format!("{here}/log")),
+        ("RABBITMQ_CONFIG_FILE", format!("{here}/rabbitmq.conf")),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", format!("{here}/plugins")),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+    ]);
+    let server = serve(start, folder, address);
+    let printed = client(
+        &server,
+        "pika\n",
+        r#"
+import os, pika, pika.exceptions
+
+def connect(password='guest'):
+    who = pika.PlainCredentials('guest', password)
+    return pika.BlockingConnection(pika.ConnectionParameters(os.environ['SERVER'], int(os.environ['PORT']), credentials=who))
+
+try: connect('wrong')
+except pika.exceptions.AMQPConnectionError as error: print(type(error).__name__)
+link = connect()
+channel = link.channel()
+channel.queue_declare('work')
+channel.confirm_delivery()
+for n in range(100):
+    channel.basic_publish('', 'work', f'job {n}'.encode() + b' ' * 10_000)
+done = []
+def take(channel, method, properties, body):
+    done.append(body.split(b'  ')[0])
+    channel.basic_ack(method.delivery_tag)
+    if len(done) == 100: channel.stop_consuming()
+channel.basic_consume('work', take)
+channel.start_consuming()
+print(done[0], done[-1], channel.queue_declare('work', passive=True).method.message_count)
+try: channel.queue_declare('nothing', passive=True)
+except pika.exceptions.ChannelClosedByBroker as error: print(error.reply_code)
+link.close()
+"#,
+    );
+    assert_eq!(
+        printed,
+        "ProbableAuthenticationError\nb'job 0' b'job 99' 0\n404\n"
+    );
+}
