@@ -151,3 +151,24 @@ for path in ('/one/../secret', '/one/none/../in', '/one/moved/../in', '/one/../.
         ended.stderr
     );
 }
+
+#[test]
+fn programs_are_told_beforehand_what_they_may_change() {
+    let folder = project(&[]);
+    let volume = format!("{}:/data:ro", folder.path().display());
+    let code = "import os; print([os.access(p, os.W_OK) for p in ('/', '/root', '/tmp', '/data', os.__file__)])";
+    let asked = |flags: &[&str]| {
+        let line = ["--volume", &volume];
+        let line = line.iter().chain(flags).copied().chain(["-c", code]);
+        let ended = python(line);
+        assert_eq!(ended.stderr, "");
+        ended.stdout
+    };
+    // Before anything is changed, and after.
+    assert_eq!(asked(&[]), "[True, True, True, False, False]\n");
+    let code = format!("open('/root/x', 'w').close(); {code}");
+    let ended = python(["--volume", &volume, "-c", &code]);
+    assert_eq!(ended.stdout, "[True, True, True, False, False]\n");
+    let read_only = ["--read-only", "--tmpfs", "/tmp"];
+    assert_eq!(asked(&read_only), "[False, False, True, False, False]\n");
+}

@@ -127,6 +127,8 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
         "watchfiles",
         "files of a package do not change, so nothing is reloaded",
     ),
+    ("sanic", "uvloop", "asyncio's own event loop is used"),
+    ("ipython", "psutil", "an app sees no processes but its own"),
     ("fastapi", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "rignore", NO_DEPLOYMENT),

@@ -155,14 +155,17 @@ impl Guard {
 
     /// What is shared and may be changed is copied before it is.
     pub(super) fn begin_change(&mut self, table: &mut ResourceTable, rep: u32) -> io::Result<()> {
-        match self.place(rep) {
-            Some(Place {
-                kind: PlaceKind::Image,
-                access: Access::ReadWrite,
-                ..
-            }) => self.own_root(table),
-            _ => Ok(()),
+        match self.becomes_own(rep) {
+            true => self.own_root(table),
+            false => Ok(()),
         }
+    }
+
+    /// Is this what is shared with other instances until the first change?
+    pub(super) fn becomes_own(&self, rep: u32) -> bool {
+        self.place(rep).is_some_and(|place| {
+            place.kind == PlaceKind::Image && place.access == Access::ReadWrite
+        })
     }
 
     fn check_access(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {

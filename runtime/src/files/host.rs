@@ -102,7 +102,14 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {
-        self.stock().get_flags(fd).await
+        let is_folder = matches!(self.table.get(&fd)?, Descriptor::Dir(_));
+        let becomes_own = is_folder && self.guard.becomes_own(fd.rep());
+        let flags = self.stock().get_flags(fd).await?;
+        // Programs ask before they write, and the handle is of what nobody may change.
+        Ok(match becomes_own {
+            true => flags | DescriptorFlags::MUTATE_DIRECTORY,
+            false => flags,
+        })
     }
 
     async fn get_type(&mut self, fd: Fd) -> FsResult<DescriptorType> {
