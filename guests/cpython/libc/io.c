@@ -165,6 +165,16 @@ ssize_t write(int fd, const void *buffer, size_t size) {
   return d ? description_write(d, buffer, size) : -1;
 }
 
+// libc hands the whole buffer to the host in one call, which the host refuses when it is large. Programs write on after a
+// short write.
+enum { MOST_AT_ONCE = 1 << 20 };
+
+ssize_t __real_pwrite(int fd, const void *buffer, size_t size, off_t offset);
+
+ssize_t __wrap_pwrite(int fd, const void *buffer, size_t size, off_t offset) {
+  return __real_pwrite(fd, buffer, size < MOST_AT_ONCE ? size : MOST_AT_ONCE, offset);
+}
+
 // ---- Vectors: each buffer in turn, until one is not done in full.
 
 typedef ssize_t transfer(int fd, void *buffer, size_t size, off_t offset);
