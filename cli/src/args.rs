@@ -169,8 +169,9 @@ pub struct IndexArgs {
     /// Do not look at the project's pylock.toml
     #[arg(long)]
     pub no_lock: bool,
-    /// Python without or with native packages built in [default: slim, unless a requirement needs full]
-    #[arg(long, value_name = "slim|full")]
+    /// Python without native packages (slim), with them (full), with numpy too (scientific) [default: the smallest that has
+    /// what is required]
+    #[arg(long, value_name = "NAME")]
     pub base: Option<Base>,
 }
 

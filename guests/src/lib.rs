@@ -8,19 +8,24 @@ mod manifest;
 
 pub use manifest::{Artifact, Input, Manifest, NativePackage};
 
+use serde::Deserialize;
+
 /// The version of the Python inside.
 pub const PYTHON_VERSION: &str = "3.14.7";
 
 /// The record of the build, in JSON: what [`manifest`] reads.
 pub const RECORD: &str = include_str!("../artifacts/guest.json");
 
-/// Which of the two interpreters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which of the interpreters. Each has what those before it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// CPython alone.
     Slim,
-    /// CPython with the extension modules of [`Manifest::natives`] built in.
+    /// CPython with extension modules of [`Manifest::natives`] built in.
     Full,
+    /// CPython with all of them.
+    Scientific,
 }
 
 /// Which part of the guest a layer is.
@@ -76,6 +81,10 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
             "runtime-full.tar.zst",
             include_bytes!("../artifacts/runtime-full.tar.zst"),
         ),
+        Base::Scientific => (
+            "runtime-scientific.tar.zst",
+            include_bytes!("../artifacts/runtime-scientific.tar.zst"),
+        ),
     };
     [
         layer(
@@ -112,7 +121,10 @@ mod tests {
     fn the_artefacts_are_the_recorded_ones() {
         let manifest = manifest();
         assert_eq!(manifest.python, PYTHON_VERSION);
-        for layer in [layers(Base::Slim), layers(Base::Full)].concat() {
+        for layer in [Base::Slim, Base::Full, Base::Scientific]
+            .map(layers)
+            .concat()
+        {
             assert_eq!(sha256(layer.tar_zst), layer.sha256, "{:?}", layer.part);
             let mut tar = Vec::new();
             let decoder = zstd::Decoder::new(layer.tar_zst);
@@ -138,6 +150,7 @@ mod tests {
         }
         let natives = std::fs::read_dir(folder.join("cpython/natives")).expect("the recipes");
         let natives = natives.map(|entry| entry.expect("a recipe").path());
+        let natives = natives.filter(|path| path.is_file());
         let pins: String = [folder.join("cpython/inputs.toml")]
             .into_iter()
             .chain(natives)

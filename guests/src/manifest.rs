@@ -1,5 +1,6 @@
 //! The record of what the guest is made of.
 
+use crate::Base;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ pub struct Manifest {
     pub python: String,
     /// Modules that are compiled in.
     pub builtin_modules: Vec<String>,
-    /// Packages whose extension modules are in [`Base::Full`](crate::Base::Full).
+    /// Packages whose extension modules are built in.
     pub natives: Vec<NativePackage>,
     /// What the recipe built.
     pub artifacts: Vec<Artifact>,
@@ -27,6 +28,8 @@ pub struct NativePackage {
     pub name: String,
     /// The release: its Python files go with no other.
     pub version: String,
+    /// The smallest base that has it.
+    pub base: Base,
     /// The full names of its extension modules.
     pub modules: Vec<String>,
     /// Python that fails if they do not work, where the package is installed.
@@ -59,6 +62,8 @@ pub struct Input {
     pub sha256: String,
     /// Its licence, as an SPDX expression where there is one.
     pub licence: String,
+    /// The smallest base that it is a part of; none of a tool.
+    pub base: Option<Base>,
 }
 
 impl Manifest {

@@ -17,20 +17,15 @@ pub struct BaseLayers {
     /// The interpreter without native packages.
     pub slim: BuiltLayer,
     /// The interpreter with native packages.
-    pub full: FullRuntime,
+    pub full: BuiltLayer,
+    /// The interpreter with those for numbers too.
+    pub scientific: BuiltLayer,
+    /// What is built in.
+    pub natives: Vec<NativePackage>,
     /// The standard library.
     pub stdlib: BuiltLayer,
     /// SHA-256 of the record of how all of them were built.
     pub record: Digest,
-}
-
-/// The interpreter with native packages built in.
-#[derive(Debug, Clone)]
-pub struct FullRuntime {
-    /// The interpreter.
-    pub layer: BuiltLayer,
-    /// What is built in.
-    pub natives: Vec<NativePackage>,
 }
 
 /// A package whose extension modules are built into an interpreter.
@@ -41,10 +36,12 @@ pub struct NativePackage {
     /// The release that was built in. Its Python files go with no other, and Python finds what is
     /// built in before any file.
     pub version: Version,
+    /// The smallest base that has it.
+    pub base: Base,
 }
 
-/// On which interpreter a package is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// On which interpreter a package is built. Each has what those before it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// The one without native packages.
@@ -52,6 +49,8 @@ pub enum Base {
     Slim,
     /// The one with native packages.
     Full,
+    /// The one with those for numbers and tables too, which are large.
+    Scientific,
 }
 
 impl FromStr for Base {
@@ -61,6 +60,7 @@ impl FromStr for Base {
         match text {
             "slim" => Ok(Self::Slim),
             "full" => Ok(Self::Full),
+            "scientific" => Ok(Self::Scientific),
             _ => Err(ParseBaseError),
         }
     }
@@ -71,13 +71,16 @@ impl fmt::Display for Base {
         f.write_str(match self {
             Self::Slim => "slim",
             Self::Full => "full",
+            Self::Scientific => "scientific",
         })
     }
 }
 
 /// A text that names no base.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there are the bases `slim` and `full` (with native packages)")]
+#[error(
+    "there are the bases `slim`, `full` (with native packages) and `scientific` (with numpy and the like too)"
+)]
 pub struct ParseBaseError;
 
 impl BaseLayers {
@@ -85,7 +88,8 @@ impl BaseLayers {
     pub fn runtime(&self, base: Base) -> &BuiltLayer {
         match base {
             Base::Slim => &self.slim,
-            Base::Full => &self.full.layer,
+            Base::Full => &self.full,
+            Base::Scientific => &self.scientific,
         }
     }
 

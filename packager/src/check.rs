@@ -111,7 +111,7 @@ impl CheckedPackage {
         let (status, reason) = match &package.reason {
             UnrunnableReason::Native
             | UnrunnableReason::OtherRelease { .. }
-            | UnrunnableReason::SlimBase => (
+            | UnrunnableReason::SmallerBase { .. } => (
                 Status::CannotRun,
                 "its wheels hold native code for other machines",
             ),

@@ -26,7 +26,7 @@ mod sbom;
 mod settings;
 mod wheel;
 
-pub use base::{Base, BaseLayers, FullRuntime, NativePackage, ParseBaseError};
+pub use base::{Base, BaseLayers, NativePackage, ParseBaseError};
 pub use build::{BuildEnd, BuildError, BuildSandbox, SandboxMount};
 pub use check::{CheckReport, CheckedPackage, Status};
 pub use day::{Day, ParseDayError};

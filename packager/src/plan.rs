@@ -128,7 +128,7 @@ impl Project {
             hasher.update(text.as_bytes());
         };
         add(&env!("CARGO_PKG_VERSION"));
-        let bases = [&base.slim, &base.full.layer, &base.stdlib];
+        let bases = [&base.slim, &base.full, &base.scientific, &base.stdlib];
         add(&(bases.map(|layer| layer.digest), settings.base));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
@@ -290,7 +290,11 @@ impl fmt::Display for Plan {
         let command: Vec<_> = line.iter().map(|word| quoted(word)).collect();
         match self.resolution.base {
             Base::Slim => writeln!(f, "python    {}", config.python)?,
-            Base::Full => writeln!(f, "python    {} with native packages", config.python)?,
+            base => writeln!(
+                f,
+                "python    {} with native packages ({base})",
+                config.python
+            )?,
         }
         writeln!(
             f,

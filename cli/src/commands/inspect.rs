@@ -73,18 +73,14 @@ pub fn sbom(args: &PackageArg, environment: &Environment) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the interpreters of this pywasm are made of. Tools of their recipe are no part of them.
+/// What the interpreters of this pywasm are made of.
 fn base_parts() -> anyhow::Result<BaseParts> {
-    const TOOLS: [&str; 2] = ["ziglang", "binaryen"];
-    let pywasm_guest::Manifest {
-        inputs, natives, ..
-    } = pywasm_guest::manifest();
-    let base = pack::base()?;
-    let parts = |full: bool| {
-        let inputs = inputs.iter().filter(|input| {
-            let native = natives.iter().any(|native| native.name == input.name);
-            !TOOLS.contains(&input.name.as_str()) && (full || !native)
-        });
+    let inputs = pywasm_guest::manifest().inputs;
+    let layers = pack::base()?;
+    let parts = |base: pywasm_guest::Base| {
+        let inputs = inputs
+            .iter()
+            .filter(|input| input.base.is_some_and(|smallest| smallest <= base));
         let parts = inputs.map(|input| BasePart {
             name: input.name.clone(),
             version: input.version.clone(),
@@ -95,8 +91,12 @@ fn base_parts() -> anyhow::Result<BaseParts> {
     };
     Ok(BaseParts {
         of_runtime: [
-            (base.slim.digest, parts(false)),
-            (base.full.layer.digest, parts(true)),
+            (layers.slim.digest, parts(pywasm_guest::Base::Slim)),
+            (layers.full.digest, parts(pywasm_guest::Base::Full)),
+            (
+                layers.scientific.digest,
+                parts(pywasm_guest::Base::Scientific),
+            ),
         ]
         .into(),
     })

@@ -12,9 +12,9 @@ use pywasm::{Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
-    BaseLayers, Built, DockerfileChoice, DockerfileUse, Event, FullRuntime, IndexFlags, LockUse,
-    Machine, NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project,
-    VersionChoice, command_words,
+    Base, BaseLayers, Built, DockerfileChoice, DockerfileUse, Event, IndexFlags, LockUse, Machine,
+    NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project, VersionChoice,
+    command_words,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -315,10 +315,16 @@ pub fn base() -> anyhow::Result<BaseLayers> {
     };
     let [slim, stdlib] = pywasm_guest::layers(pywasm_guest::Base::Slim);
     let [full, _] = pywasm_guest::layers(pywasm_guest::Base::Full);
+    let [scientific, _] = pywasm_guest::layers(pywasm_guest::Base::Scientific);
     let native = |native: pywasm_guest::NativePackage| {
         Ok::<_, anyhow::Error>(NativePackage {
             name: native.name.parse()?,
             version: native.version.parse().map_err(anyhow::Error::msg)?,
+            base: match native.base {
+                pywasm_guest::Base::Slim => Base::Slim,
+                pywasm_guest::Base::Full => Base::Full,
+                pywasm_guest::Base::Scientific => Base::Scientific,
+            },
         })
     };
     let natives = pywasm_guest::manifest().natives.into_iter();
@@ -327,13 +333,12 @@ pub fn base() -> anyhow::Result<BaseLayers> {
     Ok(BaseLayers {
         python: pywasm_guest::PYTHON_VERSION.to_owned(),
         slim: built(slim).with_context(damaged)?,
-        full: FullRuntime {
-            layer: built(full).with_context(damaged)?,
-            natives: natives
-                .map(native)
-                .collect::<Result<_, _>>()
-                .with_context(damaged)?,
-        },
+        full: built(full).with_context(damaged)?,
+        scientific: built(scientific).with_context(damaged)?,
+        natives: natives
+            .map(native)
+            .collect::<Result<_, _>>()
+            .with_context(damaged)?,
         stdlib: built(stdlib).with_context(damaged)?,
         record: Digest::of(pywasm_guest::RECORD.as_bytes()),
     })

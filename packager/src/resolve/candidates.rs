@@ -227,7 +227,7 @@ impl Candidates {
     ) -> Self {
         let mut candidates = Self {
             optional_native: wheel::is_optional(name),
-            built_in: target.built_in(name).cloned(),
+            built_in: target.built_in(name).map(|native| native.version.clone()),
             runnable_only: choice.runnable_only,
             built_only: choice.built_only,
             ..Self::default()

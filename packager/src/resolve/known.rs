@@ -52,9 +52,9 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "python-oracledb and pytds have drivers in pure Python",
     ),
     (
-        &["ujson", "python-rapidjson"],
+        &["python-rapidjson"],
         "it is native code for speed",
-        "orjson is built in; the standard library's json does the same",
+        "orjson and ujson are built in; the standard library's json does the same",
     ),
     (
         &["gevent", "greenlet", "eventlet"],
@@ -78,7 +78,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     ),
     (
         &[
-            "numpy",
             "scipy",
             "pandas",
             "scikit-learn",
@@ -87,17 +86,12 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
             "matplotlib",
         ],
         "it is built on native numerics",
-        "",
+        "numpy is built in",
     ),
     (
-        &["lxml"],
-        "it is built on libxml2 in C",
-        "xml.etree of the standard library, or html5lib for HTML",
-    ),
-    (
-        &["pillow", "opencv-python", "opencv-python-headless"],
-        "it is built on image libraries in C",
-        "pypng reads and writes PNG in pure Python",
+        &["opencv-python", "opencv-python-headless"],
+        "it is built on image libraries in C++",
+        "Pillow is built in",
     ),
     (
         &["psutil"],

@@ -77,7 +77,8 @@ pub(super) fn complete(
             without_hash.push(name.to_string());
         }
         let built = target.natives.get(name);
-        if resolution.base == Base::Full && built.is_some_and(|built| built != version) {
+        let built = built.filter(|native| native.base <= resolution.base);
+        if built.is_some_and(|native| native.version != *version) {
             let unrunnable = Unrunnable::new(name, version, &graph, candidates, target);
             resolution.unrunnable.push(unrunnable);
             continue;
@@ -117,7 +118,7 @@ pub(super) fn complete(
         };
         let native = match native {
             // What is built in is found before any file, so it does the work in any case.
-            Native::LeaveOut if resolution.base == Base::Full && built.is_some() => Native::BuiltIn,
+            Native::LeaveOut if built.is_some() => Native::BuiltIn,
             native => native,
         };
         resolution.notes.extend(notes(name, version, release, file));
@@ -147,28 +148,22 @@ pub(super) fn complete(
     }
 }
 
-/// The base for a solution: the slim one, unless a package can only run where it is built in.
+/// The base for a solution: the smallest on which every package can run.
 fn base(versions: &BTreeMap<&PackageName, &Version>, facts: &Facts<'_>, target: &Target) -> Base {
-    let needs_full = |name: &PackageName, version: &Version| {
+    let needed = |name: &PackageName, version: &Version| {
         let known = facts.package(name);
         let Ok(Some(candidates)) = known.as_ref() else {
-            return false;
+            return None;
         };
-        let release = candidates.releases.get(version);
-        release
-            .and_then(|release| candidates.runnable(version, release))
-            .is_some_and(|(_, native)| native == Native::BuiltIn)
+        let release = candidates.releases.get(version)?;
+        let (_, native) = candidates.runnable(version, release)?;
+        let built = target.built_in(name)?;
+        (native == Native::BuiltIn).then_some(built.base)
     };
-    match target.base {
-        Some(base) => base,
-        None if versions
-            .iter()
-            .any(|(name, version)| needs_full(name, version)) =>
-        {
-            Base::Full
-        }
-        None => Base::Slim,
-    }
+    let needed = versions
+        .iter()
+        .filter_map(|(name, version)| needed(name, version));
+    target.base.or(needed.max()).unwrap_or_default()
 }
 
 impl Resolution {

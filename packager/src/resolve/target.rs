@@ -1,6 +1,6 @@
 //! The Python that the packages must run on.
 
-use crate::{Base, BaseLayers};
+use crate::{Base, BaseLayers, NativePackage};
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder, PackageName};
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ pub(crate) struct Target {
     pub(crate) python: Version,
     /// 14 of 3.14.
     pub(crate) minor: u32,
-    /// The packages built into the full base, each with the release that is.
-    pub(crate) natives: BTreeMap<PackageName, Version>,
+    /// The packages that are built into a base.
+    pub(crate) natives: BTreeMap<PackageName, NativePackage>,
     /// The base to build on, where the person decides and not the packages.
     pub(crate) base: Option<Base>,
 }
@@ -22,10 +22,10 @@ pub(crate) struct Target {
 impl Target {
     /// The guest of `layers`; `None` if its Python is no version of Python 3.
     pub(crate) fn new(layers: &BaseLayers, base: Option<Base>) -> Option<Self> {
-        let natives = layers.full.natives.iter();
+        let natives = layers.natives.iter();
         Some(Self {
             natives: natives
-                .map(|native| (native.name.clone(), native.version.clone()))
+                .map(|native| (native.name.clone(), native.clone()))
                 .collect(),
             base,
             ..Self::of_python(&layers.python)?
@@ -61,11 +61,12 @@ impl Target {
         })
     }
 
-    /// The release of a package that may be used as it is built in; none if the base is to be slim.
-    pub(crate) fn built_in(&self, name: &PackageName) -> Option<&Version> {
-        self.natives
-            .get(name)
-            .filter(|_| self.base != Some(Base::Slim))
+    /// What is built in of a package; nothing where the person wants a base without it.
+    pub(crate) fn built_in(&self, name: &PackageName) -> Option<&NativePackage> {
+        let native = self.natives.get(name)?;
+        self.base
+            .is_none_or(|base| base >= native.base)
+            .then_some(native)
     }
 
     /// Does `Requires-Python` allow this Python? What cannot be understood forbids nothing, as with

@@ -6,6 +6,7 @@ use super::known::known;
 use super::provider::Package;
 use super::solution::Graph;
 use super::{Target, arrows};
+use crate::Base;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use pubgrub::SelectedDependencies;
@@ -35,27 +36,34 @@ pub enum UnrunnableReason {
     SourceOnly,
     /// It has only its source, and that cannot be built; with the reason.
     Build(String),
-    /// Another release of it is built into the full base.
+    /// Another release of it is built into a base.
     OtherRelease {
         /// The release that is.
         built: String,
+        /// The base.
+        base: Base,
         /// What to choose with it in place of those that demand another one, as `NAME==VERSION`; none
         /// where one of them has no such release.
         companions: Option<Vec<String>>,
     },
-    /// It is built into the full base, and the person wants the slim one.
-    SlimBase,
+    /// It is built into a base, and the person wants a smaller one.
+    SmallerBase {
+        /// What the person wants.
+        wanted: Base,
+        /// The smallest base that has it.
+        needed: Base,
+    },
 }
 
 impl Unrunnable {
     /// Why it cannot run, where more is known than its files tell.
     pub fn why(&self) -> Option<String> {
         match &self.reason {
-            UnrunnableReason::OtherRelease { built, .. } => Some(format!(
-                "release {built} of it is built into the full base, and Python would find that before this one"
+            UnrunnableReason::OtherRelease { built, base, .. } => Some(format!(
+                "release {built} of it is built into the {base} base, and Python would find that before this one"
             )),
-            UnrunnableReason::SlimBase => {
-                Some("its native code is in the full base alone".to_owned())
+            UnrunnableReason::SmallerBase { needed, .. } => {
+                Some(format!("its native code is in the {needed} base"))
             }
             _ => known(&self.name).map(|known| known.why.to_owned()),
         }
@@ -68,12 +76,14 @@ impl Unrunnable {
             UnrunnableReason::OtherRelease {
                 built,
                 companions: Some(others),
+                ..
             } if others.is_empty() => Some(format!(
                 "write {name}=={built}, or {name} without a version"
             )),
             UnrunnableReason::OtherRelease {
                 built,
                 companions: Some(others),
+                ..
             } => {
                 let own = format!("{name}=={built}");
                 let pins = others.iter().chain([&own]);
@@ -87,10 +97,13 @@ impl Unrunnable {
             UnrunnableReason::OtherRelease {
                 built,
                 companions: None,
+                ..
             } => Some(format!(
                 "those who need {name} have no release of the same major version that takes {built}"
             )),
-            UnrunnableReason::SlimBase => Some("leave out --base slim".to_owned()),
+            UnrunnableReason::SmallerBase { wanted, .. } => {
+                Some(format!("leave out --base {wanted}"))
+            }
             _ => known(name)
                 .map(|known| known.instead.to_owned())
                 .filter(|text| !text.is_empty()),
@@ -112,7 +125,8 @@ impl Unrunnable {
         };
         let mut natives = target.natives.iter();
         let native = natives.find(|(name, _)| name.as_ref() == self.name);
-        let found = native.and_then(|(name, built)| companions(name, built, selected, facts));
+        let found =
+            native.and_then(|(name, built)| companions(name, &built.version, selected, facts));
         *others = found.map(|found| {
             let pin = |(name, version)| format!("{name}=={version}");
             found.into_iter().map(pin).collect()
@@ -142,9 +156,13 @@ impl Unrunnable {
             version: version.to_string(),
             path: graph.path_to(name),
             reason: match (target.natives.get(name), native) {
-                (Some(built), _) if built == version => UnrunnableReason::SlimBase,
+                (Some(built), _) if built.version == *version => UnrunnableReason::SmallerBase {
+                    wanted: target.base.unwrap_or_default(),
+                    needed: built.base,
+                },
                 (Some(built), _) => UnrunnableReason::OtherRelease {
-                    built: built.to_string(),
+                    built: built.version.to_string(),
+                    base: built.base,
                     companions: None,
                 },
                 (None, true) => UnrunnableReason::Native,

@@ -156,7 +156,7 @@ pub struct PackSettings {
     pub index: IndexFlags,
     /// How versions are chosen.
     pub versions: VersionChoice,
-    /// `--base`: on which interpreter; none: the slim one unless a package needs the full one.
+    /// `--base`: on which interpreter; none: the smallest that has what the packages need.
     pub base: Option<Base>,
     /// Is the lock file followed?
     pub lock: LockUse,

@@ -8,7 +8,7 @@ pub mod wheel;
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, LayerKind, Package, ReadLimits};
 use pywasm_packager::{
-    BaseLayers, BuildEnd, BuildSandbox, FullRuntime, Machine, NativePackage, SandboxMount,
+    Base, BaseLayers, BuildEnd, BuildSandbox, Machine, NativePackage, SandboxMount,
 };
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -28,15 +28,23 @@ pub fn base() -> BaseLayers {
     BaseLayers {
         python: "3.14.7".to_owned(),
         slim: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "python.wasm"),
-        full: FullRuntime {
-            layer: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "full.wasm"),
-            natives: [("markupsafe", "3.0.4"), ("pydantic-core", "2.50.5")]
-                .map(|(name, version)| NativePackage {
-                    name: name.parse().expect("a name"),
-                    version: version.parse().expect("a version"),
-                })
-                .to_vec(),
-        },
+        full: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "full.wasm"),
+        scientific: layer(
+            LayerKind::Runtime,
+            "/usr/local/lib/pywasm",
+            "scientific.wasm",
+        ),
+        natives: [
+            ("markupsafe", "3.0.4", Base::Full),
+            ("numpy", "2.5.5", Base::Scientific),
+            ("pydantic-core", "2.50.5", Base::Full),
+        ]
+        .map(|(name, version, base)| NativePackage {
+            name: name.parse().expect("a name"),
+            version: version.parse().expect("a version"),
+            base,
+        })
+        .to_vec(),
         stdlib: layer(LayerKind::Stdlib, "/usr/local/lib/python3.14", "os.py"),
         record: Digest::of(b"how they were built"),
     }
