@@ -9,7 +9,9 @@ import argparse
 import inspect
 from pathlib import Path
 
-from recipe import artifacts, crates, inputs, interpreter, libraries, localise, natives, signatures, stdlib, toolchain
+from recipe import (
+    artifacts, cplusplus, crates, inputs, interpreter, libraries, localise, meson, natives, signatures, stdlib, toolchain,
+)
 from recipe.work import GUESTS, RECIPE, Work, digest
 
 
@@ -53,26 +55,34 @@ def main() -> None:
 
     print("native packages")
     work.step("rust", digest(code(crates)), lambda: crates.install(work))
-    packages, origins, keys = natives.load(), {}, []
+    cxx = digest(tools, pins["libcxx"].sha256, pins["libcxxabi"].sha256, code(cplusplus))
+    work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["libcxx"], unpacked["libcxxabi"]))
+    mesons = digest(cxx, compiled, pins["ninja"].sha256, pins["meson"].sha256, pins["cython"].sha256, code(meson))
+    work.step("meson", mesons, lambda: meson.install(work, unpacked["ninja"], unpacked["meson"], unpacked["cython"], interpreter.native_python(work)))
+    packages, origins, keys = natives.load(), {}, {}
     for package in packages:
         name = package.source.name
-        origins[name] = prepare(work, package.source, store, package.patches)
-        keys.append(digest(compiled, *package.files, code(natives), code(crates), code(localise), code(signatures)))
-        work.step(f"native-{name}", keys[-1], lambda: natives.build(work, package, origins[name], source))
-    names = ("full.wasm", "full.opt.wasm", "full/python.wasm", "full/state.wasm")
-    full, full_optimised, full_component, full_state = (work.out / name for name in names)
+        origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
+        keys[name] = digest(compiled, *package.files, *builders(package, mesons), code(natives), code(localise), code(signatures))
+        work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
+    runtimes = {"runtime.tar": (component, state)}
+    for base in natives.BASES:
+        there = [package for package in packages if natives.BASES.index(package.base) <= natives.BASES.index(base)]
+        names = (f"{base}.wasm", f"{base}.opt.wasm", f"{base}/python.wasm", f"{base}/state.wasm")
+        core, optimised, component, state = (work.out / name for name in names)
+        component.parent.mkdir(exist_ok=True)
 
-    def link_full() -> None:
-        table = interpreter.compile_table(work, source, packages)
-        interpreter.link(work, interpreter.compile_glue(work, source), full, table, packages)
+        def link() -> None:
+            table = interpreter.compile_natives(work, source, there)
+            interpreter.link(work, interpreter.compile_glue(work, source), core, there, table)
 
-    joined = digest(linked, *keys, code(interpreter.compile_table))
-    work.step("link-full", joined, link_full)
-    shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
-    work.step("wasm-opt-full", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], full, full_optimised))
-    full_component.parent.mkdir(exist_ok=True)
-    encoded = digest(shrunk, encoded)
-    work.step("component-full", encoded, lambda: artifacts.componentize(work, full_optimised, full_component, full_state))
+        joined = digest(linked, *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
+        work.step(f"link-{base}", joined, link)
+        shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
+        work.step(f"wasm-opt-{base}", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
+        wrapped = digest(shrunk, encoded)
+        work.step(f"component-{base}", wrapped, lambda: artifacts.componentize(work, optimised, component, state))
+        runtimes[f"runtime-{base}.tar"] = (component, state)
 
     print("standard library")
     tree = work.out / "stdlib"
@@ -80,8 +90,6 @@ def main() -> None:
     work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], unpacked["certifi"], tree))
 
     print("artefacts")
-    pins |= {package.source.name: package.source for package in packages}
-    runtimes = {"runtime.tar": (component, state), "runtime-full.tar": (full_component, full_state)}
     artifacts.write(work, pins, unpacked | origins, runtimes, tree, packages, arguments.output)
 
 
@@ -106,6 +114,12 @@ def prepare(work: Work, pin: inputs.Input, store: Path, changes: list) -> Path:
 
     work.step(f"unpack-{pin.name}", digest(pin.sha256, *changes), unpack)
     return target
+
+
+def builders(package: natives.Native, mesons: str) -> list:
+    """What a package's modules are built by, to key its build with."""
+    used = {type(module.code) for module in package.modules}
+    return ([code(crates)] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
 
 
 def patches() -> list:

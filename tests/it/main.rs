@@ -30,6 +30,7 @@ mod isolate;
 mod layering;
 mod limits;
 mod network;
+mod numpy;
 mod policy;
 mod popular;
 mod processes;

@@ -116,3 +116,33 @@ print(yaml.safe_load('a: [1, {b: 2.5}]'), yaml.__with_libyaml__)
     let printed = output("--no-binary pyyaml\npyyaml\n", &[("app.py", program)], &[]);
     assert_eq!(printed, "{'a': [1, {'b': 2.5}]} False\n");
 }
+
+/// libjpeg leaves a broken picture by a jump, which there is not here: it must be an error of Python's all the same.
+#[test]
+fn registry_pillow_reads_writes_and_tells_of_broken_pictures() {
+    let program = "
+import io
+from PIL import Image
+picture = Image.effect_noise((300, 300), 50).convert('RGB').resize((200, 100))
+for kind in ('JPEG', 'PNG'):
+    written = io.BytesIO()
+    picture.save(written, kind)
+    assert Image.open(written).convert('RGB').size == (200, 100)
+jpeg = io.BytesIO()
+picture.save(jpeg, 'JPEG')
+broken = bytearray(jpeg.getvalue())
+broken[broken.index(b'\\xff\\xc4') + 4] = 0xff  # a table of codes with an impossible number
+for _ in range(100):
+    try:
+        Image.open(io.BytesIO(broken)).load()
+    except OSError as error:
+        told = str(error)
+print(told)
+print(Image.open(jpeg).getpixel((5, 5)) is not None)
+";
+    let printed = output("pillow\n", &[("app.py", program)], &[]);
+    assert_eq!(
+        printed,
+        "broken data stream when reading image file\nTrue\n"
+    );
+}

@@ -186,7 +186,7 @@ print("ok")
 #[test]
 fn registry_native_packages_work_with_the_python_files_of_their_release() {
     let natives = pywasm_guest::manifest().natives;
-    let mut command = pywasm(["python", "--base", "full"]);
+    let mut command = pywasm(["python", "--base", "scientific"]);
     let mut tests = vec!["import sys".to_owned()];
     for native in natives {
         command.arg("--with");

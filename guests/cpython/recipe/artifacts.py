@@ -8,15 +8,17 @@ from pathlib import Path
 from .inputs import INPUTS_FILE, Input
 from .layers import archive, tree
 from .stdlib import MOUNTED_AT
-from .work import CPYTHON_VERSION, GUESTS, RECIPE, Work, sha256_of
+from .work import CPYTHON_VERSION, GUESTS, RECIPE, Work, digest, sha256_of
 
 ENCODER = GUESTS / "componentize"
 STATE_CRATE = GUESTS / "state"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
+# Only native packages bring C++.
+CPLUSPLUS, CPLUSPLUS_BASE = ("libcxx", "libcxxabi"), "full"
 # Everything that, when changed, makes another guest.
-RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/*.py", "patches/*.patch", "natives/*", "*/link.toml",
-                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lib/*.py", "wit/**/*.wit")
+RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "*/link.toml",
+                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
@@ -32,17 +34,22 @@ def encoder(work: Work, *arguments) -> None:
 
 
 def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path, packages: list, output: Path) -> None:
-    """`runtimes`: the files of each layer with an interpreter, by the layer's name."""
+    """`runtimes`: the files of each layer with an interpreter, by the layer's name. `pins` are the inputs of all of them."""
     output.mkdir(parents=True, exist_ok=True)
+    # The smallest base that an input is a part of: none of a tool, which leaves nothing in it.
+    bases = {pin.name: CPLUSPLUS_BASE if pin.name in CPLUSPLUS else "slim" if pin.redistributed else None for pin in pins.values()}
+    bases |= {pin.name: package.base for package in packages for pin in package.inputs}
+    pins |= {pin.name: pin for package in packages for pin in package.inputs}
     layers = {
         **{name: (RUNTIME_AT, {file.name: file for file in files}) for name, files in runtimes.items()},
         "stdlib.tar": (MOUNTED_AT, tree(library)),
     }
     artefacts = []
     for name, (mounted_at, content) in layers.items():
-        tar, compressed = work.out / name, output / f"{name}.zst"
+        tar, compressed = work.out / name, work.out / f"{name}.zst"
         archive(content, mounted_at, tar)
-        encoder(work, "compress", tar, compressed)
+        work.step(f"compress-{name}", digest(tar, *encoder_files()), lambda: encoder(work, "compress", tar, compressed))
+        shutil.copy(compressed, output)
         artefacts.append({
             "name": compressed.name,
             "sha256": sha256_of(compressed), "size": compressed.stat().st_size,
@@ -57,13 +64,16 @@ def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path,
         "builtin_modules": builtin_modules(work),
         "natives": [
             {
-                "name": package.source.name, "version": package.source.version,
+                "name": package.source.name, "version": package.source.version, "base": package.base,
                 "modules": [module.name for module in package.modules], "test": package.test,
             }
             for package in packages
         ],
         "inputs": [
-            {"name": pin.name, "version": pin.version, "sha256": pin.sha256, "licence": pin.licence, "purpose": pin.purpose}
+            {
+                "name": pin.name, "version": pin.version, "sha256": pin.sha256, "licence": pin.licence, "purpose": pin.purpose,
+                "base": bases[pin.name],
+            }
             for pin in pins.values()
         ],
         "recipe": {file.relative_to(GUESTS).as_posix(): sha256_of(file) for file in recipe_files()},

@@ -11,8 +11,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .work import RECIPE, sha256_of
+from .work import CPYTHON_VERSION, RECIPE, sha256_of
 
+# A release may run on newer Pythons than the one that fetches it.
+FOR_THE_GUEST = ["--python-version", CPYTHON_VERSION.rpartition(".")[0]]
 INPUTS_FILE = RECIPE / "inputs.toml"
 
 
@@ -113,15 +115,20 @@ def fetch_pypi(item: Input, target: Path) -> None:
 
 
 def fetch_pypi_sdist(item: Input, target: Path) -> None:
-    pip_download(item, target, ["--no-binary", item.name])
+    pip_download(item, target, ["--no-binary", item.name, *FOR_THE_GUEST])
 
 
-def pip_download(item: Input, target: Path, form: list) -> None:
+def fetch_pypi_sdist_meson(item: Input, target: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(RECIPE / "recipe/backends")}
+    pip_download(item, target, ["--no-binary", item.name, *FOR_THE_GUEST, "--no-build-isolation"], environment)
+
+
+def pip_download(item: Input, target: Path, form: list, environment: dict | None = None) -> None:
     requirements = target.with_name(target.name + ".requirements")
     requirements.write_text(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n")
     client(
         [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", *form,
-         "--dest", str(target.parent), "--requirement", str(requirements)], target.parent)
+         "--dest", str(target.parent), "--requirement", str(requirements)], target.parent, environment)
     requirements.unlink()
 
 
@@ -129,10 +136,13 @@ def fetch_npm(item: Input, target: Path) -> None:
     client(["npm", "pack", f"{item.name}@{item.version}", "--pack-destination", str(target.parent)], target.parent)
 
 
-def client(command: list, cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def client(command: list, cwd: Path, environment: dict | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stdout}")
 
 
-FETCHERS = {"debian-pool": fetch_debian, "pypi": fetch_pypi, "pypi-sdist": fetch_pypi_sdist, "npm": fetch_npm}
+FETCHERS = {
+    "debian-pool": fetch_debian, "pypi": fetch_pypi, "pypi-sdist": fetch_pypi_sdist, "pypi-sdist-meson": fetch_pypi_sdist_meson,
+    "npm": fetch_npm,
+}

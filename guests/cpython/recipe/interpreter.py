@@ -4,7 +4,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from . import natives
+from . import cplusplus, natives
 from .toolchain import OPTIMISE, TARGET, compile_all
 from .work import RECIPE, Work
 
@@ -102,24 +102,26 @@ def compile_glue(work: Work, source: Path) -> list:
     return compile_all(work, "glue.log", sources, work.build / "glue", flags)
 
 
-def compile_table(work: Work, source: Path, packages: list) -> Path:
-    """The table of built-in modules with those of the native packages."""
+def compile_natives(work: Work, source: Path, packages: list) -> list:
+    """The table of built-in modules with those of the native packages, and what their C++ calls."""
     build = work.build / "cpython"
     table = work.build / "natives/config.c"
     table.write_text(natives.module_table((build / "Modules/config.c").read_text(), packages))
     flags = [*OPTIMISE, "-DPy_BUILD_CORE", f"-I{build}", f"-I{source}/Include", f"-I{source}/Include/internal"]
-    return compile_all(work, "natives.log", [table], work.build / "natives/table", flags)[0]
+    return compile_all(work, "natives.log", [table, cplusplus.SOURCE], work.build / "natives/table", flags)
 
 
-def link(work: Work, glue: list, core: Path, table: Path | None = None, packages: tuple = ()) -> None:
-    """One static core module with our entry instead of libc's, and `packages` when a `table` names their modules."""
+def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple = ()) -> None:
+    """One static core module with our entry instead of libc's, and `packages` with the `table` that names their modules."""
     build = work.build / "cpython"
     objects, modules, system = (
         work.capture(["make", "-s", f"--eval=show-{name}:;@echo $({name})", f"show-{name}"], build).split()
         for name in ("LIBRARY_OBJS", "MODLIBS", "LIBS")
     )
-    if table:
-        objects = [table if name == "Modules/config.o" else name for name in objects] + natives.linked_objects(work, packages)
+    more = []
+    if packages:
+        objects = [name for name in objects if name != "Modules/config.o"] + [*table, *natives.linked_objects(work, packages)]
+        more = [*natives.linked_libraries(work, packages), *cplusplus.LIBRARIES]
     wraps = [symbol for need in glue_needs() for symbol in need.get("wraps", [])]
     flags = [flag for need in glue_needs() for flag in need.get("link_flags", [])]
     libraries = list(dict.fromkeys(modules))  # each HACL* archive is named once per module that uses it
@@ -127,7 +129,7 @@ def link(work: Work, glue: list, core: Path, table: Path | None = None, packages
         "wasm-cc", "-O2", "-flto", "-nostartfiles", "-Wl,--no-entry", *flags, "-Wl,--stack-first",
         f"-Wl,-z,stack-size={STACK_BYTES}", f"-Wl,--initial-memory={INITIAL_MEMORY_BYTES}",
         *(f"-Wl,--wrap={symbol}" for symbol in wraps),
-        "-o", core, *glue, *objects, *libraries, *system, "-lwasi-emulated-mman", "-lm",
+        "-o", core, *glue, *objects, *libraries, *more, *system, "-lwasi-emulated-mman", "-lm",
     ], build)
 
 

@@ -14,13 +14,17 @@ def localise(content: bytes, keep: dict, name: str) -> bytes:
     """The object with every defined symbol made local but those that `keep` has, under the names that it gives them.
 
     Rust's standard library says in a section of its own what it imports. The linker joins sections of one name, which would
-    spoil those of several extensions: each gets one named for it.
+    spoil those of several extensions: each gets one named for it. Names for debuggers are left out: of objects that were joined
+    twice the linker would refuse them.
     """
     output, position = bytearray(content[:8]), 8
     while position < len(content):
         kind = content[position]
         size, start = read_number(content, position + 1)
         body = content[start:start + size]
+        position = start + size
+        if kind == 0 and section_name(body) == b"name":
+            continue
         if kind == 0 and section_name(body) == b"linking":
             body = linking(body, keep)
         elif kind == 0 and section_name(body).startswith(b"component-type:"):
@@ -28,7 +32,6 @@ def localise(content: bytes, keep: dict, name: str) -> bytes:
             new = old + b":" + name.encode()
             body = number(len(new)) + new + body[position_in_body:]
         output += bytes([kind]) + number(len(body)) + body
-        position = start + size
     return bytes(output)
 
 

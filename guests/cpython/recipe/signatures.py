@@ -8,6 +8,9 @@ what is missing is added to the definitions, wherever a table of methods, attrib
 import re
 from pathlib import Path
 
+# Definitions and declarations begin a line, which calls do not. A parameter may be in parentheses of a macro.
+DEFINITION = re.compile(r"^((?:\w[\w \t*]*[ \t*])?(\w+)\s*\()((?:[^;{}()]|\([^;{}()]*\))*)(\)\s*[{;])", re.M)
+GIVES_NOTHING = re.compile(r"^(?:static\s+)?void\s+(\w+)\s*\(", re.M)
 METHOD = re.compile(
     r'\{\s*"\w+"\s*,\s*(?:\(\w+\))?\s*(?:_PyCFunction_CAST\()?(?:\(void ?\(\*\)\(void\)\))?\s*(\w+)\)?\s*,\s*(METH_[A-Z_| ]+)')
 ATTRIBUTE = re.compile(r'\{\s*"\w+"\s*,\s*(?:\(getter\))?\s*(\w+)\s*,\s*(?:\(setter\))?\s*(\w+)\s*[,}]')
@@ -21,19 +24,17 @@ INT_SLOTS = {"tp_clear", "tp_traverse", "tp_init", "tp_setattro", "tp_descr_set"
 
 
 def complete(folder: Path) -> list:
-    """Adds the missing parameters in all C files of a package and gives the names of the functions changed."""
-    files = sorted(file for pattern in ("*.c", "*.h") for file in folder.rglob(pattern))
+    """Adds the missing parameters in all C and C++ files of a package and gives the names of the functions changed."""
+    files = sorted(file for pattern in ("*.c", "*.h", "*.c.src", "*.cpp") for file in folder.rglob(pattern) if file.is_file())
     texts = {file: file.read_text(errors="surrogateescape") for file in files}
     expected = {}
     for text in texts.values():
         expected |= called_with(text)
     changed = []
     for file, text in texts.items():
-        for name, count in expected.items():
-            if name not in text:
-                continue
-            # The definition and declarations ahead of it begin a line, which calls do not.
-            text = re.sub(rf"^((?:\w[\w \t*]*[ \t*])?{name}\s*\()([^;{{}}()]*)(\)\s*[{{;])", lambda found: lengthen(found, count), text, flags=re.M)
+        if "PyObject" not in text:  # functions of C's own that some table names too
+            continue
+        text = DEFINITION.sub(lambda found: lengthen(found, expected.get(found[2], 0)), text)
         if text != texts[file]:
             changed.append(file.name)
             file.write_text(text, errors="surrogateescape")
@@ -52,17 +53,18 @@ def called_with(text: str) -> dict:
     for getter, setter in ATTRIBUTE.findall(text):
         if not setter.startswith("METH_"):
             expected |= {getter: 2, setter: 3}
+    giving_nothing = set(GIVES_NOTHING.findall(text))
     for slot, name, member, value in SLOT.findall(text):
         if (slot or member) in SLOT_PARAMETERS:
             expected[name or value] = SLOT_PARAMETERS[slot or member]
-            if (slot or member) in INT_SLOTS and re.search(rf"^(?:static\s+)?void\s+{name or value}\s*\(", text, re.M):
+            if (slot or member) in INT_SLOTS and (name or value) in giving_nothing:
                 raise SystemExit(f"{name or value} gives nothing but {slot or member} has to give an int: change it by a patch")
     return {name: count for name, count in expected.items() if name != "NULL"}
 
 
 def lengthen(found: re.Match, count: int) -> str:
-    parameters = [part for part in found[2].split(",") if part.strip() not in ("", "void")]
+    parameters = [part for part in found[3].split(",") if part.strip() not in ("", "void")]
     if len(parameters) >= count:
         return found[0]
     more = [f" void *Py_UNUSED(added{number})" for number in range(len(parameters), count)]
-    return found[1] + ",".join(parameters + more) + found[3]
+    return found[1] + ",".join(parameters + more) + found[4]

@@ -1,0 +1,111 @@
+"""Extension modules of packages that are built with Meson: each comes out as one relocatable object."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import toolchain
+from .work import Work
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Options of a package's build, flags for its C and C++, and whether it asks for numpy's headers."""
+
+    options: tuple = ()
+    flags: tuple = ()
+    numpy: bool = False
+
+
+# What cannot be asked of programs that do not run on the build machine.
+CROSS_FILE = """\
+[binaries]
+c = '{bin}/wasm-extension-cc'
+cpp = '{bin}/wasm-extension-cxx'
+ar = '{bin}/wasm-ar'
+cython = '{bin}/cython'
+python = '{bin}/wasm-python'
+python3 = '{bin}/wasm-python'
+[host_machine]
+system = 'wasi'
+cpu_family = 'wasm32'
+cpu = 'wasm32'
+endian = 'little'
+[built-in options]
+c_args = {flags}
+cpp_args = {flags}
+[properties]
+needs_exe_wrapper = true
+skip_sanity_check = true
+longdouble_format = 'IEEE_QUAD_LE'
+"""
+# A shared library is what Meson makes of an extension. There is none here: its parts become one object. What the C library
+# and C++'s have is left to the last link.
+JOIN = """\
+for argument; do [ "$argument" = -shared ] && shared=yes; done
+[ "$shared" ] || exec {compiler} "$@"
+count=$#
+while [ $count -gt 0 ]; do
+  argument=$1; shift; count=$((count - 1))
+  case "$argument" in
+    -o) set -- "$@" -o "$1"; shift; count=$((count - 1));;
+    *.o|*.a) set -- "$@" "$argument";;
+  esac
+done
+exec wasm-ld -r "$@\""""
+
+
+def install(work: Work, ninja: Path, meson: Path, cython: Path, python: Path) -> None:
+    """The tools under neutral names; `python` runs on the build machine and answers for the guest's."""
+    toolchain.wrapper(work, "meson", f'PYTHONPATH={meson}${{PYTHONPATH:+:$PYTHONPATH}} exec {work.bin}/wasm-python -m mesonbuild.mesonmain "$@"')
+    executable = next(ninja.glob("ninja-*.data/scripts/ninja"))
+    executable.chmod(0o755)
+    toolchain.wrapper(work, "ninja", f'exec {executable} "$@"')
+    build = work.build / "cpython"
+    library = build / (build / "pybuilddir.txt").read_text().strip()
+    variables = next(library.glob("_sysconfigdata_*.py")).stem
+    toolchain.wrapper(work, "wasm-python", (
+        f"export _PYTHON_PROJECT_BASE={build} _PYTHON_HOST_PLATFORM=wasi-wasm32 _PYTHON_SYSCONFIGDATA_NAME={variables} "
+        f"_PYTHON_SYSCONFIGDATA_PATH={library}\nPYTHONPATH={library}:{cython}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} \"$@\""))
+    toolchain.wrapper(work, "cython", f'PYTHONPATH={cython}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -m cython "$@"')
+    for language, compiler in {"cc": "wasm-cc", "cxx": "wasm-cxx"}.items():
+        toolchain.wrapper(work, f"wasm-extension-{language}", JOIN.format(compiler=compiler))
+
+
+def build(work: Work, log: str, name: str, source: Path, setup: Setup, flags: list) -> Path:
+    """Builds package `name` and gives the folder of what was built, in which the modules lie as in the package."""
+    folder = work.build / "meson" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    cross = folder.with_suffix(".cross")
+    cross.write_text(CROSS_FILE.format(bin=work.bin, flags=[*map(str, flags), *setup.flags]))
+    own = source / "vendored-meson/meson/meson.py"
+    meson = ["wasm-python", own] if own.exists() else ["meson"]
+    environment = {"PYTHONPATH": str(numpy_to_build_with(work))} if setup.numpy else {}
+    options = ["--cross-file", cross, "--buildtype", "plain", *setup.options]
+    work.run(log, [*meson, "setup", folder, source, *options], source, environment)
+    work.run(log, ["ninja", f"-j{work.jobs}", "-C", folder], source, environment)
+    return folder
+
+
+def numpy_to_build_with(work: Work) -> Path:
+    """A folder with a numpy that has what others are compiled with, and nothing to run."""
+    folder = work.build / "meson/numpy-headers"
+    shutil.rmtree(folder, ignore_errors=True)
+    source, built = work.sources / "numpy/numpy", work.build / "meson/numpy/numpy"
+    shutil.copytree(source / "_core/include", folder / "numpy/include")
+    for name in ("_numpyconfig.h", "__multiarray_api.h", "__ufunc_api.h"):
+        shutil.copy(built / "_core" / name, folder / "numpy/include/numpy")
+    for file in source.glob("*.pxd"):
+        shutil.copy(file, folder / "numpy")
+    (folder / "numpy/__init__.py").write_text("def get_include():\n    return __path__[0] + '/include'\n")
+    return folder
+
+
+def target(folder: Path, module: str) -> Path:
+    """The object that was made of a module."""
+    stem = folder / module.replace(".", "/")
+    found = list(stem.parent.glob(f"{stem.name}.*.so"))
+    if len(found) != 1:
+        raise SystemExit(f"{module}: Meson made {len(found)} files of this name in {stem.parent}")
+    return found[0]
