@@ -55,9 +55,9 @@ struct description *description_new(void *data, const struct vtable *vtable) {
 }
 
 static void destroy(struct description *description) {
-  flock_forget(description);
   const struct vtable *vtable = description->libc ? description->libc : description->entry.vtable;
   vtable->free(description->entry.data);
+  locks_changed();
   if (called == description) called = NULL;
   free(description->peeked);
   free(description);

@@ -129,7 +129,7 @@ int get_timeout(uint64_t timeout, void *value, socklen_t *size);
 int set_timeout(uint64_t *timeout, const void *value, socklen_t size);
 
 // lock.c
-void flock_forget(const struct description *description);
+void locks_changed(void);  // a file was closed: locks of it are gone
 struct flock;
 int record_lock(struct description *description, int command, struct flock *lock);
 

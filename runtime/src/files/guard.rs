@@ -1,5 +1,6 @@
 //! Which mount every open file belongs to, and what may be done there.
 
+use super::locks::Locks;
 use super::quota::Quota;
 use super::root::Root;
 use super::streams::Meter;
@@ -48,6 +49,7 @@ pub(crate) struct Guard {
     files: usize,
     quota: Arc<Mutex<Quota>>,
     events: EventSink,
+    pub(super) locks: Locks,
     /// Where the guest is to see nothing of the machine.
     pub(super) uniform: Option<Uniform>,
 }
@@ -68,6 +70,7 @@ impl Guard {
             root,
             quota,
             events,
+            locks: Locks::default(),
             uniform: None,
         }
     }
@@ -168,7 +171,7 @@ impl Guard {
         })
     }
 
-    fn check_access(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {
+    pub(super) fn check_access(&self, rep: u32, path: &str) -> Result<(), ErrorCode> {
         let place = self.place(rep);
         match place.map(|place| place.access) {
             Some(Access::ReadWrite) => Ok(()),
@@ -225,6 +228,12 @@ impl Guard {
 
     fn place(&self, rep: u32) -> Option<&Place> {
         self.places.get(*self.open.get(&rep)?)
+    }
+
+    /// Is it the package's, which other apps have as well?
+    pub(super) fn belongs_to_all(&self, rep: u32) -> bool {
+        self.place(rep)
+            .is_some_and(|place| matches!(place.kind, PlaceKind::Layer | PlaceKind::Image))
     }
 
     fn is_private(&self, rep: u32) -> bool {

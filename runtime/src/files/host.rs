@@ -248,6 +248,9 @@ impl HostDescriptor for FilesView<'_> {
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
         let rep = fd.rep();
+        if let Ok(Descriptor::File(file)) = self.table.get(&fd) {
+            self.guard.locks.closed(&file.file);
+        }
         HostDescriptor::drop(&mut self.stock(), fd)?;
         self.guard.freed(rep);
         self.guard.closed(rep);

@@ -7,6 +7,7 @@
 
 mod guard;
 mod host;
+mod locks;
 mod quota;
 mod root;
 mod streams;
@@ -44,11 +45,12 @@ impl HasData for Files {
     type Data<'a> = FilesView<'a>;
 }
 
-/// Adds `wasi:filesystem` to a linker.
+/// Adds `wasi:filesystem` and `pywasm:guest/locks` to a linker.
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> FilesView<'_>,
 ) -> wasmtime::Result<()> {
     types::add_to_linker::<T, Files>(linker, view)?;
-    preopens::add_to_linker::<T, Files>(linker, view)
+    preopens::add_to_linker::<T, Files>(linker, view)?;
+    locks::wit::add_to_linker::<T, Files>(linker, view)
 }
