@@ -3,13 +3,11 @@
 use crate::dependencies::{self, DependenciesError, DependenciesLayer};
 use crate::index::Client;
 use crate::plan::{Note, Plan};
-use crate::project::AppFile;
 use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
 };
 use pywasm_format::{AppConfig, BaseOrigin, Digest, LayerKind};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -181,15 +179,17 @@ impl Plan {
         let mut entries: Vec<_> = files.chain(empty).collect();
         entries.sort_by(|(one, _), (other, _)| LayerWriter::compare(one, other));
         for (path, file) in entries {
-            let Some(AppFile { source, size, mode }) = file else {
+            let Some(file) = file else {
                 writer.directory(path).map_err(fail)?;
                 continue;
             };
-            let file = File::open(source).map_err(|reason| PackError::Read {
-                path: source.clone(),
+            let content = file.open().map_err(|reason| PackError::Read {
+                path: file.source.clone(),
                 reason,
             })?;
-            writer.file(path, *mode, *size, file).map_err(fail)?;
+            writer
+                .file(path, file.mode, file.size, content)
+                .map_err(fail)?;
         }
         writer.finish().map_err(fail)
     }

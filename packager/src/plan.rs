@@ -12,6 +12,7 @@ use crate::wheel::Native;
 use crate::{Base, BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
 use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use thiserror::Error;
@@ -136,10 +137,13 @@ impl Project {
         add(&(&access.places.indexes, &access.places.links, access.pre));
         add(&content.folders);
         for (path, file) in content.files.iter().chain(&content.read) {
-            let bytes = std::fs::read(&file.source).map_err(|reason| ProjectError::Io {
+            let failed = |reason| ProjectError::Io {
                 path: file.source.clone(),
                 reason,
-            })?;
+            };
+            let mut bytes = Vec::new();
+            let mut content = file.open().map_err(failed)?;
+            content.read_to_end(&mut bytes).map_err(failed)?;
             add(&(path, file.mode, Digest::of(&bytes)));
         }
         Ok(hasher.finish())

@@ -17,6 +17,8 @@ use pywasm_format::shell;
 use pywasm_format::write::FileMode;
 use pywasm_format::{AppConfig, GuestPath};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Everything that decides about a package but for what the requirements resolve to.
@@ -58,6 +60,13 @@ pub(crate) struct AppFile {
     pub(crate) source: PathBuf,
     pub(crate) size: u64,
     pub(crate) mode: FileMode,
+}
+
+impl AppFile {
+    /// What it was when its size was looked at: a log may grow for as long as somebody reads it.
+    pub(crate) fn open(&self) -> io::Result<io::Take<File>> {
+        Ok(File::open(&self.source)?.take(self.size))
+    }
 }
 
 pub(super) fn of_folder(
@@ -324,5 +333,26 @@ fn check_program(
             file: script.to_owned(),
             hint: hint.to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_is_what_it_was() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "one\ntwo\n").expect("written");
+        let seen = AppFile {
+            source: file.path().to_owned(),
+            size: 4,
+            mode: FileMode::Plain,
+        };
+        let mut content = String::new();
+        let read = seen
+            .open()
+            .and_then(|mut it| it.read_to_string(&mut content));
+        assert_eq!((read.ok(), content.as_str()), (Some(4), "one\n"));
     }
 }
