@@ -30,7 +30,18 @@ fn post(address: SocketAddr, path: &str, body: &str) -> String {
 #[test]
 fn registry_fastapi_serves_routes_errors_documents_sockets_and_streams() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/fastapi");
-    let (_server, address) = serve(&example);
+    let (server, address) = serve(&example);
+    answers_well(address);
+    drop(server);
+    let mut front = pywasm(["serve", "--bind", "127.0.0.1:0", "--asgi", "main:app"]);
+    front.arg(&example);
+    let mut server = Running::start(front);
+    let line = server.line("serving at http://");
+    let (_, address) = line.split_once("http://").expect("an address");
+    answers_well(address.parse().expect("an address"));
+}
+
+fn answers_well(address: SocketAddr) {
     let found = get(address, "/items/5?q=x");
     assert!(
         found.starts_with("HTTP/1.1 200") && found.ends_with(r#"{"item_id":5,"q":"x"}"#),
