@@ -1,5 +1,6 @@
 //! A worker whose instances serve one request each: started ahead, replaced when they end.
 
+use crate::printer;
 use crate::supervise::HostMemory;
 use crate::workers::control::Boss;
 use pywasm::net::Doors;
@@ -17,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(300);
 
 /// What there is to start, and how much of it.
-pub struct Plan<F> {
+pub struct Work<F> {
     /// Prepares another instance.
     pub prepare: F,
     /// Instances at the same time.
@@ -27,18 +28,17 @@ pub struct Plan<F> {
     pub host_memory: HostMemory,
 }
 
-/// Keeps `plan.at_once` instances ready, the first of them prepared already, until the command says to end. Returns the exit
-/// code.
-pub fn serve<F>(plan: Plan<F>, first: Prepared, boss: Boss) -> anyhow::Result<u8>
+/// Keeps `work.at_once` instances ready until the command says to end. Returns the exit code.
+pub fn serve<F>(work: Work<F>, boss: Boss) -> anyhow::Result<u8>
 where
     F: Fn() -> anyhow::Result<Prepared>,
 {
-    let Plan {
+    let Work {
         prepare,
         at_once,
         patience,
         host_memory,
-    } = plan;
+    } = work;
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -48,24 +48,25 @@ where
         let mut terminate = signal(SignalKind::terminate())?;
         let ending = watch::Sender::new(false);
         let mut instances = JoinSet::new();
-        let mut first = Some(first);
         let ends = boss.ends();
         tokio::pin!(ends);
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
         let code = loop {
             while instances.len() < at_once {
-                let prepared = match first.take() {
-                    Some(first) => first,
-                    None => prepare()?,
-                };
-                instances.spawn(live(prepared.start()?, patience, ending.subscribe()));
+                let instance = prepare()?.start()?;
+                instances.spawn(live(instance, patience, ending.subscribe()));
             }
             tokio::select! {
                 Some(ended) = instances.join_next() => match ended? {
                     Life::Served => {}
                     // The next one would do the same. The command decides when to try again.
-                    Life::Idle(exit) => break exit.code(),
+                    Life::Idle(exit) => {
+                        if let Exit::Trap(why) = &exit {
+                            printer::note(&format!("the app crashed inside the sandbox: {why}"));
+                        }
+                        break exit.code();
+                    }
                 },
                 () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
                 // One that cannot be asked any more has gone, and takes its workers along.

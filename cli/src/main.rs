@@ -17,6 +17,7 @@ mod signature_args;
 mod snapshot;
 mod store_args;
 mod supervise;
+mod template;
 mod units;
 mod volume_name;
 mod workers;

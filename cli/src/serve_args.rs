@@ -60,6 +60,10 @@ pub struct ServeArgs {
     /// How long the app may take to begin its response [default: 60s]
     #[arg(long, value_name = "TIME")]
     pub request_timeout: Option<Span>,
+    /// Write the memory of an instance that has imported the app to standard input, a file, for the process with this
+    /// number, which started this one and serves
+    #[arg(long, hide = true, value_name = "PID")]
+    pub template: Option<u32>,
     #[command(flatten)]
     pub run: RunArgs,
 }

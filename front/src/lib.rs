@@ -54,10 +54,25 @@ pub enum Interface {
     Asgi,
 }
 
+/// The folder of the gateway's modules in a worker's sandbox.
+pub const GATEWAY_FOLDER: &str = "/usr/local/lib/pywasm/serve";
+
+/// A module that gets ready to serve: imported with [`GATEWAY_FOLDER`] first in `PYTHONPATH` and the app in `PYWASM_TARGET`, it
+/// imports that app. What begins with its memory need not.
+pub const LOADED_AHEAD: &str = "_pywasm_ahead";
+
+/// What a worker runs: `python -c START MODULE:APP WORKER LIFE`. It listens on [`GUEST_PORT`].
+pub const START: &str = "\
+import sys
+sys.path.insert(0, '/usr/local/lib/pywasm/serve')
+from _pywasm_gateway import main
+del sys.path[0]
+main()";
+
 impl Interface {
-    /// The program that runs in a worker: `python -c GATEWAY MODULE:APP WORKER LIFE`. It listens on [`GUEST_PORT`].
-    pub fn gateway(self) -> &'static str {
-        match self {
+    /// The files of [`GATEWAY_FOLDER`], with what is in them.
+    pub fn gateway(self) -> [(&'static str, &'static str); 2] {
+        let gateway = match self {
             Self::Wsgi => concat!(
                 include_str!("gateway/frames.py"),
                 include_str!("gateway/wsgi.py")
@@ -66,7 +81,11 @@ impl Interface {
                 include_str!("gateway/frames.py"),
                 include_str!("gateway/asgi.py")
             ),
-        }
+        };
+        [
+            ("_pywasm_gateway.py", gateway),
+            ("_pywasm_ahead.py", include_str!("gateway/ahead.py")),
+        ]
     }
 }
 

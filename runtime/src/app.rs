@@ -7,6 +7,7 @@ use crate::events::EventSink;
 use crate::host::Host;
 use crate::image::image;
 use crate::instance::{Instance, Prepared, StartError, Task};
+use crate::modules::Modules;
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::Preopen;
 use crate::snapshot::Surroundings;
@@ -56,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) interpreter: Arc<Program>,
     /// The same, started and with modules imported.
     pub(crate) snapshot: Option<Arc<Started>>,
+    /// What the first process of each instance begins with, whatever it is to run.
+    pub(crate) template: Option<Program>,
     /// What a snapshot of this app is made from.
     pub(crate) made_from: Vec<Digest>,
     /// Layers that every instance sees, read-only.
@@ -119,16 +122,35 @@ impl Parts {
         }
     }
 
+    /// The same app, whose instances begin with `memory`.
+    pub(crate) fn with_template(&self, memory: Module) -> Self {
+        let component = self.interpreter.component.clone();
+        Self {
+            snapshot: self.snapshot.clone(),
+            template: Some(Program::new(component, Some(memory))),
+            ..self.without_snapshot()
+        }
+    }
+
+    /// The same app, whose instances begin with Python as it comes.
+    pub(crate) fn without_snapshot(&self) -> Self {
+        Self {
+            interpreter: Arc::clone(&self.interpreter),
+            snapshot: None,
+            template: None,
+            made_from: self.made_from.clone(),
+            shared: self.shared.clone(),
+            image: Arc::clone(&self.image),
+            config: self.config.clone(),
+            layers: Arc::clone(&self.layers),
+        }
+    }
+
     /// What a snapshot may see: neither the app nor an older snapshot.
     pub(crate) fn without_app(&self, cache: &Cache) -> Result<Self, CacheError> {
         Ok(Self {
-            interpreter: Arc::clone(&self.interpreter),
-            snapshot: None,
-            made_from: self.made_from.clone(),
-            shared: self.shared.clone(),
             image: bare_image(cache, &self.shared, &self.config.working_dir)?,
-            config: self.config.clone(),
-            layers: Arc::clone(&self.layers),
+            ..self.without_snapshot()
         })
     }
 }
@@ -226,6 +248,7 @@ impl App {
         runtime: Runtime,
         layers: &LayerSet<'_>,
         config: AppConfig,
+        modules: Option<&Modules<'_>>,
     ) -> Result<Self, LoadError> {
         let mut loading = Loading {
             runtime,
@@ -236,7 +259,17 @@ impl App {
             image: None,
             layers: Vec::new(),
         };
-        for source in &layers.0 {
+        let (below, above): (Vec<_>, Vec<_>) = layers
+            .0
+            .iter()
+            .partition(|source| source.kind < LayerKind::Snapshot);
+        for source in below {
+            loading.add(source, &config)?;
+        }
+        if let Some(modules) = modules {
+            loading.add_modules(modules)?;
+        }
+        for source in above {
             loading.add(source, &config)?;
         }
         let image = match loading.image.take() {
@@ -251,6 +284,7 @@ impl App {
             parts: Arc::new(Parts {
                 interpreter: loading.interpreter.ok_or(LoadError::NoInterpreter)?,
                 snapshot: loading.snapshot.map(Arc::new),
+                template: None,
                 made_from: loading.made_from,
                 shared: loading.shared,
                 image,
@@ -358,6 +392,24 @@ impl Loading {
         Ok(())
     }
 
+    /// Not of the package, so a snapshot is none the worse for them.
+    fn add_modules(&mut self, modules: &Modules<'_>) -> Result<(), LoadError> {
+        let cache = self.runtime.shared.cache.clone();
+        let digest = modules.digest(&self.made_from);
+        let folder = cache.layer(&digest, |dir, path| {
+            modules.write(dir, path)?;
+            self.compile_bytecode(path, &modules.folder);
+            Ok::<_, LoadError>(())
+        })?;
+        self.shared.push(Preopen::layer(
+            folder.path.clone(),
+            modules.folder.clone(),
+            Access::ReadOnly,
+        ));
+        self.layers.push(folder);
+        Ok(())
+    }
+
     fn fill(&self, source: &Source<'_>, dir: &Dir, path: &Path) -> Result<(), LoadError> {
         let shared = &self.runtime.shared;
         shared.progress(Progress::Unpacking);
@@ -436,6 +488,7 @@ impl Loading {
         let parts = Parts {
             interpreter: Arc::clone(interpreter),
             snapshot: None,
+            template: None,
             made_from: Vec::new(),
             shared,
             image,

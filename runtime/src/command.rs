@@ -97,6 +97,11 @@ impl Command {
         self
     }
 
+    /// May it begin with the memory of another start?
+    pub fn is_from_snapshot(&self) -> bool {
+        self.from_snapshot
+    }
+
     /// Runs in another working folder.
     pub fn working_dir(mut self, cwd: GuestPath) -> Self {
         self.cwd = cwd;

@@ -42,6 +42,7 @@ impl Suite {
         let parts = Parts {
             interpreter: Arc::new(Program::new(component, None)),
             snapshot: None,
+            template: None,
             made_from: Vec::new(),
             shared: Vec::new(),
             image: bare_image(&shared.cache, &[], &GuestPath::root()).expect("a folder"),

@@ -4,6 +4,7 @@ use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
 use crate::exit::Limit;
 use crate::host::{Host, link};
+use crate::modules::Modules;
 use crate::policy::Limits;
 use crate::scratch::Nest;
 use pywasm_format::{AppConfig, GuestPath, Package};
@@ -161,17 +162,21 @@ impl Runtime {
 
     /// Makes a package ready to run: unpacks and compiles what this machine has not seen before.
     pub fn load(&self, package: &Package) -> Result<App, LoadError> {
-        App::load(
-            self.clone(),
-            &LayerSet::of_package(package),
-            package.config().clone(),
-        )
+        let layers = LayerSet::of_package(package);
+        App::load(self.clone(), &layers, package.config().clone(), None)
+    }
+
+    /// The same with modules of the host's own.
+    pub fn load_with(&self, package: &Package, modules: &Modules<'_>) -> Result<App, LoadError> {
+        let layers = LayerSet::of_package(package);
+        let config = package.config().clone();
+        App::load(self.clone(), &layers, config, Some(modules))
     }
 
     /// The bare interpreter, without any package.
     pub fn interpreter(&self) -> Result<App, LoadError> {
         let config = AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root());
-        App::load(self.clone(), &LayerSet::of_builtin()?, config)
+        App::load(self.clone(), &LayerSet::of_builtin()?, config, None)
     }
 }
 

@@ -173,7 +173,7 @@ impl Task {
         }
         let network = Network::bind(policy, events.clone())?;
         let image = &parts.image.path;
-        let scratch = Scratch::create(runtime.shared.nest.path(), image, policy.root)
+        let scratch = Scratch::create(&runtime.shared.nest, image, policy.root)
             .map_err(StartError::Scratch)?;
         scratch
             .mount_point(&command.cwd)

@@ -14,8 +14,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// Where instances make their folders.
 pub(crate) enum Nest {
@@ -25,6 +25,8 @@ pub(crate) enum Nest {
     Own {
         common: PathBuf,
         folder: PathBuf,
+        /// How many folders it has given names to.
+        names: AtomicU64,
         /// Locked for as long as the process lives.
         _lock: File,
     },
@@ -37,14 +39,25 @@ impl Nest {
         let (folder, lock) = locked_folder(common, "many-")?;
         Ok(Self::Own {
             common: common.to_owned(),
-            folder: folder.keep(),
+            folder,
+            names: AtomicU64::new(0),
             _lock: lock,
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// A folder for another instance. In one of this process's own it need not be there yet: most instances put nothing
+    /// into theirs.
+    fn place(&self) -> io::Result<(PathBuf, Option<File>)> {
         match self {
-            Self::Common(folder) | Self::Own { folder, .. } => folder,
+            Self::Common(all) => {
+                sweep(all)?;
+                let (folder, lock) = locked_folder(all, "app-")?;
+                Ok((folder, Some(lock)))
+            }
+            Self::Own { folder, names, .. } => {
+                let number = names.fetch_add(1, Ordering::Relaxed);
+                Ok((folder.join(format!("app-{number}")), None))
+            }
         }
     }
 
@@ -58,42 +71,47 @@ impl Nest {
 }
 
 /// A new folder that is locked.
-fn locked_folder(all: &Path, prefix: &str) -> io::Result<(TempDir, File)> {
+fn locked_folder(all: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(all)?;
     let lock = File::open(folder.path())?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-    Ok((folder, lock))
+    Ok((folder.keep(), lock))
 }
 
 /// The folder of one instance.
 pub(crate) struct Scratch {
-    all: TempDir,
+    path: PathBuf,
     root: Arc<Root>,
     access: Access,
     /// Locked; dropped after the folder is removed.
-    _lock: File,
+    _lock: Option<File>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may not be there; and what cannot be removed now is removed at a later start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
 }
 
 /// A folder without a lock may be one that another process has just made.
 const SETTLED: Duration = Duration::from_secs(10);
 
 impl Scratch {
-    /// Makes a folder in `all`, the private folder of all instances' folders. `/` begins as `image`, with what the
-    /// policy allows there.
-    pub(crate) fn create(all: &Path, image: &Path, access: Access) -> io::Result<Self> {
-        sweep(all)?;
-        let (all, lock) = locked_folder(all, "app-")?;
+    /// A folder in `nest`. `/` begins as `image`, with what the policy allows there.
+    pub(crate) fn create(nest: &Nest, image: &Path, access: Access) -> io::Result<Self> {
+        let (path, lock) = nest.place()?;
         Ok(Self {
-            root: Arc::new(Root::new(image.to_owned(), all.path().join("root"))),
+            root: Arc::new(Root::new(image.to_owned(), path.join("root"))),
             access,
-            all,
+            path,
             _lock: lock,
         })
     }
 
     /// The folder that holds all of it.
     pub(crate) fn path(&self) -> &Path {
-        self.all.path()
+        &self.path
     }
 
     /// The folder behind `/`.
@@ -113,9 +131,10 @@ impl Scratch {
 
     /// Makes an empty folder beside `/`, for a place of its own.
     pub(crate) fn aside(&self) -> io::Result<PathBuf> {
+        fs::create_dir_all(&self.path)?;
         Ok(tempfile::Builder::new()
             .prefix("aside-")
-            .tempdir_in(self.all.path())?
+            .tempdir_in(&self.path)?
             .keep())
     }
 
@@ -216,7 +235,8 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
         let all = tempfile::tempdir().expect("a folder");
         let image = tempfile::tempdir().expect("a folder");
-        let scratch = || Scratch::create(all.path(), image.path(), Access::ReadWrite);
+        let nest = Nest::Common(all.path().to_owned());
+        let scratch = || Scratch::create(&nest, image.path(), Access::ReadWrite);
         let in_use = scratch().expect("a scratch folder");
         let (left, new) = (all.path().join("app-left"), all.path().join("app-new"));
         fs::create_dir_all(left.join("tmp")).expect("a folder");

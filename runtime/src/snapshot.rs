@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The guest's report is a line for each variable and module.
-const REPORT: usize = 1 << 20;
+pub(crate) const REPORT: usize = 1 << 20;
 
 /// A memory to start from.
 #[derive(Debug, Clone)]
@@ -144,16 +144,19 @@ impl PreparedSnapshot {
 }
 
 /// What the guest says about its imports, in lines of words between tabs.
-struct Report {
-    refused: Vec<Unfit>,
+pub(crate) struct Report {
+    pub(crate) refused: Vec<Unfit>,
     read: Variables,
+    /// What the modules printed.
+    pub(crate) said: String,
 }
 
 impl Report {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let (mut refused, mut all, mut names) = (Vec::new(), false, Vec::new());
-        for line in text.lines() {
-            match line.split('\t').collect::<Vec<_>>()[..] {
+        let mut said = String::new();
+        for line in text.split_inclusive('\n') {
+            match line.trim_end_matches('\n').split('\t').collect::<Vec<_>>()[..] {
                 ["refused", module, reason] => {
                     refused.push(Unfit {
                         module: module.to_owned(),
@@ -162,15 +165,19 @@ impl Report {
                 }
                 ["read", name] => names.push(name.to_owned()),
                 ["read-all"] => all = true,
-                // What a module prints when it is imported.
-                _ => {}
+                ["ready"] => {}
+                _ => said += line,
             }
         }
         let read = match all {
             true => Variables::All,
             false => Variables::Some(names.into_iter().collect()),
         };
-        Self { refused, read }
+        Self {
+            refused,
+            read,
+            said,
+        }
     }
 }
 
@@ -262,7 +269,9 @@ mod tests {
 
     #[test]
     fn a_report_is_read_whatever_modules_print_between() {
-        let report = Report::parse("hello\nread\tHOME\nrefused\ta.b\tOSError: [Errno 2] x\n");
+        let report =
+            Report::parse("hello\nread\tHOME\nyou\nrefused\ta.b\tOSError: [Errno 2] x\nready\n!");
+        assert_eq!(report.said, "hello\nyou\n!");
         assert_eq!(report.read, Variables::Some(["HOME".to_owned()].into()));
         let refused: Vec<String> = report.refused.iter().map(Unfit::to_string).collect();
         assert_eq!(refused, ["`a.b`: OSError: [Errno 2] x"]);

@@ -97,12 +97,17 @@ impl Stdio {
         Self::new(tokio::io::empty(), self.stdout, self.stderr)
     }
 
+    /// What is written to standard output is kept, at most `limit` bytes of it, and does not go where it would have gone.
+    pub(crate) fn keep_stdout(self, limit: usize) -> (Self, Captured, Output) {
+        let captured = Captured::new(limit);
+        let stdout = Output::new(Sink::Keep(captured.stdout.clone()));
+        let stdio = Self { stdout, ..self };
+        (stdio, captured, self.stdout)
+    }
+
     /// Input from memory; output is kept, at most `limit` bytes of each stream.
     pub fn captured(input: impl Into<Vec<u8>>, limit: usize) -> (Self, Captured) {
-        let captured = Captured {
-            stdout: Kept::new(limit),
-            stderr: Kept::new(limit),
-        };
+        let captured = Captured::new(limit);
         let stdio = Self::new(
             AsyncStdinStream::new(io::Cursor::new(input.into())),
             Output::new(Sink::Keep(captured.stdout.clone())),
@@ -128,6 +133,13 @@ pub struct Captured {
 }
 
 impl Captured {
+    fn new(limit: usize) -> Self {
+        Self {
+            stdout: Kept::new(limit),
+            stderr: Kept::new(limit),
+        }
+    }
+
     /// Standard output; not UTF-8 is replaced.
     pub fn stdout(&self) -> String {
         self.stdout.text()

@@ -55,6 +55,61 @@ fn no_request_finds_what_another_left() {
     assert_eq!(names.len(), 10, "randomness is each one's own");
 }
 
+/// What an app sees of its start: its import, and each request.
+const START: &str = "
+import os, random, sys, tempfile, time, uuid
+AT_IMPORT = [sys.argv, sys.path[0], sorted(name for name in os.environ if name.startswith('PY')), os.getcwd()]
+MARK, CLOCK = os.urandom(8).hex(), time.time()
+print('imported', flush=True)
+def app(environ, start):
+    start('200 OK', [('Content-Type', 'text/plain')])
+    if environ['PATH_INFO'] == '/seen':
+        now = [sys.argv, sys.path[0], sorted(name for name in os.environ if name.startswith('PY')), os.getcwd()]
+        return [repr((AT_IMPORT, now, 0 <= time.time() - CLOCK < 3600)).encode()]
+    if environ['PATH_INFO'] == '/mark':
+        return [MARK.encode()]
+    with tempfile.NamedTemporaryFile() as file: name = file.name
+    return [repr((random.random(), uuid.uuid1().hex, name)).encode()]
+";
+
+#[test]
+fn the_app_is_imported_once_and_each_request_begins_after_that() {
+    let (_folder, mut server, address) = serve(START, &["--wsgi", "app:app", "-e", "PYX=1"]);
+    let seen = "['app'], '', ['PYTHONDONTWRITEBYTECODE', 'PYTHON_VERSION', 'PYX'], '/app'";
+    assert_eq!(
+        body(&get(address, "/seen")),
+        format!("([{seen}], [{seen}], True)")
+    );
+    let asked = |path| -> std::collections::BTreeSet<String> {
+        (0..6).map(|_| body(&get(address, path))).collect()
+    };
+    assert_eq!(asked("/mark").len(), 1);
+    assert_eq!(
+        asked("/").len(),
+        6,
+        "randomness, names and clocks are each one's own"
+    );
+    server.signal("TERM");
+    server.wait();
+    assert_eq!(server.count_all("imported"), 1);
+}
+
+#[test]
+fn an_app_whose_import_cannot_be_kept_is_imported_for_each_request() {
+    let app = "
+import os, threading, time
+MARK = os.urandom(8).hex()
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+def app(environ, start):
+    start('200 OK', [('Content-Type', 'text/plain')])
+    return [f'{threading.active_count()} {MARK}'.encode()]
+";
+    let (_folder, _server, address) = serve(app, &["--wsgi", "app:app"]);
+    let all: std::collections::BTreeSet<_> = (0..4).map(|_| body(&get(address, "/"))).collect();
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().all(|answer| answer.starts_with("2 ")), "{all:?}");
+}
+
 #[test]
 fn the_same_app_leaks_where_it_lives_longer() {
     let folder = project(&[("app.py", APP)]);

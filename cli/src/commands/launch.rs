@@ -6,13 +6,14 @@ use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::isolated;
 use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
+use crate::template;
 use crate::volume_name::VolumeName;
 use crate::workers::control::Boss;
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, Policy, PortMaps};
 use pywasm::{
-    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Prepared, Progress, Runtime,
-    Stdio, default_env,
+    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio, Wall,
+    default_env,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -197,7 +198,7 @@ impl GrantArgs {
         };
         let prepared = app.prepare(command, policy, stdio, events)?;
         let host_memory = HostMemory::now(self.limits().memory);
-        self.confine(&prepared)?;
+        self.confine(|| prepared.confine_process())?;
         let instance = prepared.start()?;
         let ending = supervise(
             instance,
@@ -230,22 +231,42 @@ impl GrantArgs {
             let stdio = stdio.without_input();
             Ok(app.prepare(command.clone(), policy, stdio, events.clone())?)
         };
+        // What is taken from this process for one holds for all that follow.
         let first = prepare()?;
+        self.confine(|| first.confine_process())?;
+        drop(first);
         let memory = self.limits().memory.saturating_mul(at_once as u64);
-        let host_memory = HostMemory::now(memory);
-        self.confine(&first)?;
-        let plan = isolated::Plan {
+        let work = isolated::Work {
             prepare,
             at_once,
             patience: self.stop_timeout(),
-            host_memory,
+            host_memory: HostMemory::now(memory),
         };
-        Ok(ExitCode::from(isolated::serve(plan, first, boss)?))
+        Ok(ExitCode::from(isolated::serve(work, boss)?))
     }
 
-    fn confine(&self, prepared: &Prepared) -> anyhow::Result<()> {
+    /// Imports `module` under these grants and gives out the memory.
+    pub fn write_template(
+        &self,
+        app: &App,
+        command: Command,
+        module: &str,
+        policy: &Policy,
+        environment: &Environment,
+    ) -> anyhow::Result<ExitCode> {
+        let command = self.with_files(command, environment)?;
+        let _held = self.hold_volumes(environment)?;
+        let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
+        let events = Log::begin(environment).into_sink();
+        let stdio = stdio.without_input();
+        let prepared = app.prepare_template(&command, &[module], policy, stdio, events)?;
+        self.confine(|| prepared.confine_process())?;
+        template::write(prepared)
+    }
+
+    fn confine(&self, confine: impl FnOnce() -> Wall) -> anyhow::Result<()> {
         if self.wall != WallArg::Off {
-            let wall = prepared.confine_process();
+            let wall = confine();
             anyhow::ensure!(
                 self.wall != WallArg::Require || wall.is_complete(),
                 "--wall require: Landlock is {}, seccomp is {}",

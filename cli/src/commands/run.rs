@@ -9,11 +9,11 @@ use crate::environment::Environment;
 use crate::grant_args::GrantArgs;
 use crate::workers::control::Boss;
 use crate::workers::{self, Packing, Plan, WorkerId};
-use crate::{printer, refused};
+use crate::{printer, refused, template};
 use anyhow::{Context, bail};
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
-use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits};
+use pywasm::{AppConfig, Command, Interruption, Modules, Package, ReadLimits, Runtime};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
@@ -31,12 +31,12 @@ pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
     let env = policy.environment().to_vec();
     let command = |config: &AppConfig| Ok(Command::program(&line, config, &env)?);
     match asked.role {
-        Role::Alone => asked.run(&policy, None, environment, command),
+        Role::Alone => asked.run(&policy, None, environment, None, command),
         Role::Worker(_) => {
             let (boss, sockets) = Boss::of_stdin(policy.ports().len())?;
             let ports = SharedPorts::adopt(&policy, sockets)?;
             let policy = policy.published_at(ports);
-            asked.run(&policy, Some(boss), environment, command)
+            asked.run(&policy, Some(boss), environment, None, command)
         }
         Role::Command(count) => asked.command(count, &policy, environment),
     }
@@ -120,10 +120,15 @@ impl Asked {
         policy: &Policy,
         boss: Option<Boss>,
         environment: &Environment,
+        modules: Option<&Modules<'_>>,
         command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
     ) -> anyhow::Result<ExitCode> {
         let interruption = Interruption::for_limits(&self.grants.limits());
-        let app = runtime(environment, interruption)?.load(&self.package)?;
+        let runtime = runtime(environment, interruption)?;
+        let app = match modules {
+            Some(modules) => runtime.load_with(&self.package, modules),
+            None => runtime.load(&self.package),
+        }?;
         // The process ends next, and with it goes all of this at once.
         let app = ManuallyDrop::new(app);
         let command = self.placed(command(app.config())?, app.config())?;
@@ -132,26 +137,54 @@ impl Asked {
 
     /// Runs `command` in this process again and again, each time for one request.
     pub fn run_many(
-        self,
+        &self,
         policy: &Policy,
         boss: Boss,
         environment: &Environment,
+        modules: &Modules<'_>,
         at_once: usize,
         command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
     ) -> anyhow::Result<ExitCode> {
-        // One that computes and never looks up is to be ended without the others.
-        let interruption = match Interruption::for_limits(&self.grants.limits()) {
-            Interruption::ProcessExit => Interruption::Checked,
-            other => other,
-        };
-        let runtime = runtime(environment, interruption)?.for_many()?;
-        let app = ManuallyDrop::new(runtime.load(&self.package)?);
+        let runtime = self.stoppable_runtime(environment)?.for_many()?;
+        let mut app = runtime.load_with(&self.package, modules)?;
         let command = self.placed(command(app.config())?, app.config())?;
+        if command.is_from_snapshot() {
+            match template::read(&environment.arguments, self.grants.limits().memory)? {
+                Ok(memory) => app = app.with_template(&memory)?,
+                Err(why) => printer::note(&format!("each request imports the app anew: {why}")),
+            }
+        }
+        let app = ManuallyDrop::new(app);
         let ended = self
             .grants
             .run_many(&app, command, policy, environment, boss, at_once);
         runtime.remove_files();
         ended
+    }
+
+    /// Gives out the memory of an instance that has imported `module`.
+    pub fn write_template(
+        &self,
+        module: &str,
+        policy: &Policy,
+        environment: &Environment,
+        modules: &Modules<'_>,
+        command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<ExitCode> {
+        let runtime = self.stoppable_runtime(environment)?;
+        let app = runtime.load_with(&self.package, modules)?;
+        let command = self.placed(command(app.config())?, app.config())?;
+        self.grants
+            .write_template(&app, command, module, policy, environment)
+    }
+
+    /// One that computes and never looks up is to be ended without the others.
+    fn stoppable_runtime(&self, environment: &Environment) -> anyhow::Result<Runtime> {
+        let interruption = match Interruption::for_limits(&self.grants.limits()) {
+            Interruption::ProcessExit => Interruption::Checked,
+            other => other,
+        };
+        runtime(environment, interruption)
     }
 
     /// A command in the folder and with the beginning that were asked for.

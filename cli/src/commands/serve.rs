@@ -6,14 +6,16 @@ use crate::denials::{Log, News};
 use crate::environment::Environment;
 use crate::printer;
 use crate::serve_args::{Isolate, ServeArgs};
+use crate::template;
 use crate::workers::control::Boss;
 use crate::workers::{self, Face, Plan, WorkerId};
 use anyhow::Context;
 use pywasm::net::SharedPorts;
-use pywasm::policy::{PortMap, Unmet};
-use pywasm::{AppConfig, Command};
+use pywasm::policy::{Policy, PortMap, Unmet};
+use pywasm::{AppConfig, Command, Modules};
 use pywasm_front::{
-    Front, GUEST_PORT, Interface, Life, Limits, Records, Running, Settings, Static, Tls,
+    Front, GATEWAY_FOLDER, GUEST_PORT, Interface, LOADED_AHEAD, Life, Limits, Records, Running,
+    START, Settings, Static, Tls,
 };
 use std::cell::Cell;
 use std::fs::File;
@@ -46,8 +48,12 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         max_body,
         max_message,
         request_timeout,
-        run,
+        template,
+        mut run,
     } = args;
+    if template.is_some() {
+        run.with_parent = template;
+    }
     let count = run.workers.unwrap_or(NonZeroU16::MIN);
     let asked = Asked::of(run, environment)?;
     let policy = asked.policy(environment)?;
@@ -72,17 +78,28 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     );
     let own = policy.clone().publish(front_port()?);
     if let Role::Worker(id) = asked.role {
+        let command = |config: &AppConfig| {
+            let args = ["-c", START, &target.app, &id.to_string(), life.name()];
+            Ok(Command::python(args, config.working_dir.clone()))
+        };
+        let gateway = Modules {
+            folder: GATEWAY_FOLDER.parse()?,
+            files: &target.interface.gateway(),
+        };
+        if template.is_some() {
+            // It takes no requests, and others have the ports.
+            let policy = policy.published_at(SharedPorts::bind(&Policy::none())?);
+            let policy = template::policy(&policy, &target.app);
+            return asked.write_template(LOADED_AHEAD, &policy, environment, &gateway, command);
+        }
         let (boss, sockets) = Boss::of_stdin(own.ports().len())?;
         let ports = SharedPorts::adopt(&own, sockets)?;
         let policy = own.published_at(ports);
-        let command = |config: &AppConfig| {
-            let (gateway, id) = (target.interface.gateway(), id.to_string());
-            let args = ["-c", gateway, &target.app, &id, life.name()];
-            Ok(Command::python(args, config.working_dir.clone()))
-        };
         return match life {
-            Life::Worker => asked.run(&policy, Some(boss), environment, command),
-            Life::Request => asked.run_many(&policy, boss, environment, concurrency, command),
+            Life::Worker => asked.run(&policy, Some(boss), environment, Some(&gateway), command),
+            Life::Request => {
+                asked.run_many(&policy, boss, environment, &gateway, concurrency, command)
+            }
         };
     }
     // Nobody else may connect to the workers, so the folder is private.

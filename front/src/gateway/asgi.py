@@ -167,7 +167,7 @@ class Request(Exchange):
         self.parts = None
         self.gave()
         self.wake()
-        if ONE_REQUEST:
+        if self.connection.job.once:
             self.connection.transport.close()
 
     def returned(self):
@@ -291,6 +291,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server):
         self.server = server
+        self.job = server.job
         self.loop = server.loop
         self.buffer = bytearray()
         self.exchange = None
@@ -299,13 +300,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        transport.write(HELLO)
+        transport.write(self.job.hello)
 
     def connection_lost(self, exc):
         if self.exchange:
             self.exchange.lost()
         self.resume_writing()
-        if ONE_REQUEST:
+        if self.job.once:
             self.server.stop.set()
 
     def pause_writing(self):
@@ -391,8 +392,9 @@ class Lifespan:
 
 
 class Server:
-    def __init__(self, app, loop):
-        self.app = app
+    def __init__(self, job, loop):
+        self.app = load(job.target)
+        self.job = job
         self.loop = loop
         self.stop = asyncio.Event()
         self.tasks = set()
@@ -431,7 +433,7 @@ class Server:
         except (BlockingIOError, ConnectionAbortedError):
             return
         connection.setblocking(False)
-        if ONE_REQUEST:
+        if self.job.once:
             self.loop.remove_reader(self.listener)
             self.listener.close()
         made = self.loop.connect_accepted_socket(lambda: Connection(self), connection)
@@ -454,10 +456,11 @@ class Server:
         await lifespan.end()
 
 
-async def main():
-    await Server(load(TARGET), asyncio.get_running_loop()).serve()
+async def run(job):
+    await Server(job, asyncio.get_running_loop()).serve()
 
 
-asyncio.run(main())
-if ONE_REQUEST:
-    leave()
+def serve(job):
+    asyncio.run(run(job))
+    if job.once:
+        leave()

@@ -1,6 +1,6 @@
 """The guest's side of `pywasm serve`: hands requests, parsed by the host, to an app.
 
-Started as `python -c GATEWAY TARGET WORKER LIFE`. The host connects to the private port 1 and sends frames over each
+`main` takes TARGET WORKER LIFE from the command line. The host connects to the private port 1 and sends frames over each
 connection, one request after the other: a byte for the kind, four for the length, then so many bytes. A life of
 `request` ends with the first one.
 """
@@ -23,14 +23,41 @@ FAILED = FRAME.pack(b"X", 0)
 HIDDEN = b"Internal Server Error\n"  # Clients learn nothing of what is wrong.
 
 
+class Job:
+    """What an instance is started for."""
+
+    def __init__(self, target, worker, life):
+        self.target = target
+        self.hello = frame(b"W", worker.encode())
+        self.once = life == "request"
+
+
+loaded = {}  # by target
+
+
 def load(target):
     """The object that `module:name` means, called if it is written with parentheses."""
+    if target in loaded:
+        return loaded[target]
     module, _, path = target.partition(":")
     path = path or "application"
     found = importlib.import_module(module)
     for name in path.removesuffix("()").split("."):
         found = getattr(found, name)
-    return found() if path.endswith("()") else found
+    loaded[target] = found() if path.endswith("()") else found
+    return loaded[target]
+
+
+def load_ahead():
+    """Loads an app in an instance whose memory others begin with. The environment says which, and nothing of that is
+    seen by the app."""
+    here, _, path = os.environ.pop("PYTHONPATH").partition(":")
+    if path:
+        os.environ["PYTHONPATH"] = path
+    sys.path[sys.path.index(here)] = ""  # the working folder, as after `python -c`
+    target = os.environ.pop("PYWASM_TARGET")
+    sys.argv[:] = [target.partition(":")[0]]
+    load(target)
 
 
 def listen():
@@ -67,7 +94,7 @@ def leave():
     os._exit(0)
 
 
-TARGET, WORKER, LIFE = sys.argv[1:]
-sys.argv[:] = [TARGET.partition(":")[0]]
-HELLO = frame(b"W", WORKER.encode())
-ONE_REQUEST = LIFE == "request"
+def main():
+    target, worker, life = sys.argv[1:]
+    sys.argv[:] = [target.partition(":")[0]]
+    serve(Job(target, worker, life))

@@ -115,15 +115,16 @@ class Response:
 
 
 class Wsgi:
-    def __init__(self, app):
-        self.app = app
+    def __init__(self, job):
+        self.app = load(job.target)
+        self.job = job
         self.base = {
             "SCRIPT_NAME": "",
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
-            "wsgi.multithread": not ONE_REQUEST,
+            "wsgi.multithread": not job.once,
             "wsgi.multiprocess": True,
-            "wsgi.run_once": ONE_REQUEST,
+            "wsgi.run_once": job.once,
             "wsgi.input_terminated": True,
         }
 
@@ -131,8 +132,8 @@ class Wsgi:
         """One request after the other, until either side closes the connection."""
         with connection, connection.makefile("rb", 65536) as stream:
             try:
-                connection.sendall(HELLO)
-                while self.request(connection, stream) and not ONE_REQUEST:
+                connection.sendall(self.job.hello)
+                while self.request(connection, stream) and not self.job.once:
                     pass
             except (Gone, ConnectionError):
                 pass
@@ -183,16 +184,13 @@ class Wsgi:
         return sent is None or sent.drain()
 
 
-def main():
-    serve = Wsgi(load(TARGET)).serve
+def serve(job):
+    wsgi = Wsgi(job)
     listener = listen()
     while True:
         connection, _ = listener.accept()
-        if ONE_REQUEST:
+        if job.once:
             listener.close()
-            serve(connection)
+            wsgi.serve(connection)
             leave()
-        threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-
-main()
+        threading.Thread(target=wsgi.serve, args=(connection,), daemon=True).start()

@@ -57,6 +57,9 @@ impl Root {
             return Ok(());
         }
         let mut copies = Copies::new();
+        if let Some(folder) = self.own.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let copied = copy_folder(&self.image, &self.own, &mut copies);
         if copied.is_err() {
             // The next attempt begins anew; what cannot be removed now goes with the instance.

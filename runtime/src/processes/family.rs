@@ -184,12 +184,16 @@ impl Family {
             env.retain(|(other, _)| other != name);
             env.push((name.clone(), value.clone()));
         }
-        let program = self.parts.program(&command, &env);
+        let is_first = process.number == FIRST;
+        let program = match &self.parts.template {
+            Some(template) if is_first => template,
+            _ => self.parts.program(&command, &env),
+        };
         let program = program.linked(&self.runtime.shared.linker);
         let program = program.map_err(StartError::Interpreter)?.clone();
-        let handles = match process.number {
-            FIRST => HANDLES,
-            _ => CHILD_HANDLES,
+        let handles = match is_first {
+            true => HANDLES,
+            false => CHILD_HANDLES,
         };
         let preopens: Vec<Preopen> = std::iter::once(self.scratch.preopen())
             .chain(self.preopens.iter().cloned())
