@@ -86,7 +86,7 @@ def page(record: dict, expected: Expected, version: str) -> list:
         f"| modules that skip themselves here | {len(expected.skips)} |",
         f"| modules that do not apply | {len(expected.not_applicable)} |",
         "",
-        "The suite believes that a WASI has no sockets and shallow stacks and skips cases for it; the runner takes that",
+        "The suite believes that a WASI has no sockets, no processes and shallow stacks, and skips cases for it; the runner takes that",
         "belief away, so that what is missing shows as a failure. `sys.platform` stays `wasi`.",
         "",
         "## Reasons",

@@ -111,10 +111,10 @@ def correct_support():
     """Our corrections to what the suite believes about WASI."""
     from test import support
 
-    # The suite takes WASI for a system without threads, sockets, dup or deep stacks, and skips what needs them.
+    # The suite takes WASI for a system without threads, sockets, processes, dup or deep stacks, and skips what needs them.
     # Here it is measured against POSIX instead: what is missing is to fail, and to be listed with its reason.
     support.is_wasi = support.is_wasm32 = False
-    support.has_socket_support = True
+    support.has_socket_support = support.has_subprocess_support = True
     # Without that belief these would ask the module resource, which is missing. The stack has a limit.
     support.skip_if_unlimited_stack_size = lambda test: test
     support._has_huge_c_stack = lambda depth: False
@@ -163,9 +163,7 @@ def assume(support, names):
     """Lets a module run that asks at once for what only some of its cases need, or means less than it asks for."""
     for name in names:
         package, _, attribute = name.rpartition(".")
-        if name == "subprocess":
-            support.has_subprocess_support = True
-        elif name == "network":
+        if name == "network":
             support.use_resources = (name,)
         elif package:
             setattr(importlib.import_module(package), attribute, Unavailable(name))
