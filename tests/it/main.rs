@@ -29,6 +29,7 @@ mod front;
 mod isolate;
 mod layering;
 mod limits;
+mod locks;
 mod network;
 mod numpy;
 mod policy;
