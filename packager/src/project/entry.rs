@@ -3,7 +3,6 @@
 use super::tree::Tree;
 use pywasm_format::GuestPath;
 use pywasm_format::shell;
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -30,17 +29,16 @@ impl EntryScript {
             _ => (first, 1),
         };
         let path = working_dir.join(name).ok()?.to_string();
-        let source = tree.files.get(&path)?.source.clone();
+        let file = tree.files.get(&path).filter(|file| file.size <= LONGEST)?;
         let mut text = String::new();
-        let file = File::open(&source).ok()?;
-        file.take(LONGEST).read_to_string(&mut text).ok()?;
+        file.open().ok()?.read_to_string(&mut text).ok()?;
         let first_line = text.lines().next().unwrap_or_default();
         let is_script = first_line
             .strip_prefix("#!")
             .is_some_and(|program| program.trim_end().ends_with("sh"));
         (is_script || words == 2 || name.ends_with(".sh")).then_some(Self {
             path,
-            source,
+            source: file.source.clone(),
             text,
             words,
         })
