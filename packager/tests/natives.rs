@@ -1,11 +1,11 @@
-//! Packages that are built into the interpreter: only the release that is can be used.
+//! Packages that are built into the interpreter, of which only that release can be used, and wheels made for the guest.
 
 mod support;
 
 use pywasm_format::{Digest, LayerKind, Package, ResolvedPackage};
 use pywasm_packager::{Base, Plan, Silent, Status};
 use support::index::Index;
-use support::person::{Person, notes, packages};
+use support::person::{Person, index, notes, packages};
 use support::wheel::{TestWheel, tagged, wheel};
 use support::{base, files_of, open};
 
@@ -199,6 +199,27 @@ fn a_check_tells_what_is_built_in() {
         ]
     );
     assert!(report.packable && report.base == Base::Full);
+}
+
+#[test]
+fn wheels_made_for_the_guest_come_from_any_place() {
+    let own = |version| tagged("fast", version, "cp314-cp314-wasi_0_0_0_wasm32");
+    let native = |version| tagged("fast", version, "cp314-cp314-manylinux_2_17_x86_64");
+    let public = index(&[native("1.0"), wheel("b", "1.0").requires("fast")]);
+    let mut person = Person::new(&public);
+    assert!(
+        person.error("b").contains("fast 1.0"),
+        "nobody built it for the guest"
+    );
+    let folder = person.home.path().join("wheelhouse");
+    own("1.0").file("fast.py", b"").write_to(&folder);
+    person.flags.find_links = vec![folder.display().to_string()];
+    assert_eq!(person.chosen("b"), ["b 1.0", "fast 1.0"]);
+
+    let wheelhouse = index(&[own("1.0")]);
+    let mut person = Person::new(&public);
+    person.flags.extra_index_urls = vec![wheelhouse.url()];
+    assert_eq!(person.chosen("b"), ["b 1.0", "fast 1.0"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Starting from a snapshot: what is the same as in a start from nothing, and what must differ.
 
-use crate::support::{Ended, Running, cache, get, project, pywasm, run};
+use crate::support::{Ended, Running, cache, get, project, pywasm, run, run_package};
 use pywasm_format::write::{BuiltLayer, PackageSpec, write_package};
 use pywasm_format::{AppConfig, Layer, LayerKind, Package, ReadLimits};
 use std::fs::{self, DirBuilder};
@@ -57,13 +57,11 @@ fn pack_with(files: &[(&str, &str)], app: &str) -> (TempDir, PathBuf, String) {
 }
 
 fn start(package: &Path, flags: &[&str], args: &[&str]) -> String {
-    let mut command = pywasm(["run"]);
-    command.args(flags).arg(package).args(args);
     let Ended {
         code,
         stdout,
         stderr,
-    } = run(command);
+    } = run_package(package, flags, args);
     assert_eq!(code, Some(0), "{stderr}");
     stdout
 }

@@ -1,7 +1,7 @@
 //! What images start through a shell: several programs, variables, a script.
 
-use crate::support::{Ended, project, pywasm, run};
-use std::path::PathBuf;
+use crate::support::{Ended, project, pywasm, run, run_package};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const FIRST: &str = "print('first', flush=True); open('made', 'w').write('here')\n";
@@ -23,14 +23,12 @@ fn packed(dockerfile: &str, more: &[(&str, &str)]) -> (TempDir, PathBuf) {
     (folder, package)
 }
 
-fn started(package: &PathBuf, flags: &[&str], args: &[&str]) -> (Option<i32>, String) {
-    let mut command = pywasm(["run"]);
-    command.args(flags).arg(package).args(args);
+fn started(package: &Path, flags: &[&str], args: &[&str]) -> (Option<i32>, String) {
     let Ended {
         code,
         stdout,
         stderr,
-    } = run(command);
+    } = run_package(package, flags, args);
     assert_eq!(stderr, "");
     (code, stdout)
 }

@@ -37,7 +37,7 @@ impl Target {
         // Of several programs the last one serves.
         let last = shell::script(&line)
             .and_then(|(text, arguments)| shell::steps(text, arguments, &config.env).ok()?.pop());
-        match Self::of_line(&last.map_or(line.clone(), |step| step.words)) {
+        match Self::of_line(&last.map_or(line, |step| step.words)) {
             Some(target) => Ok(target),
             None => bail!(
                 "which app is to be served? Name its module and object with --wsgi or --asgi, such as --wsgi app:app"

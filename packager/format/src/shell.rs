@@ -90,16 +90,7 @@ pub fn steps(
     arguments: &[String],
     env: &[(String, String)],
 ) -> Result<Vec<Step>, ShellError> {
-    let shell = Shell {
-        depth: 0,
-        arguments,
-        variables: env.iter().cloned().collect(),
-        exported: Vec::new(),
-        folder: None,
-        stops_at_failure: false,
-        steps: Vec::new(),
-    };
-    shell.run(text)
+    Shell::new(0, arguments, env.iter().cloned().collect()).run(text)
 }
 
 /// A shell in a shell is for a single program (`exec "$@"` of a command that has variables).
@@ -117,7 +108,19 @@ struct Shell<'a> {
     steps: Vec<Step>,
 }
 
-impl Shell<'_> {
+impl<'a> Shell<'a> {
+    fn new(depth: usize, arguments: &'a [String], variables: BTreeMap<String, String>) -> Self {
+        Self {
+            depth,
+            arguments,
+            variables,
+            exported: Vec::new(),
+            folder: None,
+            stops_at_failure: false,
+            steps: Vec::new(),
+        }
+    }
+
     fn run(mut self, text: &str) -> Result<Vec<Step>, ShellError> {
         let mut when = When::Always;
         for line in words::lines(text)? {
@@ -196,15 +199,7 @@ impl Shell<'_> {
 
     /// What a shell in this one starts.
     fn inner(&self, text: &str, arguments: &[String]) -> Result<Step, String> {
-        let inner = Shell {
-            depth: self.depth + 1,
-            arguments,
-            variables: self.variables.clone(),
-            exported: Vec::new(),
-            folder: None,
-            stops_at_failure: false,
-            steps: Vec::new(),
-        };
+        let inner = Shell::new(self.depth + 1, arguments, self.variables.clone());
         let mut steps = match self.depth < DEEPEST {
             true => inner.run(text).map_err(|error| error.what)?,
             false => Vec::new(),

@@ -45,6 +45,13 @@ pub fn run(mut command: Command) -> Ended {
     ended(command.output().expect("the binary starts"))
 }
 
+/// `pywasm run FLAGS PACKAGE ARGS`, to its end.
+pub fn run_package(package: &Path, flags: &[&str], args: &[&str]) -> Ended {
+    let mut command = pywasm(["run"]);
+    command.args(flags).arg(package).args(args);
+    run(command)
+}
+
 /// `pywasm python ARGS`, to its end.
 pub fn python<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
     let mut command = pywasm(["python"]);
