@@ -73,7 +73,7 @@ pub(crate) struct Parts {
 /// An interpreter that begins with the memory of a snapshot.
 pub(crate) struct Started {
     program: Program,
-    record: SnapshotRecord,
+    pub(crate) record: SnapshotRecord,
 }
 
 /// An interpreter and the memory that it begins with. They are linked at the first start: an app has two such

@@ -79,6 +79,7 @@ pub struct PreparedSnapshot {
     folder: GuestPath,
     options: Vec<String>,
     env: BTreeMap<String, String>,
+    modules: Vec<String>,
 }
 
 impl App {
@@ -112,6 +113,7 @@ impl App {
             folder,
             options: options.to_vec(),
             env: env.iter().cloned().collect(),
+            modules: modules.to_vec(),
         })
     }
 }
@@ -136,6 +138,7 @@ impl PreparedSnapshot {
                     options: self.options,
                     env: self.env,
                     read: report.read,
+                    modules: self.modules,
                 },
             }),
             Err(error) => Err(error),

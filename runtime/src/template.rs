@@ -24,7 +24,8 @@ pub struct PreparedTemplate {
 
 impl App {
     /// Prepares to start Python with the files and in the folder of `command`, and to import `modules` as what they are: with
-    /// all their side effects, under `policy`.
+    /// all their side effects, under `policy`. What the package's snapshot holds beside them is imported too: modules that
+    /// the app imports only when it is asked for something would else be imported by each instance.
     pub fn prepare_template(
         &self,
         command: &Command,
@@ -36,9 +37,11 @@ impl App {
         let (stdio, captured, stdout) = stdio.keep_stdout(REPORT);
         let folder = command.cwd.to_string();
         let words = ["python3", "-", &folder];
-        let words = words.iter().chain(modules);
+        let words = words.iter().chain(modules).map(ToString::to_string);
+        let snapshot = self.parts.snapshot.iter();
+        let later = snapshot.flat_map(|started| started.record.modules.iter().cloned());
         let command = Command {
-            argv: words.map(ToString::to_string).collect(),
+            argv: words.chain(later).collect(),
             ..command.clone()
         };
         let task = Task::prepare(

@@ -1,4 +1,5 @@
-//! Many instances of one Flask app in one process: what each costs in memory and time, with a snapshot and without.
+//! Many instances of one Flask app in one process: what each costs in memory and time, with a snapshot and without; and what a
+//! thousand, one after the other, leave behind.
 //!
 //! `cargo bench -p pywasm-cli --bench instances`
 //!
@@ -13,11 +14,15 @@ use pywasm::{
     App, Cache, Command, Event, EventSink, Instance, Interruption, Package, ReadLimits, Runtime,
     Stdio, default_env,
 };
+use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Instances at the same time.
 const INSTANCES: usize = 200;
+
+/// Instances one after the other.
+const SEQUENCE: usize = 1000;
 
 fn main() {
     let work = support::work_folder();
@@ -42,6 +47,45 @@ fn main() {
         with.mebibytes / without.mebibytes,
         with.milliseconds / without.milliseconds
     );
+    let running = work.join("instances-cache/running");
+    // The first ones take memory that later ones take again.
+    (0..100).for_each(|_| stop(start(&app, true)));
+    let (before, memory) = (Held::at_rest(&running), private_bytes());
+    (0..SEQUENCE).for_each(|_| stop(start(&app, true)));
+    assert_eq!(Held::at_rest(&running), before, "nothing is left behind");
+    let grown = (private_bytes() - memory) / f64::from(1 << 10);
+    println!(
+        "{SEQUENCE} one after the other left no file, thread or descriptor, and {grown:.0} KiB of memory"
+    );
+}
+
+/// What this process holds of the system's, counted.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    threads: usize,
+    mappings: usize,
+    files: usize,
+}
+
+impl Held {
+    /// When the last instance's thread is gone, which ends just after the instance.
+    fn at_rest(files: &Path) -> Self {
+        std::thread::sleep(Duration::from_secs(1));
+        Self::now(files)
+    }
+
+    fn now(files: &Path) -> Self {
+        let count = |folder: &Path| std::fs::read_dir(folder).expect("a folder").count();
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+        Self {
+            descriptors: count(Path::new("/proc/self/fd")),
+            threads: count(Path::new("/proc/self/task")),
+            // Parts of the heap come and go.
+            mappings: maps.lines().filter(|line| line.contains('/')).count(),
+            files: count(files),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Requests a second of hello-world apps, served in several ways, in one run, interleaved:
 //!
 //! `cargo bench -p pywasm-cli --bench serve` (`-- --write` for the table and the plot in docs/speed.md, `-- NAME` for
-//! those whose name holds it)
+//! those whose name holds it, `-- --million` for a million requests through the front, none of which may fail)
 //!
 //! Needs a `python3` with `venv` and a package index. Clients keep their connection as long as the server does.
 //! Servers, apps and clients share the machine's processors. Figures are medians; read the ratios.
@@ -10,10 +10,10 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::http::{Load, load};
+use support::http::{Load, load, load_of};
 use support::report::{Plot, is_to_be_written, write};
 use support::{Server, app, median, native_python, package, pywasm, work_folder};
 
@@ -27,6 +27,9 @@ struct Contender {
 }
 
 fn main() {
+    if std::env::args().any(|word| word == "--million") {
+        return million(&work_folder());
+    }
     let mut contenders = contenders(&work_folder());
     if let Some(name) = std::env::args().skip(1).find(|word| !word.starts_with('-')) {
         contenders.retain(|contender| contender.name.contains(&name));
@@ -72,27 +75,45 @@ fn main() {
     }
 }
 
+/// Many requests, every one of which must be answered as it should be.
+fn million(work: &Path) {
+    let server = Server::start(front(&package(work, "flask"), WSGI));
+    server.first_response();
+    let Load { rate, median, p99 } = load_of(server.address, 64, 1_000_000);
+    println!(
+        "1,000,000 requests by 64 clients, all answered: {rate:.0} a second; half within {median:.1} ms, 99 % within {p99:.1} ms"
+    );
+}
+
+const WSGI: &[&str] = &["--wsgi", "app:app"];
+
+/// `pywasm serve` with these flags.
+fn front(package: &Path, flags: &'static [&'static str]) -> Box<dyn Fn(u16) -> Command> {
+    let package = package.to_owned();
+    Box::new(move |port: u16| {
+        let mut command = pywasm();
+        command
+            .args(["serve", "--bind", &format!("127.0.0.1:{port}")])
+            .args(flags)
+            .arg(&package);
+        command
+    })
+}
+
 fn contenders(work: &Path) -> Vec<Contender> {
     let flask = package(work, "flask");
     let starlette = package(work, "starlette");
-    let python = native_python(
-        work,
-        "venv-wsgi-asgi",
-        &["flask", "gunicorn", "starlette", "uvicorn", "httptools"],
-    );
+    let packages = [
+        "flask",
+        "granian",
+        "gunicorn",
+        "httptools",
+        "starlette",
+        "uvicorn",
+    ];
+    let python = native_python(work, "venv-servers", &packages);
     let mut all = Vec::new();
     let mut add = |name, serve: Box<dyn Fn(u16) -> Command>| all.push(Contender { name, serve });
-    let front = |package: &PathBuf, flags: &'static [&'static str]| {
-        let package = package.clone();
-        Box::new(move |port: u16| {
-            let mut command = pywasm();
-            command
-                .args(["serve", "--bind", &format!("127.0.0.1:{port}")])
-                .args(flags)
-                .arg(&package);
-            command
-        })
-    };
     let native = |name: &'static str, module: &'static str, flags: &'static [&'static str]| {
         let python = python.clone();
         Box::new(move |port: u16| {
@@ -106,11 +127,14 @@ fn contenders(work: &Path) -> Vec<Contender> {
             command
         })
     };
-    let wsgi = &["--wsgi", "app:app"];
-    add("Flask: pywasm serve, 1 worker", front(&flask, wsgi));
+    add("Flask: pywasm serve, 1 worker", front(&flask, WSGI));
     add(
         "Flask: native gunicorn sync, 1 worker",
         native("flask", "gunicorn", &["-w1"]),
+    );
+    add(
+        "Flask: native granian, 1 worker",
+        native("flask", "granian", &["--interface", "wsgi", "--no-ws"]),
     );
     let two = &["--wsgi", "app:app", "--workers", "2"];
     add("Flask: pywasm serve, 2 workers", front(&flask, two));
@@ -132,6 +156,10 @@ fn contenders(work: &Path) -> Vec<Contender> {
     add(
         "Starlette: native uvicorn, 1 worker",
         native("starlette", "uvicorn", quiet),
+    );
+    add(
+        "Starlette: native granian, 1 worker",
+        native("starlette", "granian", &["--interface", "asgi", "--no-ws"]),
     );
     let once = &["--wsgi", "app:app", "--isolate", "request"];
     add("Flask: pywasm serve --isolate request", front(&flask, once));

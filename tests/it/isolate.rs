@@ -3,6 +3,7 @@
 use crate::support::http::{body, status};
 use crate::support::{Running, get, project, pywasm, run};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Leaves something everywhere, and tells what was there before.
@@ -37,11 +38,17 @@ fn serve(app: &str, flags: &[&str]) -> (tempfile::TempDir, Running, SocketAddr) 
     let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--isolate", "request"]);
     command.args(["--concurrency", "2"]).args(flags);
     command.arg(".").current_dir(folder.path());
+    let (server, address) = ready(command);
+    (folder, server, address)
+}
+
+/// The server that this command starts, and where it serves.
+fn ready(command: Command) -> (Running, SocketAddr) {
     let mut server = Running::start(command);
     let line = server.line("serving at http://");
     let (_, address) = line.split_once("http://").expect("an address");
     let address = address.parse().expect("an address");
-    (folder, server, address)
+    (server, address)
 }
 
 #[test]
@@ -94,6 +101,36 @@ fn the_app_is_imported_once_and_each_request_begins_after_that() {
     assert_eq!(server.count_all("imported"), 1);
 }
 
+/// Imports something only when it is asked.
+const LATE: &str = "
+import sys
+def app(environ, start):
+    there = 'colorsys' in sys.modules
+    import colorsys
+    start('200 OK', [('Content-Type', 'text/plain')])
+    return [b'imported before' if there else b'imported now']
+if __name__ == '__main__':
+    from wsgiref.simple_server import make_server
+    make_server('', 8000, app).serve_forever()
+";
+
+#[test]
+fn what_the_app_imports_when_it_is_asked_is_imported_once_too() {
+    let folder = project(&[("app.py", LATE)]);
+    let answer = |flags: &[&str]| {
+        let mut pack = pywasm(["pack", ".", "-o", "app.pkg"]);
+        pack.args(flags).current_dir(folder.path());
+        assert_eq!(run(pack).code, Some(0));
+        let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--isolate", "request"]);
+        command.args(["--wsgi", "app:app", "app.pkg"]);
+        command.current_dir(folder.path());
+        let (_server, address) = ready(command);
+        body(&get(address, "/"))
+    };
+    assert_eq!(answer(&[]), "imported before");
+    assert_eq!(answer(&["--no-snapshot"]), "imported now", "the control");
+}
+
 #[test]
 fn an_app_whose_import_cannot_be_kept_is_imported_for_each_request() {
     let app = "
@@ -115,10 +152,7 @@ fn the_same_app_leaks_where_it_lives_longer() {
     let folder = project(&[("app.py", APP)]);
     let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--wsgi", "app:app", "."]);
     command.current_dir(folder.path());
-    let mut server = Running::start(command);
-    let line = server.line("serving at http://");
-    let (_, address) = line.split_once("http://").expect("an address");
-    let address: SocketAddr = address.parse().expect("an address");
+    let (_server, address) = ready(command);
     assert_eq!(status(&get(address, "/leak")), "200");
     assert_eq!(
         body(&get(address, "/leak")),

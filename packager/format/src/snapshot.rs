@@ -25,6 +25,9 @@ pub struct SnapshotRecord {
     pub env: BTreeMap<String, String>,
     /// The variables that were read meanwhile.
     pub read: Variables,
+    /// The modules that were imported, in order: what the app needs from its start to its first answers.
+    #[serde(default)]
+    pub modules: Vec<String>,
 }
 
 /// Which variables of the environment went into a snapshot.
@@ -84,6 +87,7 @@ mod tests {
                 .into_iter()
                 .collect(),
             read: Variables::Some(["DEBUG".to_owned(), "UNSET".to_owned()].into()),
+            modules: Vec::new(),
         };
         let options = ["-u".to_owned()];
         let fits = |env: &[(&str, &str)]| record.fits(&options, &GuestPath::root(), &pairs(env));

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
@@ -25,6 +26,19 @@ pub struct Load {
 
 /// Asks for so long with so many clients at once. Every request must be answered.
 pub fn load(address: SocketAddr, clients: usize, time: Duration) -> Load {
+    let started = Instant::now();
+    ask_while(address, clients, || started.elapsed() < time)
+}
+
+/// Asks so many times with so many clients at once. Every request must be answered.
+pub fn load_of(address: SocketAddr, clients: usize, requests: usize) -> Load {
+    let asked = AtomicUsize::new(0);
+    ask_while(address, clients, || {
+        asked.fetch_add(1, Ordering::Relaxed) < requests
+    })
+}
+
+fn ask_while(address: SocketAddr, clients: usize, goes_on: impl Fn() -> bool + Sync) -> Load {
     let all = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -32,7 +46,7 @@ pub fn load(address: SocketAddr, clients: usize, time: Duration) -> Load {
             scope.spawn(|| {
                 let mut times = Vec::new();
                 let mut client = None;
-                while started.elapsed() < time {
+                while goes_on() {
                     let asked = Instant::now();
                     let mut open = client
                         .take()
