@@ -309,6 +309,12 @@ pub struct RunArgs {
     /// Start Python from nothing, though the package brings a snapshot
     #[arg(long)]
     pub no_snapshot: bool,
+    /// Write a flame graph of what the Python code spends the processor's time on
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "workers")]
+    pub profile: Option<PathBuf>,
+    /// Write a WebAssembly core dump if the app crashes inside the sandbox
+    #[arg(long, value_name = "FILE", conflicts_with = "workers")]
+    pub debug_wasm: Option<PathBuf>,
     /// Program to start instead of the package's own
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,

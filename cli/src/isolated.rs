@@ -1,5 +1,6 @@
 //! A worker whose instances serve one request each: started ahead, replaced when they end.
 
+use crate::commands::launch::crashed;
 use crate::printer;
 use crate::supervise::HostMemory;
 use crate::workers::control::Boss;
@@ -62,8 +63,8 @@ where
                     Life::Served => {}
                     // The next one would do the same. The command decides when to try again.
                     Life::Idle(exit) => {
-                        if let Exit::Trap(why) = &exit {
-                            printer::note(&format!("the app crashed inside the sandbox: {why}"));
+                        if let Exit::Trap(crash) = &exit {
+                            printer::note(&crashed(crash));
                         }
                         break exit.code();
                     }

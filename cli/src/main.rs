@@ -5,6 +5,7 @@ mod build_sandbox;
 mod commands;
 mod denials;
 mod environment;
+mod flame_graph;
 mod grant_args;
 mod isolated;
 mod policy_file;

@@ -115,6 +115,8 @@ impl Runtime {
             // Without dense images a large one silently loses copy-on-write.
             .memory_guaranteed_dense_image_size(1 << 30)
             .table_lazy_init(false)
+            // What a crash tells comes from it, see `Crash`.
+            .coredump_on_trap(true)
             .epoch_interruption(interruption.has_epochs())
             .consume_fuel(interruption == Interruption::Metered);
         let engine = Engine::new(&config)?;

@@ -1,5 +1,6 @@
 //! How an app ended.
 
+use crate::crash::Crash;
 use std::fmt;
 
 /// The end of an app, as data: none of these is an error of the runtime.
@@ -11,8 +12,8 @@ pub enum Exit {
     Limit(Limit),
     /// The host asked it to stop.
     Stopped,
-    /// The guest aborted: a crash inside the sandbox, with wasmtime's account of it.
-    Trap(String),
+    /// The guest aborted: a crash inside the sandbox.
+    Trap(Box<Crash>),
 }
 
 /// A limit of the policy.
@@ -73,6 +74,10 @@ impl Limit {
 }
 
 impl Exit {
+    pub(crate) fn host_failed(why: impl fmt::Display) -> Self {
+        Self::Trap(Box::new(Crash::of_host(why)))
+    }
+
     /// The code a shell knows: the app's own, 124 for a limit of time, 137 for any other one, 143 when stopped,
     /// 134 for an abort.
     pub fn code(&self) -> u8 {
@@ -92,7 +97,7 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "ended with code {code}"),
             Self::Limit(limit) => write!(f, "ran out of {}", limit.what()),
             Self::Stopped => f.write_str("was stopped"),
-            Self::Trap(why) => write!(f, "aborted: {why}"),
+            Self::Trap(crash) => write!(f, "aborted: {crash}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::files::{self, FilesView, Guard};
 use crate::net::{self, NetView, Network};
 use crate::processes::{self, Process, ProcessesView};
+use crate::profile::{self, Sampler};
 use crate::signals::{self, Signals, SignalsView};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ pub(crate) struct Host {
     pub(crate) signals: Signals,
     pub(crate) memory: MemoryLimiter,
     pub(crate) process: Process,
+    pub(crate) sampler: Option<Sampler>,
 }
 
 impl WasiView for Host {
@@ -45,10 +47,14 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         guard: &mut host.files,
     })?;
     linker.allow_shadowing(false);
-    signals::add_to_linker(linker, |host: &mut Host| SignalsView {
-        signals: &host.signals,
-        table: &mut host.table,
-    })?;
+    signals::add_to_linker(
+        linker,
+        |host: &mut Host| SignalsView {
+            signals: &host.signals,
+            table: &mut host.table,
+        },
+        profile::sample,
+    )?;
     processes::add_to_linker(linker, |host: &mut Host| ProcessesView {
         process: &mut host.process,
         files: &mut host.files,

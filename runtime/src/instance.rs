@@ -3,15 +3,17 @@
 use crate::app::Parts;
 use crate::cache::CacheError;
 use crate::command::{Command, Next};
+use crate::crash::{self, Crash};
 use crate::engine::{Interruption, Runtime};
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota};
 use crate::governor::{Exceeded, Governor};
-use crate::host::{Host, MemoryLimiter};
+use crate::host::Host;
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::processes::{Family, Members};
+use crate::profile::{Profile, Profiler};
 use crate::scratch::{Nest, Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
@@ -19,9 +21,10 @@ use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
 use pywasm_format::shell::When;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
@@ -51,6 +54,23 @@ impl Prepared {
     /// Takes from this process, for ever, what the instance does not need. See [`Wall`].
     pub fn confine_process(&self) -> Wall {
         self.0.confine_process()
+    }
+
+    /// Tells what its Python code does from its start on, that of its further processes included, at no cost to speak of. The
+    /// same profile each time that it is asked for; it stays empty for an interpreter other than 3.14.
+    pub fn profile(&mut self) -> Result<Profile, StartError> {
+        let Running { family, host, .. } = &mut self.0.first;
+        let new = Profiler::new(&family.runtime.shared.engine).map_err(StartError::Interpreter)?;
+        let profiler = family.profiler.get_or_init(|| new);
+        host.sampler = Some(profiler.sampler());
+        Ok(profiler.profile().clone())
+    }
+
+    /// Has a core dump of a crash inside the sandbox written to `file`, in WebAssembly's own format: functions, globals and the
+    /// whole memory. Of several processes that crash, that of the first.
+    pub fn dump_crash_to(&mut self, file: File) {
+        let family = &self.0.first.family;
+        *lock(&family.core_dump) = Some(file);
     }
 
     /// Starts it.
@@ -147,7 +167,7 @@ impl Stop {
 }
 
 fn thread_died() -> Exit {
-    Exit::Trap("the thread of the instance died; this is a bug of the host".to_owned())
+    Exit::host_failed("the thread of the instance died; this is a bug of the host")
 }
 
 /// Everything an instance needs, acquired before any guest code runs.
@@ -308,7 +328,7 @@ impl Running {
             .build();
         let reactor = match reactor {
             Ok(reactor) => reactor,
-            Err(e) => return Exit::Trap(format!("no event loop for the instance: {e}")),
+            Err(e) => return Exit::host_failed(format!("no event loop for the instance: {e}")),
         };
         let family = Arc::clone(&self.family);
         let is_first = self.host.process.is_first();
@@ -356,7 +376,7 @@ impl Running {
                 let next = family.first(command, &after.env, signals.clone(), &Surroundings::Host);
                 exit = match next {
                     Ok(next) => next.execute().await,
-                    Err(error) => Exit::Trap(error.to_string()),
+                    Err(error) => Exit::host_failed(error),
                 };
             }
         }
@@ -374,13 +394,13 @@ impl Running {
         let draining = host.network.draining();
         let mut store = match store(&family, host, handles) {
             Ok(store) => store,
-            Err(error) => return Exit::Trap(format!("{error:?}")),
+            Err(error) => return Exit::host_failed(format!("{error:#}")),
         };
         let result = match program.instantiate_async(&mut store).await {
             Ok(command) => command.wasi_cli_run().call_run(&mut store).await,
             Err(error) => Err(error),
         };
-        let exit = classify(result, &store.data().memory);
+        let exit = classify(result, &mut store);
         // The store goes first: it holds open files in the folder that goes with the family.
         drop(store);
         // Like a kernel, send what the app wrote before it ended; unlike one, not for ever.
@@ -428,12 +448,13 @@ impl Running {
         match prepare.call_async(&mut store, ()).await {
             Ok(_) if !store.data().table.is_empty() => Err(SnapshotError::Handles),
             Ok((memory,)) => Ok(pywasm_state::encode(memory.as_le_slice(&store))),
-            Err(error) => Err(SnapshotError::Ended(classify(
-                Err(error),
-                &store.data().memory,
-            ))),
+            Err(error) => Err(SnapshotError::Ended(classify(Err(error), &mut store))),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The export that starts Python, imports modules and gives out the memory.
@@ -477,7 +498,7 @@ fn restrain(
     Ok(())
 }
 
-fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) -> Exit {
+fn classify(result: wasmtime::Result<Result<(), ()>>, store: &mut Store<Host>) -> Exit {
     let error = match result {
         Ok(Ok(())) => return Exit::Code(0),
         Ok(Err(())) => return Exit::Code(1),
@@ -487,8 +508,15 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryLimiter) ->
         Some(I32Exit(code)) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(1)),
         None if let Some(Exceeded(limit)) = error.downcast_ref() => Exit::Limit(*limit),
         None if error.downcast_ref() == Some(&Trap::OutOfFuel) => Exit::Limit(Limit::Fuel),
-        None if memory.refused() => Exit::Limit(Limit::Memory),
-        None => Exit::Trap(format!("{error:?}")),
+        None if store.data().memory.refused() => Exit::Limit(Limit::Memory),
+        None => {
+            let mut crash = Crash::of_guest(&error, &*store);
+            let file = lock(&store.data().process.family().core_dump).take();
+            if let Some(Err(failed)) = file.map(|file| crash::dump(&error, store, file)) {
+                crash.reason = format!("{} (no core dump: {failed})", crash.reason);
+            }
+            Exit::Trap(Box::new(crash))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A signal is a bit until the guest takes it, as a kernel keeps it: the same signal sent twice may arrive once, and a
 //! guest that takes none makes the host keep nothing.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
@@ -82,13 +83,20 @@ pub(crate) struct SignalsView<'a> {
     pub(crate) table: &'a mut ResourceTable,
 }
 
+/// What the host does with a guest that computes, each time that it asks for a signal.
+pub(crate) type Look<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> SignalsView<'_>,
+    look: for<'a> fn(&'a mut StoreContextMut<'_, T>) -> Look<'a>,
 ) -> wasmtime::Result<()> {
     let mut interface = linker.instance("pywasm:guest/signals@0.1.0")?;
-    interface.func_wrap("take", move |mut store: StoreContextMut<'_, T>, ()| {
-        Ok((view(store.data_mut()).signals.take(),))
+    interface.func_wrap_async("take", move |mut store: StoreContextMut<'_, T>, ()| {
+        Box::new(async move {
+            look(&mut store).await;
+            Ok((view(store.data_mut()).signals.take(),))
+        })
     })?;
     interface.func_wrap(
         "subscribe",

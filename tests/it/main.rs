@@ -19,6 +19,7 @@ mod cli;
 mod clocks;
 mod conformance;
 mod crashes;
+mod debugging;
 mod dev;
 mod docs;
 mod embed;

@@ -194,6 +194,41 @@ if __name__ == '__main__':
     );
 }
 
+/// A tutorial's example, with the name of each process, and stopped as one stops it.
+#[test]
+fn five_workers_print_until_they_are_interrupted() {
+    let app = project(&[(
+        "app.py",
+        "
+import multiprocessing
+import time
+
+def worker():
+    while True:
+        print(multiprocessing.current_process().name, 'Worker:', time.ctime(), flush=True)
+        time.sleep(1)
+
+if __name__ == '__main__':
+    processes = []
+    for _ in range(5):
+        p = multiprocessing.Process(target=worker)
+        processes.append(p)
+        p.start()
+
+    for p in processes:
+        p.join()
+",
+    )]);
+    let mut command = pywasm(["run"]);
+    command.arg(app.path().join("app.py"));
+    let mut app = Running::start(command);
+    for number in 1..=5 {
+        app.line(&format!("Process-{number} Worker: "));
+    }
+    app.signal("INT");
+    assert_eq!(app.wait(), Some(130));
+}
+
 #[test]
 fn a_pool_of_processes_and_asyncio() {
     prints(

@@ -2,6 +2,7 @@
 
 use crate::denials::Log;
 use crate::environment::Environment;
+use crate::flame_graph::FlameGraph;
 use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::isolated;
 use crate::printer::{self, Steps};
@@ -12,8 +13,8 @@ use crate::workers::control::Boss;
 use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, Policy, PortMaps};
 use pywasm::{
-    App, AppConfig, Command, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio, Wall,
-    default_env,
+    App, AppConfig, Command, Crash, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
+    Wall, default_env,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -24,6 +25,15 @@ use std::time::Duration;
 
 /// How long an app may take to end when it is told to: that of `docker stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is to be written about an app, beside what it writes itself.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// A flame graph.
+    pub profile: Option<PathBuf>,
+    /// What is left of it after a crash.
+    pub core_dump: Option<PathBuf>,
+}
 
 /// The engine over the person's cache, telling of long work on the terminal.
 pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow::Result<Runtime> {
@@ -183,6 +193,7 @@ impl GrantArgs {
         policy: &Policy,
         environment: &Environment,
         boss: Option<Boss>,
+        watch: &Watch,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
         let _held = self.hold_volumes(environment)?;
@@ -196,7 +207,17 @@ impl GrantArgs {
                 (stdio, log.into_sink(), time_limit)
             }
         };
-        let prepared = app.prepare(command, policy, stdio, events)?;
+        let mut prepared = app.prepare(command, policy, stdio, events)?;
+        // Nothing can be opened any more when the process is confined.
+        let profile = match &watch.profile {
+            Some(path) => Some((prepared.profile()?, FlameGraph::create(path)?)),
+            None => None,
+        };
+        if let Some(path) = &watch.core_dump {
+            let file = File::create(path)
+                .with_context(|| format!("cannot write a core dump to `{}`", path.display()))?;
+            prepared.dump_crash_to(file);
+        }
         let host_memory = HostMemory::now(self.limits().memory);
         self.confine(|| prepared.confine_process())?;
         let instance = prepared.start()?;
@@ -209,6 +230,9 @@ impl GrantArgs {
         )?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);
+        }
+        if let Some((profile, graph)) = profile {
+            graph.write(&profile)?;
         }
         Ok(ExitCode::from(ending.code()))
     }
@@ -308,6 +332,18 @@ fn explain(exit: &Exit, grants: &GrantArgs) {
             limit.what(),
             limit.flag()
         )),
-        Exit::Trap(why) => printer::note(&format!("the app crashed inside the sandbox: {why}")),
+        Exit::Trap(crash) => printer::note(&crashed(crash)),
     }
+}
+
+/// What is told of a crash, and whose fault it may be: not that of the Python code shown, where one would look first.
+pub fn crashed(crash: &Crash) -> String {
+    let whose = match crash.functions.is_empty() {
+        true => "",
+        false => {
+            "\nUnless the app asked for it (os.abort), the interpreter or an extension in C has failed: please report it with \
+             these lines."
+        }
+    };
+    format!("the app crashed inside the sandbox: {crash}{whose}")
 }

@@ -1,6 +1,6 @@
 //! `pywasm python`: the bare interpreter, in the same sandbox.
 
-use super::launch::{runtime, workdir};
+use super::launch::{Watch, runtime, workdir};
 use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
@@ -22,7 +22,8 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     let app = runtime.load(&package)?;
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     let policy = grants.policy(app.config(), environment)?;
-    grants.run(&app, with_script(args, &cwd)?, &policy, environment, None)
+    let command = with_script(args, &cwd)?;
+    grants.run(&app, command, &policy, environment, None, &Watch::default())
 }
 
 /// python3's arguments. A script of the host is given to the sandbox as a copy: one file, not the

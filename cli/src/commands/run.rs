@@ -1,6 +1,6 @@
 //! `pywasm run`: a package, a project folder or a Python file.
 
-use super::launch::{runtime, workdir};
+use super::launch::{Watch, runtime, workdir};
 use super::pack::{self, Cached};
 use super::signature::signed;
 use crate::args::RunArgs;
@@ -89,6 +89,7 @@ pub struct Asked {
     workdir: Option<String>,
     pub role: Role,
     no_snapshot: bool,
+    watch: Watch,
 }
 
 impl Asked {
@@ -132,7 +133,8 @@ impl Asked {
         // The process ends next, and with it goes all of this at once.
         let app = ManuallyDrop::new(app);
         let command = self.placed(command(app.config())?, app.config())?;
-        self.grants.run(&app, command, policy, environment, boss)
+        self.grants
+            .run(&app, command, policy, environment, boss, &self.watch)
     }
 
     /// Runs `command` in this process again and again, each time for one request.
@@ -232,6 +234,8 @@ impl Asked {
             ignore_needs,
             mut publish_all,
             no_snapshot,
+            profile,
+            debug_wasm,
             entrypoint,
             network,
             pull,
@@ -312,6 +316,10 @@ impl Asked {
                 (None, None) => Role::Alone,
             },
             no_snapshot,
+            watch: Watch {
+                profile,
+                core_dump: debug_wasm,
+            },
         })
     }
 }

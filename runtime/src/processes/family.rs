@@ -15,11 +15,13 @@ use crate::host::{Host, MemoryLimiter};
 use crate::instance::{After, Running, StartError, wasi_context};
 use crate::net::Network;
 use crate::policy::{Limits, Policy};
+use crate::profile::Profiler;
 use crate::scratch::{Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::Surroundings;
 use crate::stdio::Streams;
-use std::sync::{Arc, Mutex};
+use std::fs::File;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
@@ -60,6 +62,10 @@ pub(crate) struct Family {
     pipes: Counter,
     slack: Counter,
     registry: Registry,
+    /// Of all that start once it is set.
+    pub(crate) profiler: OnceLock<Profiler>,
+    /// For the first crash of one of them.
+    pub(crate) core_dump: Mutex<Option<File>>,
     /// A limit that one of them ran into for all.
     over: watch::Sender<Option<Limit>>,
 }
@@ -142,6 +148,8 @@ impl Family {
             pipes: Counter::new(PIPES),
             slack: Counter::new(PIPES),
             registry: Registry::new(processes.min(PROCESSES), signals),
+            profiler: OnceLock::new(),
+            core_dump: Mutex::default(),
             over: watch::Sender::new(None),
         })
     }
@@ -222,6 +230,7 @@ impl Family {
             signals,
             memory: self.memory.sibling(),
             process,
+            sampler: self.profiler.get().map(Profiler::sampler),
         };
         Ok(Running {
             family: Arc::clone(self),
@@ -268,8 +277,9 @@ impl Family {
                 self.over.send_replace(Some(*limit));
                 Status::killed(super::registry::KILL)
             }
-            Exit::Trap(why) => {
-                let line = format!("pywasm: process {number} crashed inside the sandbox: {why}\n");
+            Exit::Trap(crash) => {
+                let line =
+                    format!("pywasm: process {number} crashed inside the sandbox: {crash}\n");
                 self.streams.complain(line);
                 Status::killed(ABORT)
             }
@@ -287,7 +297,7 @@ impl Process {
         self.number == FIRST
     }
 
-    pub(super) fn family(&self) -> &Family {
+    pub(crate) fn family(&self) -> &Family {
         &self.family
     }
 
