@@ -66,10 +66,16 @@ pub(crate) fn dump(
 
 fn function(frame: &FrameInfo) -> String {
     match frame.func_name() {
-        Some(name) => name.chars().filter(|char| !char.is_control()).collect(),
+        Some(name) => {
+            let shown = name.chars().filter(|char| !char.is_control());
+            shown.take(NAME).collect()
+        }
         None => format!("function {}", frame.func_index()),
     }
 }
+
+/// Characters of a function's name that are shown.
+const NAME: usize = 256;
 
 /// Functions of the interpreter that are shown.
 const SHOWN: usize = 24;

@@ -10,6 +10,7 @@ use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota};
 use crate::governor::{Exceeded, Governor};
 use crate::host::Host;
+use crate::net::sync::lock;
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::processes::{Family, Members};
@@ -24,7 +25,7 @@ use pywasm_format::shell::When;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
@@ -451,10 +452,6 @@ impl Running {
             Err(error) => Err(SnapshotError::Ended(classify(Err(error), &mut store))),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The export that starts Python, imports modules and gives out the memory.

@@ -5,10 +5,11 @@
 
 use crate::frames::{Frame, Interpreter};
 use crate::host::Host;
+use crate::net::sync::lock;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wasmtime::{Engine, Instance, Memory, Module, StoreContextMut, WasmCoreDump};
 
@@ -31,7 +32,7 @@ impl Profile {
     /// How long the processor was busy with each stack of calls, the outermost call first; about to 5 ms. Stacks beyond the
     /// first 200,000 frames are added up as an empty one.
     pub fn stacks(&self) -> Vec<(Vec<Frame>, Duration)> {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = lock(&self.0);
         let known = samples.stacks.iter();
         let mut stacks: Vec<_> = known.map(|(stack, time)| (stack.clone(), *time)).collect();
         if !samples.others.is_zero() {
@@ -42,7 +43,7 @@ impl Profile {
 
     fn add(&self, mut stack: Vec<Frame>, time: Duration) {
         stack.reverse();
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = lock(&self.0);
         if let Some(known) = samples.stacks.get_mut(&stack) {
             *known += time;
         } else if samples.frames + stack.len() <= FRAMES {

@@ -13,8 +13,8 @@ pub(crate) const DEPTH: usize = 256;
 const THREADS: usize = 64;
 /// Characters of a name or path.
 const TEXT: u32 = 256;
-/// Bytes of a code object's table of lines, and instructions that it is about.
-const LINES: u32 = 1 << 20;
+/// Bytes of tables of lines that are read at a time, of all frames together: such a table is read from its beginning.
+const LINES: u32 = 4 << 20;
 
 /// One call of a Python function that has not returned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,7 +132,8 @@ impl Interpreter {
         let holder = self
             .head(memory)
             .and_then(|interpreter| memory.pointer(interpreter, self.gil_holder));
-        holder.map_or_else(Vec::new, |thread| self.frames(memory, thread))
+        let mut lines = LINES;
+        holder.map_or_else(Vec::new, |thread| self.frames(memory, thread, &mut lines))
     }
 
     /// The frames of each thread that has some, the innermost first; the thread that runs is the first.
@@ -144,11 +145,12 @@ impl Interpreter {
         let holder = memory.pointer(interpreter, self.gil_holder);
         let first = memory.pointer(interpreter, self.threads_head);
         let all = std::iter::successors(first, |thread| memory.pointer(*thread, self.next_thread));
+        let mut lines = LINES;
         let others = all.take(THREADS).filter(|thread| Some(*thread) != holder);
         holder
             .into_iter()
             .chain(others)
-            .map(|thread| self.frames(memory, thread))
+            .map(|thread| self.frames(memory, thread, &mut lines))
             .filter(|frames| !frames.is_empty())
             .collect()
     }
@@ -157,18 +159,18 @@ impl Interpreter {
         memory.pointer(self.runtime, self.interpreters_head)
     }
 
-    fn frames(&self, memory: Memory<'_>, thread: u32) -> Vec<Frame> {
+    fn frames(&self, memory: Memory<'_>, thread: u32, lines: &mut u32) -> Vec<Frame> {
         let innermost = memory.pointer(thread, self.current_frame);
         std::iter::successors(innermost, |frame| memory.pointer(*frame, self.previous))
             // Between two Python frames there are at most two of the interpreter's own.
             .take(3 * DEPTH)
-            .filter_map(|frame| self.frame(memory, frame))
+            .filter_map(|frame| self.frame(memory, frame, lines))
             .take(DEPTH)
             .collect()
     }
 
     /// `None`: no call of Python code, or not at this moment.
-    fn frame(&self, memory: Memory<'_>, frame: u32) -> Option<Frame> {
+    fn frame(&self, memory: Memory<'_>, frame: u32, lines: &mut u32) -> Option<Frame> {
         let owner = memory.byte(frame.checked_add(self.owner)?)?;
         if owner >= OWNED_BY_INTERPRETER {
             return None;
@@ -183,17 +185,19 @@ impl Interpreter {
         Some(Frame {
             file: self.text(memory, memory.pointer(code, place.file)?)?,
             function: self.text(memory, memory.pointer(code, place.qualname)?)?,
-            line: self.line(memory, frame, code).unwrap_or(0),
+            line: self.line(memory, frame, code, lines).unwrap_or(0),
         })
     }
 
-    fn line(&self, memory: Memory<'_>, frame: u32, code: u32) -> Option<u32> {
+    /// `lines`: how much of tables may still be read.
+    fn line(&self, memory: Memory<'_>, frame: u32, code: u32, lines: &mut u32) -> Option<u32> {
         let instruction = memory.pointer(frame, self.instruction)?;
         let start = code.checked_add(self.code.instructions)?;
         let reached = instruction.checked_sub(start)? / 2;
         let table = memory.pointer(code, self.code.lines)?;
         let length = memory.half(table.checked_add(self.bytes_size)?)?;
-        let table = memory.bytes(table.checked_add(self.bytes_value)?, length.min(LINES))?;
+        *lines = lines.checked_sub(length)?;
+        let table = memory.bytes(table.checked_add(self.bytes_value)?, length)?;
         let first = memory.half(code.checked_add(self.code.first_line)?)?;
         lines::line_at(table, first, reached)
     }

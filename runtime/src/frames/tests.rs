@@ -15,7 +15,7 @@ const KIND: u32 = 0x5000;
 const NAME: u32 = 0x5100;
 const FILE: u32 = 0x6000;
 const FUNCTION: u32 = 0x6800;
-const LINES: u32 = 0x7000;
+const TABLE: u32 = 0x7000;
 
 impl Image {
     fn new() -> Self {
@@ -59,7 +59,7 @@ impl Image {
             (CODE + 4, KIND),
             (CODE + 8, FILE),
             (CODE + 12, FUNCTION),
-            (CODE + 16, LINES),
+            (CODE + 16, TABLE),
             (CODE + 20, 7),
             (KIND + 12, NAME),
         ] {
@@ -70,8 +70,8 @@ impl Image {
         image.text(FUNCTION, "f");
         // Two instructions of line 7, then one of line 8.
         let lines = [entry(0b1010, 2), 0, 0, entry(0b1011, 1), 0, 0];
-        image.pointer(LINES + 8, 6);
-        image.write(LINES + 16, &lines);
+        image.pointer(TABLE + 8, 6);
+        image.write(TABLE + 16, &lines);
         image
     }
 
@@ -142,6 +142,17 @@ fn chains_that_never_end_are_cut() {
     assert_eq!(image.threads().len(), THREADS);
 }
 
+#[test]
+fn tables_of_lines_are_read_up_to_a_size_together() {
+    let mut image = Image::new();
+    image.0.resize(0x8000 + LINES as usize, 0);
+    // The same frame again and again, each time with a table that goes on for more than half of what may be read.
+    image.pointer(FRAME + 4, FRAME);
+    image.pointer(TABLE + 8, LINES / 2 + 1);
+    let lines: Vec<u32> = image.threads()[0].iter().map(|frame| frame.line).collect();
+    assert_eq!((lines[0], lines[1]), (8, 0));
+}
+
 proptest! {
     /// A guest writes what it likes: nothing of it is more than a name.
     #[test]
@@ -156,7 +167,7 @@ proptest! {
                 image.write(at, &value.to_le_bytes());
             }
         }
-        let places = [RUNTIME + 40, RUNTIME + 0x400, THREAD + 16, FRAME, FRAME + 4, FRAME + 8, CODE + 4, CODE + 8, CODE + 16, LINES + 8,
+        let places = [RUNTIME + 40, RUNTIME + 0x400, THREAD + 16, FRAME, FRAME + 4, FRAME + 8, CODE + 4, CODE + 8, CODE + 16, TABLE + 8,
             FILE + 4, KIND + 12];
         for (place, to) in pointers {
             image.pointer(places[place], to);
