@@ -3,9 +3,10 @@
 //! A signal is a bit until the guest takes it, as a kernel keeps it: the same signal sent twice may arrive once, and a
 //! guest that takes none makes the host keep nothing.
 
+use crate::net::sync::lock;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable};
@@ -31,12 +32,29 @@ struct Mailbox {
     /// Bit n: signal n waits.
     waiting: AtomicU32,
     arrival: Notify,
+    /// Of the further processes, where this is the first one's.
+    group: Mutex<Vec<Weak<Mailbox>>>,
 }
 
 impl Signals {
-    /// Sends a signal. What it does is up to the program; see [`Signals::untaken`].
+    /// Sends a signal. What it does is up to the program; see [`Signals::untaken`]. What comes from a terminal reaches all
+    /// processes of an app, as it does there: a first process that waits for the others would never end otherwise.
     pub fn send(&self, signal: Signal) {
         self.send_number(signal as u8);
+        if matches!(signal, Signal::Interrupt | Signal::Hangup) {
+            let group = lock(&self.0.group);
+            let group = group.iter().filter_map(Weak::upgrade).map(Self);
+            group.for_each(|member| member.send_number(signal as u8));
+        }
+    }
+
+    /// For a further process of the same app.
+    pub(crate) fn member(&self) -> Self {
+        let member = Self::default();
+        let mut group = lock(&self.0.group);
+        group.retain(|other| other.strong_count() > 0);
+        group.push(Arc::downgrade(&member.0));
+        member
     }
 
     /// Sends the signal of that number on Linux. 0 and those that Linux has not are none.
@@ -124,6 +142,20 @@ mod tests {
         assert!(signals.untaken());
         assert_eq!([signals.take(), signals.take(), signals.take()], [1, 15, 0]);
         assert!(!signals.untaken());
+    }
+
+    #[test]
+    fn what_comes_from_a_terminal_reaches_all_processes() {
+        let first = Signals::default();
+        let (second, third) = (first.member(), first.member());
+        drop(third);
+        first.send(Signal::Terminate);
+        assert!(!second.untaken());
+        first.send(Signal::Interrupt);
+        assert_eq!([first.take(), first.take()], [2, 15]);
+        assert_eq!([second.take(), second.take()], [2, 0]);
+        first.send_number(2);
+        assert!(!second.untaken(), "kill() is for one");
     }
 
     #[tokio::test]

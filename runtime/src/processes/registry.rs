@@ -95,7 +95,7 @@ impl Registry {
         let number = entries.next;
         entries.next = number.checked_add(1)?;
         let (stop, stopped) = watch::channel(false);
-        let signals = Signals::default();
+        let signals = entries.all.get(&FIRST)?.signals.member();
         let entry = Entry {
             parent,
             signals: signals.clone(),
