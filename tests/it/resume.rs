@@ -71,6 +71,35 @@ const IMPORTED_BEFORE: &str =
     "import sys; print('random' in sys.modules and 'odd' in sys.modules)\n";
 
 #[test]
+fn registry_two_starts_have_their_own_randomness_of_numpy() {
+    let module =
+        "import numpy as np\nown = np.random.default_rng()\nchosen = np.random.default_rng(5)\n";
+    let app = "import sys; print('numpy' in sys.modules)\n\
+               import numpy as np, odd\n\
+               print(odd.chosen.random())\n\
+               print(np.random.random())\n\
+               print(odd.own.random())\n";
+    let folder = project(&[("app.py", app), ("requirements.txt", "odd==1.0\nnumpy\n")]);
+    let wheels = project(&[]);
+    wheel(wheels.path(), &[("odd.py", module)]);
+    let (package, _) = pack(
+        &folder,
+        &["--find-links", wheels.path().to_str().expect("UTF-8")],
+    );
+    let (one, other) = (start(&package, &[], &[]), start(&package, &[], &[]));
+    let pairs: Vec<_> = one.lines().zip(other.lines()).collect();
+    assert_eq!(pairs[0], ("True", "True"), "both began with numpy imported");
+    assert_eq!(
+        pairs[1].0, pairs[1].1,
+        "a seed that the program chose stays"
+    );
+    assert_eq!(pairs.len(), 4);
+    for (one, other) in &pairs[2..] {
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
 fn two_starts_have_their_own_randomness() {
     let folder = project(&[(
         "app.py",

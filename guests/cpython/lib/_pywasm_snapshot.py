@@ -9,6 +9,7 @@ thing that stays is the seed of `hash()` for strings, which all starts from one 
 
 import gc
 import os
+import random
 import sys
 import time
 from importlib import import_module
@@ -27,10 +28,13 @@ class _Seeds:
 
     def __init__(self):
         self.fresh = [_inst]
+        self.numpys = []
+        self._drawn = set()
         self._seed = Random.seed
+        self._urandom = random._urandom
 
     def watch(self):
-        seed, fresh = self._seed, self.fresh
+        seed, fresh, urandom, drawn = self._seed, self.fresh, self._urandom, self._drawn
 
         def watched(self, a=None, version=2):
             fresh[:] = [other for other in fresh if other is not self]
@@ -38,14 +42,36 @@ class _Seeds:
                 fresh.append(self)
             seed(self, a, version)
 
+        def watched_urandom(size):
+            value = urandom(size)
+            drawn.add(int.from_bytes(value))
+            return value
+
         Random.seed = watched
+        random._urandom = watched_urandom
 
     def unwatch(self):
         Random.seed = self._seed
+        random._urandom = self._urandom
+        self.numpys = list(self._find_numpys())
+
+    def _find_numpys(self):
+        """numpy's generators, which take their seeds from `secrets.randbits`."""
+        module = sys.modules.get("numpy.random.bit_generator")
+        if module is None:
+            return
+        for value in gc.get_objects():
+            # Not isinstance(), which asks proxies what they stand for.
+            if issubclass(type(value), module.BitGenerator):
+                entropy = getattr(value.seed_seq, "entropy", None)
+                if type(entropy) is int and entropy in self._drawn:
+                    yield value
 
     def renew(self):
         for generator in self.fresh:
             generator.seed()
+        for generator in self.numpys:
+            generator.state = type(generator)().state
 
 
 class _Environment:
@@ -173,6 +199,8 @@ def resume():
         loaded["tempfile"].tempdir = None
     if "logging" in loaded:
         loaded["logging"]._startTime = time.time_ns()
+    if "uuid_utils" in loaded:
+        loaded["uuid_utils"].reseed_rng()
     if "uuid" in loaded:
         loaded["uuid"]._node = loaded["uuid"]._last_timestamp = None
     if "multiprocessing.process" in loaded:
