@@ -10,7 +10,7 @@ import inspect
 from pathlib import Path
 
 from recipe import (
-    artifacts, cplusplus, crates, inputs, interpreter, libraries, localise, meson, natives, signatures, stdlib, toolchain,
+    artifacts, cplusplus, crates, ffi, inputs, interpreter, libraries, localise, meson, natives, signatures, stdlib, toolchain,
 )
 from recipe.work import GUESTS, RECIPE, Work, digest
 
@@ -40,7 +40,9 @@ def main() -> None:
     configured = digest(built, pins["cpython"].sha256, *patches(), RECIPE / "config.site", code(interpreter.configure),
                         *interpreter.brought_functions(), *interpreter.headers(), *(file for _, file in interpreter.includes()))
     work.step("configure", configured, lambda: interpreter.configure(work, source))
-    compiled = digest(configured, RECIPE / "Setup.local", code(interpreter.compile_objects))
+    called = digest(configured, pins["libffi"].sha256, code(ffi), *ffi.FILES)
+    work.step("libffi", called, lambda: ffi.install(work, unpacked["libffi"], pins["libffi"].version, source))
+    compiled = digest(called, RECIPE / "Setup.local", code(interpreter.compile_objects))
     work.step("objects", compiled, lambda: interpreter.compile_objects(work))
     names = ("core.wasm", "core.opt.wasm", "python.wasm", "state.wasm")
     core, optimised, component, state = (work.out / name for name in names)
@@ -57,13 +59,13 @@ def main() -> None:
     work.step("rust", digest(code(crates)), lambda: crates.install(work))
     cxx = digest(tools, pins["libcxx"].sha256, pins["libcxxabi"].sha256, code(cplusplus))
     work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["libcxx"], unpacked["libcxxabi"]))
-    mesons = digest(cxx, compiled, pins["ninja"].sha256, pins["meson"].sha256, pins["cython"].sha256, code(meson))
+    mesons = digest(cxx, configured, pins["ninja"].sha256, pins["meson"].sha256, pins["cython"].sha256, code(meson))
     work.step("meson", mesons, lambda: meson.install(work, unpacked["ninja"], unpacked["meson"], unpacked["cython"], interpreter.native_python(work)))
     packages, origins, keys = natives.load(), {}, {}
     for package in packages:
         name = package.source.name
         origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
-        keys[name] = digest(compiled, *package.files, *builders(package, mesons), code(natives), code(localise), code(signatures))
+        keys[name] = digest(configured, *package.files, *builders(package, mesons), code(natives), code(localise), code(signatures))
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
     runtimes = {"runtime.tar": (component, state)}
     for base in natives.BASES:

@@ -18,7 +18,7 @@ RUNTIME_AT = "/usr/local/lib/pywasm"
 CPLUSPLUS, CPLUSPLUS_BASE = ("libcxx", "libcxxabi"), "full"
 # Everything that, when changed, makes another guest.
 RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "*/link.toml",
-                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
+                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "ffi/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
