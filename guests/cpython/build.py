@@ -10,7 +10,8 @@ import inspect
 from pathlib import Path
 
 from recipe import (
-    artifacts, cplusplus, crates, ffi, inputs, interpreter, libraries, localise, meson, natives, signatures, stdlib, toolchain,
+    artifacts, cplusplus, crates, ffi, inputs, interpreter, libraries, localise, meson, natives, profile, signatures, stdlib,
+    toolchain,
 )
 from recipe.work import GUESTS, RECIPE, Work, digest
 
@@ -42,12 +43,16 @@ def main() -> None:
     work.step("configure", configured, lambda: interpreter.configure(work, source))
     called = digest(configured, pins["libffi"].sha256, code(ffi), *ffi.FILES)
     work.step("libffi", called, lambda: ffi.install(work, unpacked["libffi"], pins["libffi"].version, source))
-    compiled = digest(called, RECIPE / "Setup.local", code(interpreter.compile_objects))
-    work.step("objects", compiled, lambda: interpreter.compile_objects(work))
-    names = ("core.wasm", "core.opt.wasm", "python.wasm", "state.wasm")
-    core, optimised, component, state = (work.out / name for name in names)
     glue = sorted(file for part in ("entry", *interpreter.GLUE) for file in (RECIPE / part).glob("*.[chS]"))
     glue += sorted(RECIPE.glob("*/link.toml"))
+    declared = digest(called, RECIPE / "Setup.local", code(interpreter.make_objects))
+    if arguments.instrumented:
+        build_instrumented(work, store, source, digest(declared, *glue))
+        return
+    compiled = digest(declared, profile.PROFILE, code(interpreter.compile_objects), interpreter.APART)
+    work.step("objects", compiled, lambda: interpreter.compile_objects(work, profile.unpack(work, pins["cpython"])))
+    names = ("core.wasm", "core.opt.wasm", "python.wasm", "state.wasm")
+    core, optimised, component, state = (work.out / name for name in names)
     linked = digest(compiled, *glue, code(interpreter.compile_glue), code(interpreter.link))
     work.step("link", linked, lambda: interpreter.link(work, interpreter.compile_glue(work, source), core))
     shrunk = digest(linked, pins["binaryen"].sha256, code(interpreter.optimise))
@@ -59,6 +64,7 @@ def main() -> None:
     work.step("rust", digest(code(crates)), lambda: crates.install(work))
     cxx = digest(tools, pins["libcxx"].sha256, pins["libcxxabi"].sha256, code(cplusplus))
     work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["libcxx"], unpacked["libcxxabi"]))
+    # Compiled against the interpreter's headers, not its objects.
     mesons = digest(cxx, configured, pins["ninja"].sha256, pins["meson"].sha256, pins["cython"].sha256, code(meson))
     work.step("meson", mesons, lambda: meson.install(work, unpacked["ninja"], unpacked["meson"], unpacked["cython"], interpreter.native_python(work)))
     packages, origins, keys = natives.load(), {}, {}
@@ -88,11 +94,21 @@ def main() -> None:
 
     print("standard library")
     tree = work.out / "stdlib"
-    laid = digest(compiled, pins["tzdata"].sha256, pins["certifi"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
+    laid = digest(declared, pins["tzdata"].sha256, pins["certifi"].sha256, code(stdlib), *sorted((RECIPE / "lib").glob("*.py")))
     work.step("stdlib", laid, lambda: stdlib.lay_out(work, source, unpacked["tzdata"], unpacked["certifi"], tree))
 
     print("artefacts")
     artifacts.write(work, pins, unpacked | origins, runtimes, tree, packages, arguments.output)
+
+
+def build_instrumented(work: Work, store: Path, cpython: Path, key: str) -> None:
+    """A layer with an interpreter that counts what it does."""
+    pin = inputs.load(profile.INPUTS)["llvm"]
+    llvm = work.sources / pin.name
+    archive = inputs.obtain(pin, store)
+    work.step("unpack-llvm", digest(pin.sha256, *profile.RUNTIME), lambda: inputs.unpack(pin, archive, llvm, profile.RUNTIME))
+    made = digest(key, pin.sha256, code(profile), profile.FOLDER / "start.c")
+    work.step("instrumented", made, lambda: profile.build_instrumented(work, cpython, llvm))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -100,6 +116,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder to build in; kept for the next run")
     parser.add_argument("--inputs", type=Path, metavar="DIR", help="folder with downloaded inputs (default: WORK/inputs)")
     parser.add_argument("--output", type=Path, default=GUESTS / "artifacts", metavar="DIR", help="where the artefacts go")
+    parser.add_argument("--instrumented", action="store_true", help=f"only build out/{profile.LAYER}, for train.py")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="commands at once")
     return parser.parse_args()
 

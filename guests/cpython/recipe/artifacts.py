@@ -17,7 +17,7 @@ RUNTIME_AT = "/usr/local/lib/pywasm"
 # Only native packages bring C++.
 CPLUSPLUS, CPLUSPLUS_BASE = ("libcxx", "libcxxabi"), "full"
 # Everything that, when changed, makes another guest.
-RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "*/link.toml",
+RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "profile/*.xz", "*/link.toml",
                 "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "ffi/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
 
 

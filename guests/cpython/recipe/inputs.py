@@ -36,9 +36,9 @@ class Input:
         return self.path.rsplit("/", 1)[-1]
 
 
-def load() -> dict:
+def load(file: Path = INPUTS_FILE) -> dict:
     """All inputs by name."""
-    entries = tomllib.loads(INPUTS_FILE.read_text())["input"]
+    entries = tomllib.loads(file.read_text())["input"]
     return {entry["name"]: Input(**entry) for entry in entries}
 
 
@@ -58,8 +58,8 @@ def obtain(item: Input, store: Path) -> Path:
     return target
 
 
-def unpack(item: Input, archive: Path, target: Path) -> None:
-    """Unpacks an input into `target`; a source tarball's single top folder is dropped."""
+def unpack(item: Input, archive: Path, target: Path, below: tuple = ("",)) -> None:
+    """Unpacks an input into `target`; a source tarball's single top folder is dropped, and what does not lie `below` a folder."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     if archive.suffix == ".whl":
@@ -74,7 +74,7 @@ def unpack(item: Input, archive: Path, target: Path) -> None:
                 member.name = member.name.partition("/")[2]
                 if member.islnk():
                     member.linkname = member.linkname.partition("/")[2]
-                if member.name:
+                if member.name and member.name.startswith(below):
                     source.extract(member, target, filter="tar")
 
 

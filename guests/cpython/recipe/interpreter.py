@@ -22,6 +22,9 @@ THREAD_NAME_BYTES = 15
 # the runtime's engine): there the worst recursion, json's scanner, takes 16 times as much.
 STACK_BYTES = 2 << 20
 INITIAL_MEMORY_BYTES = 16 << 20
+# What comes out faster when it is compiled without the profile (docs/interpreter.md): the eval loop, whose giant function
+# link-time inlining has to leave alone too, and the matcher of regular expressions.
+APART = {"Python/ceval.o": [flag for flag in OPTIMISE if flag != "-flto"], "Modules/_sre/sre.o": OPTIMISE}
 
 
 def build_native(work: Work, source: Path) -> None:
@@ -63,12 +66,21 @@ def configure(work: Work, source: Path) -> None:
     ], build, settings)
 
 
-def compile_objects(work: Work) -> None:
+def compile_objects(work: Work, profile: Path) -> None:
     build = work.build / "cpython"
+    make_objects(work, build, APART, [*OPTIMISE, f"-fprofile-use={profile}"])
+    work.run("make.log", ["make", "pybuilddir.txt"], build)
+
+
+def make_objects(work: Work, build: Path, apart: dict, flags: list) -> None:
+    """Compiles all of CPython with `flags`, but the objects of `apart` with their own."""
     shutil.copyfile(RECIPE / "Setup.local", build / "Modules/Setup.local")
-    # The eval loop's giant function comes out faster when link-time inlining leaves it alone.
-    work.run("make.log", ["make", f"-j{work.jobs}", "libpython3.14.a", "CFLAGS_CEVAL=-fno-lto"], build)
-    work.run("make.log", ["make", "pybuilddir.txt", "CFLAGS_CEVAL=-fno-lto"], build)
+    # Other flags are no reason for make to compile again.
+    for pattern in ("*.o", "*.a"):
+        for file in build.rglob(pattern):
+            file.unlink()
+    for target, own in {**apart, "libpython3.14.a": flags}.items():
+        work.run("make.log", ["make", f"-j{work.jobs}", target, f"OPT=-Wall {' '.join(map(str, own))}"], build)
 
 
 def glue_needs() -> list:
@@ -111,9 +123,9 @@ def compile_natives(work: Work, source: Path, packages: list) -> list:
     return compile_all(work, "natives.log", [table, cplusplus.SOURCE], work.build / "natives/table", flags)
 
 
-def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple = ()) -> None:
+def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple = (), build: Path | None = None) -> None:
     """One static core module with our entry instead of libc's, and `packages` with the `table` that names their modules."""
-    build = work.build / "cpython"
+    build = build or work.build / "cpython"
     objects, modules, system = (
         work.capture(["make", "-s", f"--eval=show-{name}:;@echo $({name})", f"show-{name}"], build).split()
         for name in ("LIBRARY_OBJS", "MODLIBS", "LIBS")
