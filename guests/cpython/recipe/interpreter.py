@@ -148,6 +148,6 @@ def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple 
 def optimise(work: Work, binaryen: Path, core: Path, optimised: Path) -> None:
     """wasm-opt's own inliner would undo what keeping the eval loop apart gains."""
     work.run("wasm-opt.log", [
-        "node", binaryen / "bin/wasm-opt", "-O3", "--skip-pass=inlining-optimizing", "--strip-debug", *WASM_FEATURES,
+        "node", binaryen / "bin/wasm-opt", "-O3", "--skip-pass=inlining-optimizing", "--strip-dwarf", "-g", *WASM_FEATURES,
         core, "-o", optimised,
     ], work.build)
