@@ -131,7 +131,6 @@ def _signal(signal):
 
 # Modules of the standard library that are not here, and why.
 _MISSING = {
-    "_ctypes": "ctypes calls native libraries, which a sandbox of WebAssembly cannot load",
     "_curses": "the sandbox has no terminal to draw on",
     "_tkinter": "the sandbox has no display",
     "readline": "line editing is Python's own here (_pyrepl)",
