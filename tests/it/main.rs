@@ -27,6 +27,7 @@ mod fastapi;
 mod faults;
 mod files;
 mod front;
+mod images;
 mod isolate;
 mod layering;
 mod limits;

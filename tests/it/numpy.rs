@@ -64,3 +64,24 @@ fn registry_numpy_of_another_release_is_an_error_that_names_the_built_one() {
         ended.stderr
     );
 }
+
+/// C++ that throws cannot be caught here: the app ends, and says what was thrown.
+#[test]
+fn registry_a_throw_of_native_code_ends_the_app_with_its_type() {
+    let program = "\
+import numpy as np
+from numpy.fft import _pocketfft_umath as fft
+assert np.fft.fft([1, 0]).tolist() == [1, 1]
+print('before', flush=True)
+# numpy's Python would not let this through.
+fft.fft(np.ones(4, complex), 1.0, out=np.zeros(0, complex))
+print('after')
+";
+    let mut command = pywasm(["python", "--with", "numpy", "-c"]);
+    command.arg(program);
+    let ended = run(command);
+    assert_eq!(ended.stdout, "before\n");
+    assert_eq!(ended.code, Some(134));
+    let told = "threw the C++ exception std::runtime_error";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+}

@@ -182,6 +182,71 @@ print("ok")
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
 }
 
+#[test]
+fn ctypes_has_the_types_of_c_and_calls_what_can_be_named() {
+    let code = r#"
+import ctypes, ctypes.util
+class Pair(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_int16), ("real", ctypes.c_double), ("bits", ctypes.c_uint32, 3)]
+pair = Pair(-2, 0.5, 9)
+assert (ctypes.sizeof(Pair), pair.number, pair.real, pair.bits) == (24, -2, 0.5, 1)
+assert Pair.from_buffer_copy(bytes(pair)).real == 0.5
+pointer = ctypes.pointer(pair)
+pointer.contents.number = 7
+assert pair.number == 7 and ctypes.cast(ctypes.byref(pair), ctypes.POINTER(ctypes.c_int16))[0] == 7
+buffer = ctypes.create_string_buffer(b"abc", 8)
+ctypes.memmove(ctypes.addressof(buffer) + 3, b"de", 2)
+assert ctypes.string_at(buffer) == b"abcde" and buffer.raw == b"abcde\0\0\0"
+ctypes.memset(buffer, ord("x"), 2)
+assert ctypes.string_at(buffer, 3) == b"xxc" and ctypes.wstring_at(ctypes.create_unicode_buffer("\u20ac")) == "\u20ac"
+
+python = ctypes.pythonapi
+python.PyFloat_FromDouble.restype, python.PyFloat_FromDouble.argtypes = ctypes.py_object, [ctypes.c_double]
+python.PyFloat_AsDouble.restype, python.PyFloat_AsDouble.argtypes = ctypes.c_double, [ctypes.py_object]
+python.PyLong_AsLongLong.restype, python.PyLong_AsLongLong.argtypes = ctypes.c_longlong, [ctypes.py_object]
+assert python.PyFloat_FromDouble(2.5) == 2.5 and python.PyFloat_AsDouble(0.25) == 0.25
+assert python.PyLong_AsLongLong(-(1 << 62)) == -(1 << 62)
+try:
+    python.PyLong_AsLongLong("x")
+except TypeError:
+    pass
+# Without types, as most programs call them: a result is then taken for an int, also where there is none.
+value = object()
+python.Py_IncRef(ctypes.py_object(value))
+python.Py_DecRef(ctypes.py_object(value))
+program = ctypes.CDLL(None)
+assert program.strlen(b"four") == 4 and program.abs(-3) == 3
+
+import threading, time
+class Stop(Exception): pass
+ended = []
+def work():
+    try:
+        while True: time.sleep(0.01)
+    except Stop:
+        ended.append(True)
+thread = threading.Thread(target=work)
+thread.start()
+assert python.PyThreadState_SetAsyncExc(ctypes.c_long(thread.ident), ctypes.py_object(Stop)) == 1
+thread.join()
+assert ended == [True]
+
+assert ctypes.util.find_library("c") is None
+def refusal(call):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, error)
+refusal(lambda: ctypes.CDLL("libc.so.6"))
+refusal(lambda: program.fork)
+refusal(lambda: ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1))
+four = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * 4)
+refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4))
+"#;
+    let ended = python(["-c", code]);
+    insta::assert_snapshot!(ended.stdout + &ended.stderr, @"");
+}
+
 /// Every recipe of a native package has Python that fails when its modules do not work.
 #[test]
 fn registry_native_packages_work_with_the_python_files_of_their_release() {

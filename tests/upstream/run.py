@@ -149,7 +149,7 @@ def run_in_sandbox(suite: Suite, pywasm: Path, source: Path, work: Path) -> Outc
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
     command = [pywasm, "run", "--memory", "2g", "-v", f"{copy}:/suite", "-v", f"{INSIDE}:/inside:ro", "-v", f"{results}:/results",
-               "-e", "PYTHONPATH=/inside:/inside/sandbox", "-e", "OUTCOMES=/results/outcomes.jsonl", "-w", f"/suite/{suite.folder}".removesuffix("/."),
+               "-e", "PYTHONPATH=/inside", "-e", "OUTCOMES=/results/outcomes.jsonl", "-w", f"/suite/{suite.folder}".removesuffix("/."),
                "--entrypoint", "python", package, *suite.words()]
     return run(command, work, dict(os.environ), results / "outcomes.jsonl", {})
 

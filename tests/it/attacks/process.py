@@ -44,7 +44,7 @@ for pid in [2, 1000, os.getppid() or 3, -1]:
 for path in ["/etc", "/rw"]:
     case(f"os.chown {path}", control, lambda path=path: os.chown(path, 5, 5) or os.stat(path).st_uid, "got 0")
 case("subprocess", control, lambda: nothing(subprocess.run(["/bin/sh", "-c", "true"])), *CANNOT)
-case("a native library of the host", control, lambda: __import__("ctypes").CDLL("libc.so.6"), *CANNOT, "ModuleNotFoundError", "ImportError")
+case("a native library of the host", control, lambda: __import__("ctypes").CDLL("libc.so.6"), "OSError None")
 def load(path):
     open(path, "wb").write(b"\x7fELF" + bytes(100))
     import importlib.machinery, importlib.util

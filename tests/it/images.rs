@@ -1,0 +1,55 @@
+//! Why a snapshot starts in microseconds however large it is: the memory of an instance is the compiled file, mapped copy-on-write,
+//! and not a copy of it.
+
+use crate::support::{Running, project, pywasm};
+use std::process::Command;
+
+/// Waits with all that it has imported.
+const WAIT: &str = "print('ready', flush=True)\nimport time\ntime.sleep(3600)\n";
+
+/// Bytes of private, writable mappings of compiled code's files in the process of `command`, once its app waits.
+fn copy_on_write_bytes(command: Command) -> u64 {
+    let mut running = Running::start(command);
+    running.line("ready");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", running.pid())).expect("Linux");
+    maps.lines().filter_map(image_bytes).sum()
+}
+
+/// The size of a line's mapping, if it is one of them.
+fn image_bytes(line: &str) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    let (range, rights) = (words.next()?, words.next()?);
+    if rights != "rw-p" || !line.ends_with(".cwasm") {
+        return None;
+    }
+    let (from, to) = range.split_once('-')?;
+    Some(u64::from_str_radix(to, 16).ok()? - u64::from_str_radix(from, 16).ok()?)
+}
+
+fn bare() -> u64 {
+    copy_on_write_bytes(pywasm(["python", "-c", WAIT]))
+}
+
+/// What the snapshot of an app that imports `module` adds.
+fn added_by(module: &str) -> u64 {
+    let app = format!("import {module}\n{WAIT}");
+    let requirements = format!("{module}\n");
+    let folder = project(&[("app.py", &app), ("requirements.txt", &requirements)]);
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    copy_on_write_bytes(command).saturating_sub(bare())
+}
+
+#[test]
+fn an_instance_begins_with_its_memory_mapped_copy_on_write() {
+    let bytes = bare();
+    assert!(bytes > 8 << 20, "{bytes}");
+}
+
+#[test]
+fn registry_large_snapshots_are_mapped_copy_on_write_too() {
+    for module in ["numpy", "fastapi"] {
+        let bytes = added_by(module);
+        assert!(bytes > 4 << 20, "{module}: {bytes}");
+    }
+}
