@@ -244,7 +244,12 @@ four = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * 4)
 refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4))
 "#;
     let ended = python(["-c", code]);
-    insta::assert_snapshot!(ended.stdout + &ended.stderr, @"");
+    insta::assert_snapshot!(ended.stdout + &ended.stderr, @r"
+    OSError libc.so.6: native libraries cannot be loaded in the sandbox: they are code for a machine
+    AttributeError fork: not among the C functions that can be called by name in the sandbox
+    NotImplementedError a Python function cannot be made a C function in the sandbox: WebAssembly cannot add code while it runs
+    RuntimeError no C function can be called with these types in the sandbox: WebAssembly has code for a few signatures only
+    ");
 }
 
 /// Every recipe of a native package has Python that fails when its modules do not work.
