@@ -83,11 +83,11 @@ def main() -> None:
                 if interpreter.version >= program.python and not time_once(interpreter, program, programs, packages, arguments, failed):
                     break
         print(f"{number}/{len(chosen)} {program.name}{': ' + failed[program.name] if program.name in failed else ''}", flush=True)
+        (arguments.work / "times.json").write_text(json.dumps({one.name: one.best for one in interpreters}, indent=1))
     table = report(interpreters)
     print(table)
     for name, problem in failed.items():
         print(f"{name}: {problem}")
-    (arguments.work / "times.json").write_text(json.dumps({one.name: one.best for one in interpreters}, indent=1))
     if arguments.write:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(before + BEGIN + table + END + rest.partition(END)[2])
