@@ -131,12 +131,10 @@ def _signal(signal):
 
 # Modules of the standard library that are not here, and why.
 _MISSING = {
-    "_curses": "the sandbox has no terminal to draw on",
+    "_curses": "curses needs the library ncurses, which is not built in; Textual, prompt_toolkit and Rich draw without it",
     "_tkinter": "the sandbox has no display",
     "readline": "line editing is Python's own here (_pyrepl)",
-    "resource": "limits are set from outside, with flags such as --memory and --max-files",
     "syslog": "there is no system log in the sandbox; write to standard error",
-    "termios": "the sandbox has no terminal to set up",
 }
 
 

@@ -334,5 +334,6 @@ int ioctl(int fd, int request, ...) {
     *value = (int)pair_readable(description);
     return 0;
   }
+  if (request == TIOCGWINSZ) return terminal_size(fd, (struct winsize *)value);
   return fail(ENOTTY);
 }

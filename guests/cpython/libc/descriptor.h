@@ -133,6 +133,10 @@ void locks_changed(void);  // a file was closed: locks of it are gone
 struct flock;
 int record_lock(struct description *description, int command, struct flock *lock);
 
+// terminal.c
+struct winsize;
+int terminal_size(int fd, struct winsize *size);
+
 // What a device (device.c) does beyond libc's vtable; writing to one always succeeds.
 bool is_device(const struct description *description);
 // Fills `status` in if a device has this path.

@@ -23,6 +23,11 @@ extern "C" {
 #define SO_LINGER 13
 #define SO_REUSEPORT 15
 
+#define TIOCGWINSZ 0x5413
+struct winsize {
+  unsigned short ws_row, ws_col, ws_xpixel, ws_ypixel;
+};
+
 int dup(int);
 int dup2(int, int);
 int dup3(int, int, int);
