@@ -340,8 +340,8 @@ pub struct RunArgs {
     /// Keep standard input open; always so, accepted for habit
     #[arg(short, long, hide = true)]
     pub interactive: bool,
-    /// Use a terminal where there is one; always so, accepted for habit
-    #[arg(short, long, hide = true)]
+    /// Let the app set up this terminal: how keys are read, for line editing and full-screen programs
+    #[arg(short, long)]
     pub tty: bool,
     /// Run this many instances of the app, which share the published ports
     #[arg(long, value_name = "NUMBER")]

@@ -2,11 +2,11 @@
 
 use crate::workers::control::Boss;
 use pywasm::net::Doors;
-use pywasm::{Exit, Instance, Limit, Signal};
+use pywasm::{Exit, Instance, Limit, Signal, Terminal};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long an instance may take to stop before the process ends over its head: a guest that computes
@@ -47,6 +47,7 @@ pub fn supervise(
     limit: Option<Duration>,
     stop_timeout: Duration,
     host_memory: &HostMemory,
+    terminal: Option<&Terminal>,
     boss: Option<Boss>,
 ) -> anyhow::Result<Ending> {
     let reactor = tokio::runtime::Builder::new_current_thread()
@@ -56,6 +57,10 @@ pub fn supervise(
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut resize = match terminal {
+            Some(_) => Some(signal(SignalKind::window_change())?),
+            None => None,
+        };
         let signals = instance.signals();
         // The instance has the same limit; this one is for code that never looks up.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit + GRACE));
@@ -79,6 +84,10 @@ pub fn supervise(
                     continue;
                 }
                 () = at(asked.end_by) => break asked.ending(),
+                () = next(resize.as_mut()) => {
+                    signals.send(Signal::Resize);
+                    continue;
+                }
                 _ = interrupt.recv() => Signal::Interrupt,
                 _ = terminate.recv() => Signal::Terminate,
                 _ = hangup.recv() => Signal::Hangup,
@@ -155,6 +164,14 @@ impl Asked {
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the signal arrives; without one never.
+async fn next(signal: Option<&mut UnixSignal>) {
+    match signal.map(UnixSignal::recv) {
+        Some(arrival) => drop(arrival.await),
         None => std::future::pending().await,
     }
 }

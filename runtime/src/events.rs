@@ -41,6 +41,8 @@ pub enum Denial {
         /// Where the guest sees the mount.
         mount: GuestPath,
     },
+    /// Deciding how the terminal reads keys.
+    Terminal,
     /// Taking more than a limit allows, where the guest is told by an error and goes on.
     Limit(Limit),
 }
@@ -68,6 +70,7 @@ impl Denial {
             Self::Connect(to) | Self::Send(to) => to.refusal.to_string(),
             Self::Lookup { .. } => Refusal::NotAllowed.to_string(),
             Self::Write { .. } => "the mount is read-only".to_owned(),
+            Self::Terminal => "the terminal is not lent".to_owned(),
             Self::Limit(limit) => format!("the limit {}", limit.flag()),
         }
     }
@@ -85,6 +88,7 @@ impl Denial {
             Self::Lookup { name } => format!("--allow-net {name}"),
             Self::Write { mount } if mount.is_root() => "--tmpfs FOLDER".to_owned(),
             Self::Write { mount } => format!("-v HOST:{mount}"),
+            Self::Terminal => "-t".to_owned(),
             Self::Limit(limit) => limit.flag().to_owned(),
         }
     }
@@ -109,6 +113,7 @@ impl fmt::Display for Denial {
             Self::Send(to) => write!(f, "send a datagram to {to}"),
             Self::Lookup { name } => write!(f, "look up the name {name}"),
             Self::Write { mount } => write!(f, "change files below {mount}"),
+            Self::Terminal => f.write_str("set up the terminal"),
             Self::Limit(limit) => write!(f, "take more {}", limit.what()),
         }
     }

@@ -5,6 +5,7 @@ use crate::net::{self, NetView, Network};
 use crate::processes::{self, Process, ProcessesView};
 use crate::profile::{self, Sampler};
 use crate::signals::{self, Signals, SignalsView};
+use crate::terminal::{self, Lending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::ResourceLimiter;
@@ -18,6 +19,7 @@ pub(crate) struct Host {
     pub(crate) network: Network,
     pub(crate) files: Guard,
     pub(crate) signals: Signals,
+    pub(crate) terminal: Lending,
     pub(crate) memory: MemoryLimiter,
     pub(crate) process: Process,
     pub(crate) sampler: Option<Sampler>,
@@ -33,7 +35,7 @@ impl WasiView for Host {
 }
 
 /// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's, and a guard
-/// before its files; the signals that are sent to it; and its further processes.
+/// before its files; the signals that are sent to it; its terminal; and its further processes.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
@@ -55,6 +57,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         },
         profile::sample,
     )?;
+    terminal::add_to_linker(linker, |host: &mut Host| &host.terminal)?;
     processes::add_to_linker(linker, |host: &mut Host| ProcessesView {
         process: &mut host.process,
         files: &mut host.files,

@@ -35,6 +35,7 @@ mod signals;
 mod snapshot;
 mod stdio;
 mod template;
+mod terminal;
 mod wall;
 
 pub use app::{App, LoadError};
@@ -53,4 +54,5 @@ pub use signals::{Signal, Signals};
 pub use snapshot::{PreparedSnapshot, Snapshot, SnapshotError, Unfit};
 pub use stdio::{Captured, Stdio};
 pub use template::PreparedTemplate;
+pub use terminal::Terminal;
 pub use wall::{Part, Wall};

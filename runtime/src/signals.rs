@@ -21,6 +21,8 @@ pub enum Signal {
     Interrupt = 2,
     /// SIGTERM: ends the program unless it handles it.
     Terminate = 15,
+    /// SIGWINCH: the terminal has another size. Ignored unless the program handles it.
+    Resize = 28,
 }
 
 /// Sends signals to an instance; cheap to clone.

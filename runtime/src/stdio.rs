@@ -3,6 +3,7 @@
 use crate::exit::Limit;
 use crate::governor::Exceeded;
 use crate::policy::Limits;
+use crate::terminal::Terminal;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
@@ -19,6 +20,7 @@ pub(crate) struct Streams {
     stdin: Arc<dyn StdinStream + Sync>,
     stdout: Output,
     stderr: Output,
+    pub(crate) terminal: Option<Terminal>,
 }
 
 impl Streams {
@@ -29,6 +31,7 @@ impl Streams {
             stdin: stdio.stdin.into(),
             stdout: stdio.stdout.within(&budget),
             stderr: stdio.stderr.within(&budget),
+            terminal: stdio.terminal,
         }
     }
 
@@ -69,6 +72,7 @@ pub struct Stdio {
     pub(crate) stdin: Box<dyn StdinStream + Sync>,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
+    terminal: Option<Terminal>,
 }
 
 impl Stdio {
@@ -90,6 +94,12 @@ impl Stdio {
             Output::new(Sink::File(Arc::new(stdout))),
             Output::new(Sink::File(Arc::new(stderr))),
         ))
+    }
+
+    /// The same, where the guest decides how the terminal that they lead to reads keys.
+    pub fn with_terminal(self, terminal: Terminal) -> Self {
+        let terminal = Some(terminal);
+        Self { terminal, ..self }
     }
 
     /// The same without input.
@@ -121,6 +131,7 @@ impl Stdio {
             stdin: Box::new(stdin),
             stdout,
             stderr,
+            terminal: None,
         }
     }
 }

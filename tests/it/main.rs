@@ -48,5 +48,6 @@ mod servers;
 mod shell;
 mod signals;
 mod store;
+mod terminal;
 mod tls;
 mod workers;

@@ -14,9 +14,10 @@ use anyhow::{Context, anyhow};
 use pywasm::policy::{Access, Limits, Mount, Policy, PortMaps};
 use pywasm::{
     App, AppConfig, Command, Crash, Exit, GuestPath, Interruption, Limit, Progress, Runtime, Stdio,
-    Wall, default_env,
+    Terminal, Wall, default_env,
 };
 use rustix::fs::{FlockOperation, flock};
+use std::borrow::Cow;
 use std::fs::File;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -26,9 +27,11 @@ use std::time::Duration;
 /// How long an app may take to end when it is told to: that of `docker stop`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is to be written about an app, beside what it writes itself.
-#[derive(Debug, Default)]
-pub struct Watch {
+/// What the person who runs an app lends to it, and wants to be told of it.
+#[derive(Default)]
+pub struct Session {
+    /// To be set up by the app.
+    pub terminal: Option<Terminal>,
     /// A flame graph.
     pub profile: Option<PathBuf>,
     /// What is left of it after a crash.
@@ -193,11 +196,21 @@ impl GrantArgs {
         policy: &Policy,
         environment: &Environment,
         boss: Option<Boss>,
-        watch: &Watch,
+        session: Session,
     ) -> anyhow::Result<ExitCode> {
+        let Session {
+            terminal,
+            profile,
+            core_dump,
+        } = session;
         let command = self.with_files(command, environment)?;
         let _held = self.hold_volumes(environment)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
+        let stdio = match &terminal {
+            Some(terminal) => stdio.with_terminal(terminal.clone()),
+            None => stdio,
+        };
+        let policy = &of_terminal(policy, terminal.is_some(), environment);
         let (stdio, events, time_limit) = match &boss {
             // Standard input is the line to the command, which also keeps the time of all.
             Some(boss) => (stdio.without_input(), boss.sink()?, None),
@@ -209,11 +222,11 @@ impl GrantArgs {
         };
         let mut prepared = app.prepare(command, policy, stdio, events)?;
         // Nothing can be opened any more when the process is confined.
-        let profile = match &watch.profile {
+        let profile = match &profile {
             Some(path) => Some((prepared.profile()?, FlameGraph::create(path)?)),
             None => None,
         };
-        if let Some(path) = &watch.core_dump {
+        if let Some(path) = &core_dump {
             let file = File::create(path)
                 .with_context(|| format!("cannot write a core dump to `{}`", path.display()))?;
             prepared.dump_crash_to(file);
@@ -226,8 +239,13 @@ impl GrantArgs {
             time_limit,
             self.stop_timeout(),
             &host_memory,
+            terminal.as_ref(),
             boss,
-        )?;
+        );
+        if let Some(terminal) = terminal {
+            terminal.restore();
+        }
+        let ending = ending?;
         if let crate::supervise::Ending::App(exit) = &ending {
             explain(exit, self);
         }
@@ -299,6 +317,18 @@ impl GrantArgs {
             );
         }
         Ok(())
+    }
+}
+
+/// With the kind of terminal in the environment where the app is lent one, unless the person set another.
+fn of_terminal<'a>(policy: &'a Policy, lent: bool, shell: &Environment) -> Cow<'a, Policy> {
+    let set = policy.environment().iter().any(|(name, _)| name == "TERM");
+    match lent && !set {
+        true => {
+            let kind = shell.get("TERM").unwrap_or("xterm");
+            Cow::Owned(policy.clone().env("TERM", kind))
+        }
+        false => Cow::Borrowed(policy),
     }
 }
 

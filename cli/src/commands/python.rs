@@ -1,10 +1,10 @@
 //! `pywasm python`: the bare interpreter, in the same sandbox.
 
-use super::launch::{Watch, runtime, workdir};
+use super::launch::{Session, runtime, workdir};
 use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
-use pywasm::{Command, GuestPath, Interruption};
+use pywasm::{Command, GuestPath, Interruption, Terminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,7 +23,11 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     let policy = grants.policy(app.config(), environment)?;
     let command = with_script(args, &cwd)?;
-    grants.run(&app, command, &policy, environment, None, &Watch::default())
+    let session = Session {
+        terminal: Terminal::of_this_process(),
+        ..Session::default()
+    };
+    grants.run(&app, command, &policy, environment, None, session)
 }
 
 /// python3's arguments. A script of the host is given to the sandbox as a copy: one file, not the

@@ -1,6 +1,6 @@
 //! `pywasm run`: a package, a project folder or a Python file.
 
-use super::launch::{Watch, runtime, workdir};
+use super::launch::{Session, runtime, workdir};
 use super::pack::{self, Cached};
 use super::signature::signed;
 use crate::args::RunArgs;
@@ -13,7 +13,7 @@ use crate::{printer, refused, template};
 use anyhow::{Context, bail};
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
-use pywasm::{AppConfig, Command, Interruption, Modules, Package, ReadLimits, Runtime};
+use pywasm::{AppConfig, Command, Interruption, Modules, Package, ReadLimits, Runtime, Terminal};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
@@ -89,7 +89,7 @@ pub struct Asked {
     workdir: Option<String>,
     pub role: Role,
     no_snapshot: bool,
-    watch: Watch,
+    session: Session,
 }
 
 impl Asked {
@@ -134,7 +134,7 @@ impl Asked {
         let app = ManuallyDrop::new(app);
         let command = self.placed(command(app.config())?, app.config())?;
         self.grants
-            .run(&app, command, policy, environment, boss, &self.watch)
+            .run(&app, command, policy, environment, boss, self.session)
     }
 
     /// Runs `command` in this process again and again, each time for one request.
@@ -243,7 +243,7 @@ impl Asked {
             require_signature,
             rm: _,
             interactive: _,
-            tty: _,
+            tty,
             workers,
             worker,
             packed,
@@ -316,7 +316,8 @@ impl Asked {
                 (None, None) => Role::Alone,
             },
             no_snapshot,
-            watch: Watch {
+            session: Session {
+                terminal: tty.then(Terminal::of_this_process).flatten(),
                 profile,
                 core_dump: debug_wasm,
             },

@@ -20,6 +20,7 @@ use crate::scratch::{Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::Surroundings;
 use crate::stdio::Streams;
+use crate::terminal::Lending;
 use std::fs::File;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -219,6 +220,10 @@ impl Family {
                 surroundings,
             )?,
             table,
+            terminal: Lending {
+                terminal: self.streams.terminal.clone(),
+                events: self.events.clone(),
+            },
             network: self.network.share(),
             files: surroundings.files(Guard::new(
                 places,

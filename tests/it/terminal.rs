@@ -1,0 +1,208 @@
+//! Apps that set up the terminal of the person who runs them, on a terminal of the test's own.
+
+use crate::support::{project, pywasm};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up: not an assertion on speed.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A terminal, with a program at it.
+struct Session {
+    keys: File,
+    line: File,
+    shown: Receiver<u8>,
+    seen: String,
+    child: Child,
+}
+
+impl Session {
+    fn begin(mut command: Command) -> Self {
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&keys).expect("granted");
+        unlockpt(&keys).expect("unlocked");
+        let name = ptsname(&keys, Vec::new()).expect("a name");
+        let path = name.to_str().expect("UTF-8");
+        let line = OpenOptions::new().read(true).write(true).open(path);
+        let line = line.expect("the terminal's other end");
+        let size = Winsize {
+            ws_row: 31,
+            ws_col: 97,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&line, size).expect("sized");
+        let end = || line.try_clone().expect("one more");
+        let child = command.stdin(end()).stdout(end()).stderr(end());
+        let child = child
+            .env("TERM", "xterm")
+            .spawn()
+            .expect("the binary starts");
+        let keys = File::from(keys);
+        let (send, shown) = channel();
+        let mut screen = keys.try_clone().expect("one more");
+        thread::spawn(move || {
+            let mut byte = [0];
+            while screen.read_exact(&mut byte).is_ok() && send.send(byte[0]).is_ok() {}
+        });
+        Self {
+            keys,
+            line,
+            shown,
+            seen: String::new(),
+            child,
+        }
+    }
+
+    /// Waits until the program has shown this, after what was waited for before.
+    fn expect(&mut self, text: &str) {
+        let mut bytes = Vec::new();
+        while !String::from_utf8_lossy(&bytes).contains(text) {
+            match self.shown.recv_timeout(PATIENCE) {
+                Ok(byte) => bytes.push(byte),
+                Err(_) => panic!(
+                    "no `{text}` after {} but {}",
+                    self.seen,
+                    String::from_utf8_lossy(&bytes)
+                ),
+            }
+        }
+        self.seen.push_str(&String::from_utf8_lossy(&bytes));
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("pressed");
+    }
+
+    fn reads_lines(&self) -> bool {
+        let modes = tcgetattr(&self.line).expect("settings").local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it goes on after {}", self.seen);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Takes keys as they are pressed, and leaves the terminal so.
+const RAW: &str = "import os, sys, tty\n\
+                   tty.setraw(0)\n\
+                   print(os.get_terminal_size(), end='\\r\\n')\n\
+                   print('pressed', sys.stdin.buffer.raw.read(1), end='\\r\\n')\n";
+
+#[test]
+fn an_app_that_is_lent_the_terminal_takes_keys_as_they_are_pressed() {
+    let folder = project(&[("app.py", RAW)]);
+    let mut command = pywasm(["run", "-it"]);
+    command.arg(folder.path().join("app.py"));
+    let mut session = Session::begin(command);
+    session.expect("os.terminal_size(columns=97, lines=31)");
+    assert!(!session.reads_lines());
+    // Ctrl-C is a key like others now.
+    session.press("\x03");
+    session.expect("pressed b'\\x03'");
+    assert!(session.end().success());
+    assert!(session.reads_lines(), "set back");
+}
+
+#[test]
+fn a_terminal_is_set_back_when_the_app_is_ended() {
+    let folder = project(&[("app.py", RAW)]);
+    let mut command = pywasm(["run", "-it"]);
+    command.arg(folder.path().join("app.py"));
+    let mut session = Session::begin(command);
+    session.expect("os.terminal_size");
+    let process = rustix::process::Pid::from_child(&session.child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("sent");
+    assert!(!session.end().success());
+    assert!(session.reads_lines(), "set back");
+}
+
+#[test]
+fn an_app_that_is_not_lent_the_terminal_cannot_set_it_up() {
+    let folder = project(&[("app.py", RAW)]);
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path().join("app.py"));
+    let mut session = Session::begin(command);
+    session.expect("termios.error");
+    session.expect("set up the terminal");
+    session.expect("-t");
+    assert!(!session.end().success());
+    assert!(session.reads_lines());
+}
+
+#[test]
+fn a_new_size_of_the_terminal_reaches_the_program() {
+    let program = "import os, signal\n\
+                   signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size().columns, 'columns'))\n\
+                   print('ready')\n\
+                   while True: signal.pause()\n";
+    let folder = project(&[("app.py", program)]);
+    let mut command = pywasm(["run", "-t"]);
+    command.arg(folder.path().join("app.py"));
+    let mut session = Session::begin(command);
+    session.expect("ready");
+    let size = Winsize {
+        ws_row: 20,
+        ws_col: 60,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&session.line, size).expect("sized");
+    let process = rustix::process::Pid::from_child(&session.child);
+    // The terminal is not the one that controls the test, so the kernel tells nobody.
+    rustix::process::kill_process(process, rustix::process::Signal::WINCH).expect("sent");
+    session.expect("60 columns");
+}
+
+#[test]
+fn the_interpreter_edits_lines_and_remembers_them() {
+    let mut session = Session::begin(pywasm(["python"]));
+    session.expect(">>> ");
+    session.press("20 + 3x");
+    // Backspace, and the line before with the key for up.
+    session.press("\x7f\r");
+    session.expect("\n23");
+    session.press("\x1b[A * 2\r");
+    session.expect("\n26");
+    session.press("exit()\r");
+    assert!(session.end().success());
+    assert!(session.reads_lines(), "set back");
+}
+
+#[test]
+fn the_debugger_stops_and_goes_on() {
+    let folder = project(&[(
+        "app.py",
+        "value = 6\nbreakpoint()\nprint('went on', value)\n",
+    )]);
+    let mut command = pywasm(["run", "-it"]);
+    command.arg(folder.path().join("app.py"));
+    let mut session = Session::begin(command);
+    session.expect("(Pdb)");
+    session.press("p value * 7\r");
+    session.expect("42");
+    session.press("c\r");
+    session.expect("went on 6");
+    assert!(session.end().success());
+}
