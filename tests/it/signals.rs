@@ -139,3 +139,50 @@ fn programs_signal_themselves() {
         stranger.stderr
     );
 }
+
+#[test]
+fn timers_of_the_wall_clock_come_as_signals() {
+    let ended = python([
+        "-c",
+        "
+import signal, time
+def tell(number, frame): print('alarm', number, flush=True)
+signal.signal(signal.SIGALRM, tell)
+print(signal.setitimer(signal.ITIMER_REAL, 3600, 1800))
+value, interval = signal.getitimer(signal.ITIMER_REAL)
+print(3500 < value <= 3600, interval)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+for _ in range(2): signal.pause()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(signal.getitimer(signal.ITIMER_REAL))
+def give_up(number, frame): raise TimeoutError
+signal.signal(signal.SIGALRM, give_up)
+for wait in (lambda: time.sleep(3600), lambda: exec('while True: pass')):
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try: wait()
+    except TimeoutError: print('given up')
+try: signal.setitimer(signal.ITIMER_PROF, 1)
+except (AttributeError, OSError): print('not of the processor')
+",
+    ]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let told = "(0.0, 0.0)\nTrue 1800.0\nalarm 14\nalarm 14\n(0.0, 0.0)\ngiven up\ngiven up\nnot of the processor\n";
+    assert_eq!(ended.stdout, told);
+}
+
+/// A thread that signals its own process wakes the main thread, whatever that waits for.
+#[test]
+fn a_signal_from_another_thread_wakes_the_main_thread() {
+    let ended = python([
+        "-c",
+        "
+import os, signal, threading, time
+def tell(number, frame): raise TimeoutError
+signal.signal(signal.SIGUSR1, tell)
+threading.Thread(target=lambda: (time.sleep(0.1), os.kill(os.getpid(), signal.SIGUSR1))).start()
+try: time.sleep(86400)
+except TimeoutError: print('woken')
+",
+    ]);
+    assert_eq!(ended.stdout, "woken\n", "{}", ended.stderr);
+}

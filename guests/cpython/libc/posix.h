@@ -1,8 +1,10 @@
 // What this libc's headers leave out and these sources add. Force-include it (-include) where a program's
-// sources expect POSIX. It includes nothing, so that it can come before a program's feature macros.
+// sources expect POSIX. It includes nothing that looks at a program's feature macros, before which it can come.
 #pragma once
 
 #ifndef __ASSEMBLER__
+#include <__struct_timeval.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -55,6 +57,12 @@ int fchownat(int, const char *, unsigned, unsigned, int);
 // ../threads
 int pause(void);
 unsigned alarm(unsigned);
+#define ITIMER_REAL 0
+struct itimerval {
+  struct timeval it_interval, it_value;
+};
+int getitimer(int, struct itimerval *);
+int setitimer(int, const struct itimerval *, struct itimerval *);
 _Noreturn void pthread_exit(void *);
 
 // Descriptors the program has opened, beside 0, 1 and 2. A snapshot can keep none of them.

@@ -71,7 +71,7 @@ int getpgrp(void) { return (int)self()[0]; }
 
 int kill(int process, int number) {
   if (number < 0 || number >= _NSIG) return fail(EINVAL);
-  if (process == (int)self()[0] || process == 0) return number ? raise(number) : 0;
+  if (process == (int)self()[0] || process == 0) return number ? coop_signal_send(number) : 0;
   return process > 0 && host_kill(process, number) ? 0 : fail(ESRCH);
 }
 

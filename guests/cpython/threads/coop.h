@@ -144,6 +144,8 @@ uint64_t coop_signal_alarm(void);
 void coop_signal_look(void);
 // Run the handlers of what has arrived, if this is the main thread. Returns whether there was anything.
 bool coop_signal_deliver(void);
+// Send one to the own process, from any thread: the main thread takes it, whatever it waits for.
+int coop_signal_send(int number);
 
 // Free what a detached thread could not free while it still stood on its own stack.
 void coop_reap(void);

@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
+
+#include "../libc/posix.h"
 
 #define IMPORT(name) __attribute__((import_module("pywasm:guest/signals@0.1.0"), import_name(name)))
 IMPORT("take") int32_t host_take(void);  // the number of a signal, or 0
@@ -17,7 +20,7 @@ IMPORT("subscribe") int32_t host_subscribe(void);
 __attribute__((import_module("pywasm:guest/processes@0.1.0"), import_name("killed"))) void host_killed(int32_t number);
 
 static poll_own_pollable_t arrival;
-static uint64_t alarm_at = COOP_FOREVER;
+static uint64_t alarm_at = COOP_FOREVER, alarm_interval;  // of ITIMER_REAL; without an interval it comes once
 static uint64_t waiting;  // signals that have come and are not handled yet, as bits
 
 poll_borrow_pollable_t coop_signal_pollable(void) {
@@ -31,6 +34,11 @@ void coop_signal_forget(void) {
 }
 
 uint64_t coop_signal_alarm(void) { return alarm_at; }
+
+static int fail(int error) {
+  errno = error;
+  return -1;
+}
 
 static _Noreturn void end_by(int number) {
   host_killed(number);
@@ -46,7 +54,7 @@ void coop_signal_look(void) {
     else
       note(number);
   if (alarm_at != COOP_FOREVER && coop_now() >= alarm_at) {
-    alarm_at = COOP_FOREVER;
+    alarm_at = alarm_interval ? coop_after(alarm_interval) : COOP_FOREVER;
     note(SIGALRM);
   }
   struct __pthread *main = &coop_main_thread;
@@ -95,21 +103,60 @@ int __real_raise(int number);
 
 // libc's own ends the program with a message and a trap.
 int __wrap_raise(int number) {
-  if (number <= 0 || number >= _NSIG) {
-    errno = EINVAL;
-    return -1;
-  }
+  if (number <= 0 || number >= _NSIG) return fail(EINVAL);
   if (!has_default_action(number)) return __real_raise(number);
   if (is_ignored_by_default(number)) return 0;
   end_by(number);
 }
 
-unsigned alarm(unsigned seconds) {
-  static const uint64_t NS_PER_S = 1000000000;
+int coop_signal_send(int number) {
+  if (coop_self == &coop_main_thread || number <= 0 || number >= _NSIG || has_default_action(number)) return raise(number);
+  note(number);
+  coop_signal_look();
+  return 0;
+}
+
+static const uint64_t NS_PER_S = 1000000000, NS_PER_US = 1000;
+
+// Until the alarm, and not 0 while one is due.
+static uint64_t alarm_left(void) {
   uint64_t now = coop_now();
-  unsigned left = alarm_at == COOP_FOREVER ? 0 : alarm_at <= now ? 1 : (alarm_at - now + NS_PER_S - 1) / NS_PER_S;
+  return alarm_at == COOP_FOREVER ? 0 : alarm_at <= now ? 1 : alarm_at - now;
+}
+
+unsigned alarm(unsigned seconds) {
+  unsigned left = (alarm_left() + NS_PER_S - 1) / NS_PER_S;
   alarm_at = seconds ? coop_after(seconds * NS_PER_S) : COOP_FOREVER;
+  alarm_interval = 0;
   return left;
+}
+
+static struct timeval time_of(uint64_t nanoseconds) {
+  uint64_t microseconds = (nanoseconds + NS_PER_US - 1) / NS_PER_US;
+  return (struct timeval){microseconds / 1000000, microseconds % 1000000};
+}
+
+static bool is_time(struct timeval time) { return time.tv_sec >= 0 && time.tv_usec >= 0 && time.tv_usec < 1000000; }
+
+static uint64_t nanoseconds_of(struct timeval time) {
+  if ((uint64_t)time.tv_sec >= COOP_FOREVER / NS_PER_S - 1) return COOP_FOREVER;
+  return time.tv_sec * NS_PER_S + time.tv_usec * NS_PER_US;
+}
+
+// The time of the processor is the wall's here: timers of it would not be what programs ask for.
+int getitimer(int which, struct itimerval *now) {
+  if (which != ITIMER_REAL) return fail(EINVAL);
+  *now = (struct itimerval){time_of(alarm_interval), time_of(alarm_left())};
+  return 0;
+}
+
+int setitimer(int which, const struct itimerval *new, struct itimerval *old) {
+  if (which != ITIMER_REAL || !is_time(new->it_value) || !is_time(new->it_interval)) return fail(EINVAL);
+  if (old) getitimer(which, old);
+  uint64_t first = nanoseconds_of(new->it_value);
+  alarm_at = first ? coop_after(first) : COOP_FOREVER;
+  alarm_interval = nanoseconds_of(new->it_interval);
+  return 0;
 }
 
 int pause(void) {
