@@ -61,7 +61,9 @@ def main() -> None:
     work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component, state))
 
     print("native packages")
-    work.step("rust", digest(code(crates)), lambda: crates.install(work))
+    crafts = digest(code(crates), configured, pins["cffi-to-build-with"].sha256, pins["pycparser"].sha256)
+    work.step("rust", crafts, lambda: crates.install(
+        work, unpacked["cffi-to-build-with"], unpacked["pycparser"], interpreter.native_python(work), source))
     cxx = digest(tools, pins["libcxx"].sha256, pins["libcxxabi"].sha256, code(cplusplus))
     work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["libcxx"], unpacked["libcxxabi"]))
     # Compiled against the interpreter's headers, not its objects.
@@ -71,7 +73,7 @@ def main() -> None:
     for package in packages:
         name = package.source.name
         origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
-        keys[name] = digest(configured, *package.files, *builders(package, mesons), code(natives), code(localise), code(signatures))
+        keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts), code(natives), code(localise), code(signatures))
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
     runtimes = {"runtime.tar": (component, state)}
     for base in natives.BASES:
@@ -135,10 +137,10 @@ def prepare(work: Work, pin: inputs.Input, store: Path, changes: list) -> Path:
     return target
 
 
-def builders(package: natives.Native, mesons: str) -> list:
+def builders(package: natives.Native, mesons: str, crafts: str) -> list:
     """What a package's modules are built by, to key its build with."""
     used = {type(module.code) for module in package.modules}
-    return ([code(crates)] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
+    return ([crafts] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
 
 
 def patches() -> list:

@@ -5,7 +5,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from .toolchain import TARGET
+from .toolchain import TARGET, wrapper
 from .work import CPYTHON_VERSION, Work
 
 # The compiler and its standard library for the guest, from rustup; a panic ends the guest with its message.
@@ -22,7 +22,23 @@ suppress_build_script_link_lines=true
 NOTICES = "CRATES.txt"
 
 
-def install(work: Work) -> None:
+def install(work: Work, cffi: Path, pycparser: Path, python: Path, cpython: Path) -> None:
+    """The toolchain, and what build scripts of crates ask for: a `python` with cffi, and the guest's headers of `cpython`."""
+    wrapper(work, "crate-python", f'PYTHONPATH={cffi}:{pycparser} exec {python} "$@"')
+    prefix, version = python_prefix(work), f"python{CPYTHON_VERSION.rpartition('.')[0]}"
+    shutil.rmtree(prefix, ignore_errors=True)
+    (prefix / "lib" / version).mkdir(parents=True)
+    shutil.copytree(cpython / "Include", prefix / "include" / version)
+    shutil.copy(work.build / "cpython/pyconfig.h", prefix / "include" / version)
+    add_toolchain(work)
+
+
+def python_prefix(work: Work) -> Path:
+    """A folder laid out as that of an installed Python, with headers only."""
+    return work.build / "crate-python"
+
+
+def add_toolchain(work: Work) -> None:
     """Adds the toolchain unless it is there: others may be compiling with it."""
     query = subprocess.run(
         ["rustup", "run", TOOLCHAIN, "rustc", "--print", "target-libdir", "--target", TARGET], text=True, stdout=subprocess.PIPE)
@@ -45,6 +61,12 @@ def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path
         "CARGO_TARGET_DIR": str(output),
         "CARGO_PROFILE_RELEASE_STRIP": "none",
         "PYO3_CONFIG_FILE": str(config),
+        "PYO3_PYTHON": str(work.bin / "crate-python"),
+        "PYO3_CROSS_LIB_DIR": str(next((python_prefix(work) / "lib").iterdir())),
+        # The guest's OpenSSL, which the last link has already: not a copy in the crate's own library.
+        "OPENSSL_STATIC": "0",
+        "OPENSSL_LIB_DIR": str(work.sysroot / "lib" / TARGET),
+        "OPENSSL_INCLUDE_DIR": str(work.sysroot / "include" / TARGET),
         **{f"{tool}_{TARGET.replace('-', '_')}": f"wasm-{tool.lower()}" for tool in ("CC", "AR")},
         # Panics name source files: those of the work folder, not of this machine.
         "RUSTFLAGS": f"--remap-path-prefix={work.root}=.",

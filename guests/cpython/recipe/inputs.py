@@ -111,7 +111,7 @@ def apt_mirror() -> str:
 
 def fetch_pypi(item: Input, target: Path) -> None:
     platform = item.filename.removesuffix(".whl").rsplit("-", 1)[-1].split(".")[0]
-    pip_download(item, target, ["--only-binary", ":all:", "--platform", platform])
+    pip_download(item, target, ["--only-binary", ":all:", "--platform", platform, *FOR_THE_GUEST])
 
 
 def fetch_pypi_sdist(item: Input, target: Path) -> None:
@@ -125,7 +125,8 @@ def fetch_pypi_sdist_meson(item: Input, target: Path) -> None:
 
 def pip_download(item: Input, target: Path, form: list, environment: dict | None = None) -> None:
     requirements = target.with_name(target.name + ".requirements")
-    requirements.write_text(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n")
+    # An input may have another name than the project, of which there may be two.
+    requirements.write_text(f"{item.filename.partition('-')[0]}=={item.version} --hash=sha256:{item.sha256}\n")
     client(
         [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", *form,
          "--dest", str(target.parent), "--requirement", str(requirements)], target.parent, environment)

@@ -76,7 +76,7 @@ def install_sqlite(work: Work, source: Path) -> None:
 OPENSSL_WITHOUT = (
     "asm shared dso module engine static-engine autoload-config apps tests docs ui-console async secure-memory thread-pool "
     "default-thread-pool afalgeng quic dtls comp http cmp cms ts ct srp srtp sctp rfc3779 legacy ssl3 weak-ssl-ciphers gost "
-    "idea seed camellia aria bf cast rc2 rc4 rc5 mdc2 md4 whirlpool sm2 sm4 siv ocb dsa ec2m ml-dsa slh-dsa"
+    "idea seed camellia aria bf cast rc2 rc4 rc5 mdc2 md4 whirlpool sm2 sm4 siv ocb ec2m ml-dsa slh-dsa"
 ).split()
 OPENSSL_HEADER = RECIPE / "openssl/wasi.h"  # force-included into it
 
