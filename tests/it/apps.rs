@@ -110,6 +110,17 @@ def index(request):
 urlpatterns = [path('', index)]
 ",
         ),
+        (
+            "tests.py",
+            "
+from django.contrib.auth.models import User
+from django.test import TestCase
+class IndexTest(TestCase):
+    def test_users_are_counted(self):
+        User.objects.create_user('ada')
+        self.assertContains(self.client.get('/'), '1 users')
+",
+        ),
     ]);
     let data = tempfile::tempdir().expect("a folder");
     let volume = format!("{}:/data", data.path().display());
@@ -136,6 +147,10 @@ urlpatterns = [path('', index)]
         stdout.contains("Applying auth.0001_initial... OK"),
         "{stdout}{stderr}"
     );
+    // Its runner imports ctypes.
+    let tested = run(manage(&["test", "--noinput"]));
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stderr.contains("Ran 1 test"), "{}", tested.stderr);
     let mut server = Running::start(manage(&["runserver", "--noreload", "0.0.0.0:8000"]));
     let address = server.address(8000);
     let response = get(address, "/");
