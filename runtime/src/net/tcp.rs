@@ -525,6 +525,31 @@ mod tests {
         assert_eq!(input.read(9).expect("open"), "ping");
     }
 
+    /// A peer with Nagle's algorithm sends the rest of a request when its beginning is acknowledged.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_came_is_acknowledged_when_the_guest_waits_for_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (socket, streams) = dialled(listener.local_addr().expect("its address")).await;
+        let (mut input, _output) = streams.expect("it listens");
+        let (mut server, _) = listener.accept().expect("a connection");
+        let socket = socket.state.socket().expect("connected");
+        let at_once = || socket.tcp_quickack().expect("an option");
+
+        // As after an answer.
+        socket.set_tcp_quickack(false).expect("an option");
+        io::Write::write_all(&mut server, b"begin").expect("open");
+        timeout(Duration::from_secs(10), input.ready())
+            .await
+            .expect("the beginning");
+        assert_eq!(input.read(9).expect("open"), "begin");
+        assert!(!at_once());
+        timeout(Duration::from_millis(1), input.ready())
+            .await
+            .expect_err("no more came");
+        assert!(at_once());
+    }
+
     #[tokio::test]
     async fn the_hosts_refusal_is_the_guests() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
