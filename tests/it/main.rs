@@ -19,6 +19,7 @@ mod cli;
 mod clocks;
 mod conformance;
 mod crashes;
+mod cryptography;
 mod debugging;
 mod dev;
 mod docs;

@@ -72,9 +72,9 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "hashlib.scrypt of the standard library",
     ),
     (
-        &["cryptography", "pynacl", "pycryptodome", "pycryptodomex"],
-        "it is built on a library of cryptography in C or Rust",
-        "rsa, ecdsa and pyaes are pure Python; hashlib, hmac and secrets are in the standard library",
+        &["pynacl", "pycryptodome", "pycryptodomex"],
+        "it is built on a library of cryptography in C",
+        "cryptography is built in; hashlib, hmac and secrets are in the standard library",
     ),
     (
         &[
