@@ -144,9 +144,8 @@ fn an_app_that_is_not_lent_the_terminal_cannot_set_it_up() {
     let mut command = pywasm(["run"]);
     command.arg(folder.path().join("app.py"));
     let mut session = Session::begin(command);
+    session.expect("denied: set up the terminal; to allow it add -t");
     session.expect("termios.error");
-    session.expect("set up the terminal");
-    session.expect("-t");
     assert!(!session.end().success());
     assert!(session.reads_lines());
 }
@@ -182,9 +181,9 @@ fn the_interpreter_edits_lines_and_remembers_them() {
     session.press("20 + 3x");
     // Backspace, and the line before with the key for up.
     session.press("\x7f\r");
-    session.expect("\n23");
+    session.expect("23\r\n");
     session.press("\x1b[A * 2\r");
-    session.expect("\n26");
+    session.expect("26\r\n");
     session.press("exit()\r");
     assert!(session.end().success());
     assert!(session.reads_lines(), "set back");
