@@ -1,6 +1,7 @@
 //! Apps that set up the terminal of the person who runs them, on a terminal of the test's own.
 
 use crate::support::{project, pywasm};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};
@@ -9,6 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long anything may take before a test gives up: not an assertion on speed.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -20,10 +22,11 @@ struct Session {
     shown: Receiver<u8>,
     seen: String,
     child: Child,
+    _app: Option<TempDir>,
 }
 
 impl Session {
-    fn begin(mut command: Command) -> Self {
+    fn begin(mut command: Command, app: Option<TempDir>) -> Self {
         let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&keys).expect("granted");
         unlockpt(&keys).expect("unlocked");
@@ -31,13 +34,7 @@ impl Session {
         let path = name.to_str().expect("UTF-8");
         let line = OpenOptions::new().read(true).write(true).open(path);
         let line = line.expect("the terminal's other end");
-        let size = Winsize {
-            ws_row: 31,
-            ws_col: 97,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&line, size).expect("sized");
+        resize(&line, 31, 97);
         let end = || line.try_clone().expect("one more");
         let child = command.stdin(end()).stdout(end()).stderr(end());
         let child = child
@@ -57,7 +54,16 @@ impl Session {
             shown,
             seen: String::new(),
             child,
+            _app: app,
         }
+    }
+
+    /// `pywasm run FLAGS app.py`.
+    fn run(flags: &[&str], program: &str) -> Self {
+        let folder = project(&[("app.py", program)]);
+        let mut command = pywasm(["run"]);
+        command.args(flags).arg(folder.path().join("app.py"));
+        Self::begin(command, Some(folder))
     }
 
     /// Waits until the program has shown this, after what was waited for before.
@@ -80,6 +86,10 @@ impl Session {
         self.keys.write_all(keys.as_bytes()).expect("pressed");
     }
 
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("sent");
+    }
+
     fn reads_lines(&self) -> bool {
         let modes = tcgetattr(&self.line).expect("settings").local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
@@ -97,6 +107,16 @@ impl Session {
     }
 }
 
+fn resize(terminal: &File, rows: u16, columns: u16) {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).expect("sized");
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -112,10 +132,7 @@ const RAW: &str = "import os, sys, tty\n\
 
 #[test]
 fn an_app_that_is_lent_the_terminal_takes_keys_as_they_are_pressed() {
-    let folder = project(&[("app.py", RAW)]);
-    let mut command = pywasm(["run", "-it"]);
-    command.arg(folder.path().join("app.py"));
-    let mut session = Session::begin(command);
+    let mut session = Session::run(&["-it"], RAW);
     session.expect("os.terminal_size(columns=97, lines=31)");
     assert!(!session.reads_lines());
     // Ctrl-C is a key like others now.
@@ -127,23 +144,16 @@ fn an_app_that_is_lent_the_terminal_takes_keys_as_they_are_pressed() {
 
 #[test]
 fn a_terminal_is_set_back_when_the_app_is_ended() {
-    let folder = project(&[("app.py", RAW)]);
-    let mut command = pywasm(["run", "-it"]);
-    command.arg(folder.path().join("app.py"));
-    let mut session = Session::begin(command);
+    let mut session = Session::run(&["-it"], RAW);
     session.expect("os.terminal_size");
-    let process = rustix::process::Pid::from_child(&session.child);
-    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("sent");
+    session.send(Signal::TERM);
     assert!(!session.end().success());
     assert!(session.reads_lines(), "set back");
 }
 
 #[test]
 fn an_app_that_is_not_lent_the_terminal_cannot_set_it_up() {
-    let folder = project(&[("app.py", RAW)]);
-    let mut command = pywasm(["run"]);
-    command.arg(folder.path().join("app.py"));
-    let mut session = Session::begin(command);
+    let mut session = Session::run(&[], RAW);
     session.expect("denied: set up the terminal; to allow it add -t");
     session.expect("termios.error");
     assert!(!session.end().success());
@@ -156,27 +166,17 @@ fn a_new_size_of_the_terminal_reaches_the_program() {
                    signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size().columns, 'columns'))\n\
                    print('ready')\n\
                    while True: signal.pause()\n";
-    let folder = project(&[("app.py", program)]);
-    let mut command = pywasm(["run", "-t"]);
-    command.arg(folder.path().join("app.py"));
-    let mut session = Session::begin(command);
+    let mut session = Session::run(&["-t"], program);
     session.expect("ready");
-    let size = Winsize {
-        ws_row: 20,
-        ws_col: 60,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&session.line, size).expect("sized");
-    let process = rustix::process::Pid::from_child(&session.child);
+    resize(&session.line, 20, 60);
     // The terminal is not the one that controls the test, so the kernel tells nobody.
-    rustix::process::kill_process(process, rustix::process::Signal::WINCH).expect("sent");
+    session.send(Signal::WINCH);
     session.expect("60 columns");
 }
 
 #[test]
 fn the_interpreter_edits_lines_and_remembers_them() {
-    let mut session = Session::begin(pywasm(["python"]));
+    let mut session = Session::begin(pywasm(["python"]), None);
     session.expect(">>> ");
     session.press("20 + 3x");
     // Backspace, and the line before with the key for up.
@@ -192,13 +192,8 @@ fn the_interpreter_edits_lines_and_remembers_them() {
 
 #[test]
 fn the_debugger_stops_and_goes_on() {
-    let folder = project(&[(
-        "app.py",
-        "value = 6\nbreakpoint()\nprint('went on', value)\n",
-    )]);
-    let mut command = pywasm(["run", "-it"]);
-    command.arg(folder.path().join("app.py"));
-    let mut session = Session::begin(command);
+    let program = "value = 6\nbreakpoint()\nprint('went on', value)\n";
+    let mut session = Session::run(&["-it"], program);
     session.expect("(Pdb)");
     session.press("p value * 7\r");
     session.expect("42");
