@@ -54,6 +54,8 @@ int lchown(const char *, unsigned, unsigned);
 int fchown(int, unsigned, unsigned);
 int fchownat(int, const char *, unsigned, unsigned, int);
 
+void tzset(void);
+
 // ../threads
 int pause(void);
 unsigned alarm(unsigned);
