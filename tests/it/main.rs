@@ -52,3 +52,4 @@ mod store;
 mod terminal;
 mod tls;
 mod workers;
+mod zones;

@@ -6,6 +6,7 @@ sandbox of its own under the same grants.
 
 import errno
 import os
+import posix
 import stat
 
 import _pywasm_process
@@ -58,7 +59,8 @@ def start(program, arguments, environment, folder, descriptors):
     """Starts a process. `descriptors` maps its descriptors to ours. Returns its number."""
     folder = os.path.abspath(os.getcwd() if folder is None else os.fsdecode(folder))
     if environment is None:
-        environment = [name + b"=" + value for name, value in os.environb.items()]
+        # Not os.environ: os.putenv() counts too.
+        environment = [name + b"=" + value for name, value in posix._create_environ().items()]
     # Of those that cannot be passed on, most are inherited, and no reason to start nothing.
     environment = filter(_is_utf8, map(os.fsencode, environment))
     words = (program, *arguments[1:])
@@ -113,7 +115,7 @@ def posix_spawn(path, argv, env, /, *, file_actions=None, setpgroup=None, reseti
                 descriptors[target] = descriptors.get(fd, fd)
             else:
                 raise TypeError("Unknown file_actions identifier")
-        variables = [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in env.items()]
+        variables = None if env is None else [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in env.items()]
         return start(path, list(argv), variables, None, descriptors)
     finally:
         for fd in opened:

@@ -5,7 +5,8 @@ Five things only, none of them a security measure:
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
 - `multiprocessing` knows the start method spawn alone; its `Value` and `RawValue` work within one process, since memory
   cannot be shared with another;
-- `os.posix_spawn` is there, over the processes of the sandbox, and `multiprocessing` starts none to clean up after them;
+- `os.posix_spawn`, `os.spawnv` and their kin are there, over the processes of the sandbox, and `multiprocessing` starts none to
+  clean up after them;
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
   where there is one, which flag helps.
@@ -106,14 +107,23 @@ def _resource_tracker(tracker):
     tracker.ResourceTracker._launch = launch
 
 
+def _when_called(module, name):
+    """A function of a module that most programs need not import."""
+
+    def function(*args, **options):
+        return getattr(__import__(module), name)(*args, **options)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "os"
+    return function
+
+
 def _processes():
-    def posix_spawn(path, argv, env, /, **options):
-        import _posixsubprocess
-
-        return _posixsubprocess.posix_spawn(path, argv, env, **options)
-
-    os.posix_spawn = os.posix_spawnp = posix_spawn
+    os.posix_spawn = os.posix_spawnp = _when_called("_posixsubprocess", "posix_spawn")
     os.POSIX_SPAWN_OPEN, os.POSIX_SPAWN_CLOSE, os.POSIX_SPAWN_DUP2 = range(3)
+    os.P_WAIT, os.P_NOWAIT, os.P_NOWAITO = 0, 1, 1
+    for how in ("v", "ve", "vp", "vpe", "l", "le", "lp", "lpe"):
+        setattr(os, f"spawn{how}", _when_called("_pywasm_spawn", f"spawn{how}"))
 
 
 def _signal(signal):
