@@ -131,6 +131,7 @@ __attribute__((export_name("prepare"))) void *prepare(void) {
   initialise(argc, argv);
   import_site();
   call_snapshot("prepare");
+  pywasm_make_immortal();
   fflush(NULL);
   __wasilibc_reset_preopens();
   __wasilibc_deinitialize_environ();
