@@ -24,8 +24,15 @@ pub enum Base {
     Slim,
     /// CPython with extension modules of [`Manifest::natives`] built in.
     Full,
-    /// CPython with all of them.
+    /// CPython with those for numbers too.
     Scientific,
+    /// CPython with those for tables too, which are all of them.
+    Data,
+}
+
+impl Base {
+    /// All of them, from the smallest.
+    pub const ALL: [Self; 4] = [Self::Slim, Self::Full, Self::Scientific, Self::Data];
 }
 
 /// Which part of the guest a layer is.
@@ -85,6 +92,10 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
             "runtime-scientific.tar.zst",
             include_bytes!("../artifacts/runtime-scientific.tar.zst"),
         ),
+        Base::Data => (
+            "runtime-data.tar.zst",
+            include_bytes!("../artifacts/runtime-data.tar.zst"),
+        ),
     };
     [
         layer(
@@ -121,10 +132,7 @@ mod tests {
     fn the_artefacts_are_the_recorded_ones() {
         let manifest = manifest();
         assert_eq!(manifest.python, PYTHON_VERSION);
-        for layer in [Base::Slim, Base::Full, Base::Scientific]
-            .map(layers)
-            .concat()
-        {
+        for layer in Base::ALL.map(layers).concat() {
             assert_eq!(sha256(layer.tar_zst), layer.sha256, "{:?}", layer.part);
             let mut tar = Vec::new();
             let decoder = zstd::Decoder::new(layer.tar_zst);

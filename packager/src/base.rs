@@ -14,12 +14,8 @@ use thiserror::Error;
 pub struct BaseLayers {
     /// The version of Python, such as `3.14.7`.
     pub python: String,
-    /// The interpreter without native packages.
-    pub slim: BuiltLayer,
-    /// The interpreter with native packages.
-    pub full: BuiltLayer,
-    /// The interpreter with those for numbers too.
-    pub scientific: BuiltLayer,
+    /// The interpreters, in the order of [`Base::ALL`].
+    pub runtimes: [BuiltLayer; Base::ALL.len()],
     /// What is built in.
     pub natives: Vec<NativePackage>,
     /// The standard library.
@@ -49,20 +45,23 @@ pub enum Base {
     Slim,
     /// The one with native packages.
     Full,
-    /// The one with those for numbers and tables too, which are large.
+    /// The one with those for numbers too, which are large.
     Scientific,
+    /// The one with those for tables too, which are larger.
+    Data,
+}
+
+impl Base {
+    /// All of them, from the smallest.
+    pub const ALL: [Self; 4] = [Self::Slim, Self::Full, Self::Scientific, Self::Data];
 }
 
 impl FromStr for Base {
     type Err = ParseBaseError;
 
     fn from_str(text: &str) -> Result<Self, ParseBaseError> {
-        match text {
-            "slim" => Ok(Self::Slim),
-            "full" => Ok(Self::Full),
-            "scientific" => Ok(Self::Scientific),
-            _ => Err(ParseBaseError),
-        }
+        let named = Self::ALL.into_iter().find(|base| base.to_string() == text);
+        named.ok_or(ParseBaseError)
     }
 }
 
@@ -72,6 +71,7 @@ impl fmt::Display for Base {
             Self::Slim => "slim",
             Self::Full => "full",
             Self::Scientific => "scientific",
+            Self::Data => "data",
         })
     }
 }
@@ -79,18 +79,14 @@ impl fmt::Display for Base {
 /// A text that names no base.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "there are the bases `slim`, `full` (with native packages) and `scientific` (with numpy and the like too)"
+    "there are the bases `slim`, `full` (with native packages), `scientific` (with numpy too) and `data` (with pandas too)"
 )]
 pub struct ParseBaseError;
 
 impl BaseLayers {
     /// The interpreter of a base.
     pub fn runtime(&self, base: Base) -> &BuiltLayer {
-        match base {
-            Base::Slim => &self.slim,
-            Base::Full => &self.full,
-            Base::Scientific => &self.scientific,
-        }
+        &self.runtimes[base as usize]
     }
 
     /// Where the layers of a base come from.

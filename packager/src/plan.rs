@@ -129,8 +129,11 @@ impl Project {
             hasher.update(text.as_bytes());
         };
         add(&env!("CARGO_PKG_VERSION"));
-        let bases = [&base.slim, &base.full, &base.scientific, &base.stdlib];
-        add(&(bases.map(|layer| layer.digest), settings.base));
+        let layers = base.runtimes.iter().chain([&base.stdlib]);
+        add(&(
+            layers.map(|layer| layer.digest).collect::<Vec<_>>(),
+            settings.base,
+        ));
         add(&(&content.config, &settings.name));
         add(&(&set.requirements, &set.constraints, set.requires_hashes()));
         add(&(&settings.versions, &set.options.from_source, &set.direct));

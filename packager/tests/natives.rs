@@ -57,7 +57,7 @@ fn a_package_that_is_built_in_brings_its_python_files_and_the_full_base() {
         ["model 2.14.4", "pydantic-core 2.50.5", "web 1.0"]
     );
     let (runtime, package) = packed(&person, &plan);
-    assert_eq!(runtime, base().full.digest);
+    assert_eq!(runtime, base().runtime(Base::Full).digest);
     let files = files_of(&package, LayerKind::Dependencies);
     let ends = |end| files.keys().any(|path| path.ends_with(end));
     assert!(ends("pydantic_core/__init__.py") && !ends(".so"));
@@ -71,7 +71,7 @@ fn without_need_the_base_is_slim() {
     let person = Person::new(&index);
     // Its native code is optional: no reason to carry that of all others.
     let plan = person.plan_file("markupsafe").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().slim.digest);
+    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Slim).digest);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn the_person_can_choose_the_base() {
     let mut person = Person::new(&index);
     person.base = Some(Base::Full);
     let plan = person.plan_file("markupsafe").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().full.digest);
+    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Full).digest);
     person.base = Some(Base::Slim);
     let error = person.error("web");
     assert!(
@@ -162,12 +162,18 @@ fn the_base_is_the_smallest_that_has_all_that_is_needed() {
     let index = with(vec![numbers(), tagged("markupsafe", "3.0.4", LINUX)]);
     let mut person = Person::new(&index);
     let plan = person.plan_file("numpy").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().scientific.digest);
+    assert_eq!(
+        packed(&person, &plan).0,
+        base().runtime(Base::Scientific).digest
+    );
     // The larger has what the smaller has.
     let plan = person.plan_file("numpy\nweb\nmarkupsafe").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().scientific.digest);
+    assert_eq!(
+        packed(&person, &plan).0,
+        base().runtime(Base::Scientific).digest
+    );
     let plan = person.plan_file("web").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().full.digest);
+    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Full).digest);
     person.base = Some(Base::Full);
     let error = person.error("numpy");
     assert!(

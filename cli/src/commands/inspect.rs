@@ -90,15 +90,9 @@ fn base_parts() -> anyhow::Result<BaseParts> {
         parts.collect()
     };
     Ok(BaseParts {
-        of_runtime: [
-            (layers.slim.digest, parts(pywasm_guest::Base::Slim)),
-            (layers.full.digest, parts(pywasm_guest::Base::Full)),
-            (
-                layers.scientific.digest,
-                parts(pywasm_guest::Base::Scientific),
-            ),
-        ]
-        .into(),
+        of_runtime: pywasm_guest::Base::ALL
+            .map(|base| (layers.runtime(pack::base_of(base)).digest, parts(base)))
+            .into(),
     })
 }
 

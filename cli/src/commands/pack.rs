@@ -313,18 +313,16 @@ pub fn base() -> anyhow::Result<BaseLayers> {
             bytes: Cow::Borrowed(layer.tar_zst),
         })
     };
-    let [slim, stdlib] = pywasm_guest::layers(pywasm_guest::Base::Slim);
-    let [full, _] = pywasm_guest::layers(pywasm_guest::Base::Full);
-    let [scientific, _] = pywasm_guest::layers(pywasm_guest::Base::Scientific);
+    let [_, stdlib] = pywasm_guest::layers(pywasm_guest::Base::Slim);
+    let runtime = |base| {
+        let [runtime, _] = pywasm_guest::layers(base);
+        built(runtime)
+    };
     let native = |native: pywasm_guest::NativePackage| {
         Ok::<_, anyhow::Error>(NativePackage {
             name: native.name.parse()?,
             version: native.version.parse().map_err(anyhow::Error::msg)?,
-            base: match native.base {
-                pywasm_guest::Base::Slim => Base::Slim,
-                pywasm_guest::Base::Full => Base::Full,
-                pywasm_guest::Base::Scientific => Base::Scientific,
-            },
+            base: base_of(native.base),
         })
     };
     let natives = pywasm_guest::manifest().natives.into_iter();
@@ -332,9 +330,12 @@ pub fn base() -> anyhow::Result<BaseLayers> {
         || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
     Ok(BaseLayers {
         python: pywasm_guest::PYTHON_VERSION.to_owned(),
-        slim: built(slim).with_context(damaged)?,
-        full: built(full).with_context(damaged)?,
-        scientific: built(scientific).with_context(damaged)?,
+        runtimes: [
+            runtime(pywasm_guest::Base::Slim).with_context(damaged)?,
+            runtime(pywasm_guest::Base::Full).with_context(damaged)?,
+            runtime(pywasm_guest::Base::Scientific).with_context(damaged)?,
+            runtime(pywasm_guest::Base::Data).with_context(damaged)?,
+        ],
         natives: natives
             .map(native)
             .collect::<Result<_, _>>()
@@ -342,6 +343,16 @@ pub fn base() -> anyhow::Result<BaseLayers> {
         stdlib: built(stdlib).with_context(damaged)?,
         record: Digest::of(pywasm_guest::RECORD.as_bytes()),
     })
+}
+
+/// The packager's name of one of the interpreters.
+pub fn base_of(base: pywasm_guest::Base) -> Base {
+    match base {
+        pywasm_guest::Base::Slim => Base::Slim,
+        pywasm_guest::Base::Full => Base::Full,
+        pywasm_guest::Base::Scientific => Base::Scientific,
+        pywasm_guest::Base::Data => Base::Data,
+    }
 }
 
 /// Tells notes that are text already.

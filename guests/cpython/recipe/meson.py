@@ -1,5 +1,6 @@
 """Extension modules of packages that are built with Meson: each comes out as one relocatable object."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def install(work: Work, ninja: Path, meson: Path, cython: Path, python: Path) ->
 
 
 def build(work: Work, log: str, name: str, source: Path, setup: Setup, flags: list) -> Path:
-    """Builds package `name` and gives the folder of what was built, in which the modules lie as in the package."""
+    """Builds package `name` and gives the folder of what was built."""
     folder = work.build / "meson" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -103,9 +104,10 @@ def numpy_to_build_with(work: Work) -> Path:
 
 
 def target(folder: Path, module: str) -> Path:
-    """The object that was made of a module."""
-    stem = folder / module.replace(".", "/")
-    found = list(stem.parent.glob(f"{stem.name}.*.so"))
+    """The object that was made of a module: what the package would install under its name."""
+    plan = json.loads((folder / "meson-info/intro-install_plan.json").read_text())["targets"]
+    stem = module.replace(".", "/")
+    found = [built for built, entry in plan.items() if entry["destination"].partition("/")[2].partition(".")[0] == stem]
     if len(found) != 1:
-        raise SystemExit(f"{module}: Meson made {len(found)} files of this name in {stem.parent}")
-    return found[0]
+        raise SystemExit(f"{module}: Meson made {len(found)} files of this name in {folder}")
+    return Path(found[0])

@@ -13,7 +13,7 @@ from .work import RECIPE, Work
 
 FOLDER = RECIPE / "natives"
 # The bases with native packages: each has what those before it have.
-BASES = ("full", "scientific")
+BASES = ("full", "scientific", "data")
 # Without -flto: an extension is compiled to machine-independent code once, and adding one is a quick link.
 OPTIMISE = ["-O2", "-DNDEBUG", "-fno-wrapv-pointer"]
 

@@ -9,7 +9,7 @@ use crate::requirements::RequirementSet;
 use crate::resolve::{Search, Target, Wishes};
 use crate::settings::{AsOf, OlderVersions};
 use crate::wheel::{self, Metadata, WheelName};
-use crate::{BaseLayers, Event, Progress, dependencies};
+use crate::{Base, BaseLayers, Event, Progress, dependencies};
 use pywasm_format::write::{FileMode, LayerWriter, PackageSpec, write_package};
 use pywasm_format::{AppConfig, Digest, GuestPath, GuestPathError, Hasher, LayerKind};
 use sdist::{BuildSystem, SourceArchive};
@@ -170,7 +170,7 @@ impl Builder<'_> {
         let mut key = Hasher::default();
         for part in [
             &archive.digest,
-            &self.base.slim.digest,
+            &self.base.runtime(Base::Slim).digest,
             &self.base.stdlib.digest,
         ] {
             key.update(part.hex().as_bytes());
@@ -259,7 +259,10 @@ impl Builder<'_> {
             .collect();
         let set = RequirementSet::read(&inputs, &BTreeMap::new(), None)
             .map_err(|error| broken(&error))?;
-        let mut layers = vec![self.base.slim.clone(), self.base.stdlib.clone()];
+        let mut layers = vec![
+            self.base.runtime(Base::Slim).clone(),
+            self.base.stdlib.clone(),
+        ];
         if !set.requirements.is_empty() {
             let search = Search {
                 set: &set,

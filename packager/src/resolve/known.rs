@@ -67,11 +67,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "grpclib is pure Python",
     ),
     (
-        &["bcrypt", "argon2-cffi-bindings", "argon2-cffi"],
-        "it is native code so that guessing is slow for everybody",
-        "hashlib.scrypt of the standard library",
-    ),
-    (
         &["pynacl", "pycryptodome", "pycryptodomex"],
         "it is built on a library of cryptography in C",
         "cryptography is built in; hashlib, hmac and secrets are in the standard library",

@@ -27,13 +27,13 @@ impl BuildSandbox for NoBuilds {
 pub fn base() -> BaseLayers {
     BaseLayers {
         python: "3.14.7".to_owned(),
-        slim: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "python.wasm"),
-        full: layer(LayerKind::Runtime, "/usr/local/lib/pywasm", "full.wasm"),
-        scientific: layer(
-            LayerKind::Runtime,
-            "/usr/local/lib/pywasm",
-            "scientific.wasm",
-        ),
+        runtimes: Base::ALL.map(|base| {
+            layer(
+                LayerKind::Runtime,
+                "/usr/local/lib/pywasm",
+                &format!("{base}.wasm"),
+            )
+        }),
         natives: [
             ("markupsafe", "3.0.4", Base::Full),
             ("numpy", "2.5.5", Base::Scientific),
