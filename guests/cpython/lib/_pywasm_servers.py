@@ -23,20 +23,20 @@ def _say_one_worker(asked_for):
         )
 
 
-def _werkzeug(reloader):
-    def run_with_reloader(main_func, *args, **kwargs):
-        print(_NO_RELOADER, file=sys.stderr)
-        main_func()
+def _run_without_reloader(main_func, *args, **kwargs):
+    import signal
 
-    reloader.run_with_reloader = run_with_reloader
+    print(_NO_RELOADER, file=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as the reloaders of both do
+    main_func(*args, **kwargs)
+
+
+def _werkzeug(reloader):
+    reloader.run_with_reloader = lambda main_func, *args, **kwargs: _run_without_reloader(main_func)
 
 
 def _django(autoreload):
-    def run_with_reloader(main_func, *args, **kwargs):
-        print(_NO_RELOADER, file=sys.stderr)
-        main_func(*args, **kwargs)
-
-    autoreload.run_with_reloader = run_with_reloader
+    autoreload.run_with_reloader = _run_without_reloader
 
 
 def _uvicorn_reload(basereload):
