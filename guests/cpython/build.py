@@ -7,6 +7,7 @@ make, patch, node with npm, pip, apt's downloader and cargo.
 
 import argparse
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from recipe import (
@@ -76,15 +77,16 @@ def main() -> None:
         keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts), code(natives), code(localise), code(signatures))
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
     runtimes = {"runtime.tar": (component, state)}
-    for base in natives.BASES:
+
+    def build_base(base: str) -> tuple:
         there = [package for package in packages if natives.BASES.index(package.base) <= natives.BASES.index(base)]
         names = (f"{base}.wasm", f"{base}.opt.wasm", f"{base}/python.wasm", f"{base}/state.wasm")
         core, optimised, component, state = (work.out / name for name in names)
         component.parent.mkdir(exist_ok=True)
 
         def link() -> None:
-            table = interpreter.compile_natives(work, source, there)
-            interpreter.link(work, interpreter.compile_glue(work, source), core, there, table)
+            table = interpreter.compile_natives(work, source, base, there)
+            interpreter.link(work, interpreter.compiled_glue(work), core, there, table)
 
         joined = digest(linked, *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
         work.step(f"link-{base}", joined, link)
@@ -92,7 +94,11 @@ def main() -> None:
         work.step(f"wasm-opt-{base}", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
         wrapped = digest(shrunk, encoded)
         work.step(f"component-{base}", wrapped, lambda: artifacts.componentize(work, optimised, component, state))
-        runtimes[f"runtime-{base}.tar"] = (component, state)
+        return f"runtime-{base}.tar", (component, state)
+
+    # A link has one thread, and no base takes anything of another's.
+    with ThreadPoolExecutor(work.jobs) as bases:
+        runtimes |= bases.map(build_base, natives.BASES)
 
     print("standard library")
     tree = work.out / "stdlib"

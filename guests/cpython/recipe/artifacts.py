@@ -23,7 +23,7 @@ RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "pat
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
     """The component that holds the code, and apart from it the memory that it starts with."""
-    whole = work.out / "whole.wasm"
+    whole = component.with_name("whole.wasm")
     encoder(work, "component", core, RECIPE / "wit", "python", whole)
     encoder(work, "split", whole, component, state)
 

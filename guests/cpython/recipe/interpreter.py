@@ -114,13 +114,20 @@ def compile_glue(work: Work, source: Path) -> list:
     return compile_all(work, "glue.log", sources, work.build / "glue", flags)
 
 
-def compile_natives(work: Work, source: Path, packages: list) -> list:
+def compiled_glue(work: Work) -> list:
+    """What `compile_glue` has made, for a further link."""
+    return sorted((work.build / "glue").glob("*.o"))
+
+
+def compile_natives(work: Work, source: Path, base: str, packages: list) -> list:
     """The table of built-in modules with those of the native packages, and what their C++ calls."""
     build = work.build / "cpython"
-    table = work.build / "natives/config.c"
+    folder = work.build / "bases" / base
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "config.c"
     table.write_text(natives.module_table((build / "Modules/config.c").read_text(), packages))
     flags = [*OPTIMISE, "-DPy_BUILD_CORE", f"-I{build}", f"-I{source}/Include", f"-I{source}/Include/internal"]
-    return compile_all(work, "natives.log", [table, cplusplus.SOURCE], work.build / "natives/table", flags)
+    return compile_all(work, f"link-{base}.log", [table, cplusplus.SOURCE], folder / "table", flags)
 
 
 def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple = (), build: Path | None = None) -> None:
