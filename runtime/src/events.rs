@@ -1,4 +1,4 @@
-//! What an instance tells its host: what was denied, and ports that begin to listen.
+//! What an instance tells its host: what was denied, ports that begin to listen, and how long it took to make it.
 
 use crate::exit::Limit;
 use crate::net::Published;
@@ -7,6 +7,7 @@ use pywasm_format::GuestPath;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Something the person who runs the app may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Event {
     Unpublished {
         /// The port inside the sandbox.
         port: u16,
+    },
+    /// A process of the app was made and is about to run: its memory is there, with all that its snapshot holds.
+    Instantiated {
+        /// How long that took.
+        took: Duration,
     },
 }
 

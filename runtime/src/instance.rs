@@ -5,7 +5,7 @@ use crate::cache::CacheError;
 use crate::command::{Command, Next};
 use crate::crash::{self, Crash};
 use crate::engine::{Interruption, Runtime};
-use crate::events::EventSink;
+use crate::events::{Event, EventSink};
 use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota};
 use crate::governor::{Exceeded, Governor};
@@ -397,8 +397,13 @@ impl Running {
             Ok(store) => store,
             Err(error) => return Exit::host_failed(format!("{error:#}")),
         };
+        let began = std::time::Instant::now();
         let result = match program.instantiate_async(&mut store).await {
-            Ok(command) => command.wasi_cli_run().call_run(&mut store).await,
+            Ok(command) => {
+                let took = began.elapsed();
+                family.events.tell(Event::Instantiated { took });
+                command.wasi_cli_run().call_run(&mut store).await
+            }
             Err(error) => Err(error),
         };
         let exit = classify(result, &mut store);

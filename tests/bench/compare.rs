@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p pywasm-cli`
 //!
-//! Needs a `python3` with `venv` and a package index (Flask is installed on both sides). With
+//! Needs a `python3` with `venv` and a package index (Flask and FastAPI are installed on both sides). With
 //! `PYWASM_BENCH_IMAGE=NAME` a container image that holds Flask and the app at /app is measured too,
 //! under podman or docker, whichever is installed. Figures are medians; read the ratios, not the
 //! milliseconds: machines differ and are shared.
@@ -11,7 +11,7 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::http::load;
@@ -28,6 +28,8 @@ struct Contender {
     name: &'static str,
     print: Box<dyn Fn() -> Command>,
     serve: Box<dyn Fn(u16) -> Command>,
+    /// FastAPI under uvicorn; not in the container.
+    fastapi: Option<Box<dyn Fn(u16) -> Command>>,
 }
 
 fn main() {
@@ -37,6 +39,7 @@ fn main() {
 
     let mut print = vec![Vec::new(); contenders.len()];
     let mut response = vec![Vec::new(); contenders.len()];
+    let mut fastapi = vec![Vec::new(); contenders.len()];
     let mut memory = vec![Vec::new(); contenders.len()];
     for _ in 0..STARTS {
         for (index, contender) in contenders.iter().enumerate() {
@@ -44,6 +47,9 @@ fn main() {
             let server = Server::start(&contender.serve);
             response[index].push(server.first_response());
             memory[index].push(server.peak_memory());
+            if let Some(serve) = &contender.fastapi {
+                fastapi[index].push(Server::start(serve).first_response());
+            }
         }
     }
     let mut sequential = vec![Vec::new(); contenders.len()];
@@ -59,7 +65,7 @@ fn main() {
 
     let names: Vec<&str> = contenders.iter().map(|c| c.name).collect();
     println!(
-        "{:<34}{}",
+        "{:<36}{}",
         "",
         names.iter().fold(String::new(), |mut row, name| {
             let _ = write!(row, "{name:>12}");
@@ -68,6 +74,8 @@ fn main() {
     );
     row("start to print(1), ms", print);
     row("start to first Flask response, ms", response);
+    fastapi.retain(|figures| !figures.is_empty());
+    row("start to first FastAPI response, ms", fastapi);
     row("Flask requests/s, 1 client", sequential);
     row("Flask requests/s, 8 clients", concurrent);
     row("peak memory while serving, MiB", memory);
@@ -76,7 +84,7 @@ fn main() {
 /// One line: medians, and how the first contender compares with the second.
 fn row(what: &str, figures: Vec<Vec<f64>>) {
     let medians: Vec<f64> = figures.into_iter().map(median).collect();
-    let mut line = format!("{what:<34}");
+    let mut line = format!("{what:<36}");
     for median in &medians {
         let _ = write!(line, "{median:>12.1}");
     }
@@ -84,14 +92,26 @@ fn row(what: &str, figures: Vec<Vec<f64>>) {
 }
 
 fn packaged(work: &Path) -> Contender {
-    let package = package(work, "flask");
-    // The first run on a machine compiles; that is not what is measured here.
-    done(
-        pywasm()
-            .args(["run", "--entrypoint", "python"])
-            .arg(&package)
-            .args(["-c", "import flask"]),
-    );
+    let [flask, fastapi] = ["flask", "fastapi"].map(|name| {
+        let package = package(work, name);
+        // The first run on a machine compiles; that is not what is measured here.
+        done(
+            pywasm()
+                .args(["run", "--entrypoint", "python"])
+                .arg(&package)
+                .args(["-c", &format!("import {name}")]),
+        );
+        package
+    });
+    let served = |package: PathBuf, inside: u16| {
+        Box::new(move |port| {
+            let mut command = pywasm();
+            command
+                .args(["run", "-p", &format!("{port}:{inside}")])
+                .arg(&package);
+            command
+        })
+    };
     Contender {
         name: "pywasm",
         print: Box::new(move || {
@@ -99,19 +119,15 @@ fn packaged(work: &Path) -> Contender {
             command.args(["python", "-c", "print(1)"]);
             command
         }),
-        serve: Box::new(move |port| {
-            let mut command = pywasm();
-            command
-                .args(["run", "-p", &format!("{port}:5000")])
-                .arg(&package);
-            command
-        }),
+        serve: served(flask, 5000),
+        fastapi: Some(served(fastapi, 8000)),
     }
 }
 
 fn native(work: &Path) -> Contender {
-    let python = native_python(work, "venv", &["flask"]);
+    let python = native_python(work, "compare-venv", &["flask", "fastapi", "uvicorn"]);
     let print = python.clone();
+    let uvicorn = python.clone();
     Contender {
         name: "native",
         print: Box::new(move || {
@@ -125,6 +141,13 @@ fn native(work: &Path) -> Contender {
             command.args(["-c", &code]).current_dir(app("flask"));
             command
         }),
+        fastapi: Some(Box::new(move |port| {
+            let mut command = Command::new(&uvicorn);
+            command
+                .args(["-m", "uvicorn", "app:app", "--port", &port.to_string()])
+                .current_dir(app("fastapi"));
+            command
+        })),
     }
 }
 
@@ -156,6 +179,7 @@ fn container() -> Option<Contender> {
             ]);
             command
         }),
+        fastapi: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Many instances of one Flask app in one process: what each costs in memory and time, with a snapshot and without; and what a
-//! thousand, one after the other, leave behind.
+//! thousand, one after the other, leave behind. First how long it takes to make an instance, before any code of it runs, of
+//! snapshots of several sizes.
 //!
 //! `cargo bench -p pywasm-cli --bench instances`
 //!
@@ -24,14 +25,34 @@ const INSTANCES: usize = 200;
 /// Instances one after the other.
 const SEQUENCE: usize = 1000;
 
+/// Instances for the time that making one takes.
+const MADE: usize = 200;
+
 fn main() {
     let work = support::work_folder();
-    let package = support::package(&work, "flask");
     let cache = Cache::open(&work.join("instances-cache")).expect("a cache");
     let runtime = Runtime::new(cache, Interruption::ProcessExit, |_| {}).expect("an engine");
-    let package = Package::open(&package, &ReadLimits::default()).expect("a package");
-    let app = runtime.load(&package).expect("it loads");
+    let load = |name| {
+        let package = support::package(&work, name);
+        let package = Package::open(&package, &ReadLimits::default()).expect("a package");
+        runtime.load(&package).expect("it loads")
+    };
 
+    println!(
+        "{:<24}{:>14}{:>14}",
+        "made from a snapshot of", "median, µs", "90 %, µs"
+    );
+    for name in ["flask", "fastapi", "numpy"] {
+        let app = load(name);
+        let mut took: Vec<f64> = (0..=MADE).map(|_| time_to_make(&app)).skip(1).collect();
+        took.sort_by(f64::total_cmp);
+        println!(
+            "{name:<24}{:>14.1}{:>14.1}",
+            took[MADE / 2],
+            took[MADE * 9 / 10]
+        );
+    }
+    let app = load("flask");
     println!("{:<24}{:>14}{:>14}", "", "MiB each", "ms each");
     let with = measure(&app, true);
     let without = measure(&app, false);
@@ -110,25 +131,46 @@ fn measure(app: &App, from_snapshot: bool) -> Figure {
     }
 }
 
+/// Microseconds from when all that an instance may use is there until its first code runs.
+fn time_to_make(app: &App) -> f64 {
+    let (instance, took) = start_until(app, true, |event| match event {
+        Event::Instantiated { took } => Some(*took),
+        _ => None,
+    });
+    stop(instance);
+    took.as_secs_f64() * 1e6
+}
+
+/// Starts the app and waits until it listens.
 fn start(app: &App, from_snapshot: bool) -> Instance {
+    let listens = |event: &Event| matches!(event, Event::Unpublished { .. }).then_some(());
+    start_until(app, from_snapshot, listens).0
+}
+
+/// Starts the app and waits for what `wanted` finds in an event.
+fn start_until<T: Send + 'static>(
+    app: &App,
+    from_snapshot: bool,
+    wanted: impl Fn(&Event) -> Option<T> + Send + Sync + 'static,
+) -> (Instance, T) {
     let config = app.config();
     let mut command =
         Command::program(&config.command_line(), config, &[]).expect("the package's program");
     if !from_snapshot {
         command = command.without_snapshot();
     }
-    let (tell, listening) = channel();
+    let (tell, told) = channel();
     let events = EventSink::new(move |event| {
-        if matches!(event, Event::Unpublished { .. }) {
-            let _ = tell.send(());
+        if let Some(found) = wanted(event) {
+            let _ = tell.send(found);
         }
     });
     let policy = Policy::none().envs(default_env(config));
     let instance = app
         .start(command, &policy, Stdio::none(), events)
         .expect("it starts");
-    listening.recv().expect("the app listens");
-    instance
+    let found = told.recv().expect("the app tells");
+    (instance, found)
 }
 
 fn stop(instance: Instance) {

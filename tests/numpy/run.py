@@ -19,6 +19,8 @@ PARTS = ("_core", "linalg", "fft", "random")
 PACKAGES = "/usr/local/lib/python3.14/site-packages"
 # The newest release without native code of its own.
 WITH = ("pytest", "hypothesis==6.155.7")
+# What speed.py measures.
+SPEED = "\n## Speed\n"
 HEAD = """\
 # numpy's own tests in the sandbox
 
@@ -52,7 +54,9 @@ def main() -> None:
         rows.append([f"numpy.{part}", *(counts.get(name, 0) for name in ("passed", "skipped", "xfailed")), len(failed & here), out])
         passed += counts.get("passed", 0)
     if not arguments.part:
-        TABLE.write_text(HEAD.format(version=version) + "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows) + named(expected))
+        _, mark, speed = TABLE.read_text().partition(SPEED)
+        table = "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+        TABLE.write_text(HEAD.format(version=version) + table + named(expected) + mark + speed)
     print("\n".join(wrong))
     print(f"{passed} passed, {len(wrong)} failed")
     sys.exit(bool(wrong))

@@ -77,7 +77,8 @@ def row(name: str, report: dict) -> list:
     own = next(package for package in packages if package["name"] == name)
     because = ", ".join(package["name"] for package in due) if worst != "runs" else ""
     if worst == "cannot-run":
-        because = "; ".join(f"{package['name']}: {package['reason']}" for package in packages if package["status"] == worst)
+        refused = [package for package in packages if package["status"] == worst]
+        because = "; ".join(f"{package['name']}: {package['reason']}; {package['instead'] or 'nothing known in its place'}" for package in refused)
     return [name, own["version"], STATUSES[worst], report["base"], because]
 
 

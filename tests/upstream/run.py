@@ -114,7 +114,7 @@ def fetch(suite: Suite, python: Path, work: Path) -> Path:
         with tarfile.open(f"{source}.tar.gz") as archive:
             archive.extractall(work, filter="data")
     # Not the project itself: it is tested as it is installed. SQLAlchemy's tests insist on its folder lib.
-    for package in ("src", "django"):
+    for package in ("src", suite.name):
         shutil.rmtree(source / package, ignore_errors=True)
     return source
 

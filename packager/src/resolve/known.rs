@@ -5,7 +5,7 @@
 pub(crate) struct Known {
     /// Why it cannot run.
     pub(crate) why: &'static str,
-    /// What to do; empty where there is nothing.
+    /// What to do.
     pub(crate) instead: &'static str,
 }
 
@@ -63,8 +63,8 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     ),
     (
         &["grpcio", "grpcio-tools"],
-        "it is built on a network library in C++",
-        "grpclib is pure Python",
+        "it is built on a library in C++ with sockets and threads of its own",
+        "grpclib speaks gRPC in pure Python, with asyncio",
     ),
     (
         &["bcrypt"],
@@ -77,16 +77,34 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "cryptography is built in; hashlib, hmac and secrets are in the standard library",
     ),
     (
-        &[
-            "scipy",
-            "pandas",
-            "scikit-learn",
-            "polars",
-            "pyarrow",
-            "matplotlib",
-        ],
-        "it is built on native numerics",
+        &["scipy"],
+        "it is built on BLAS and LAPACK, for whose Fortran there is no compiler to WebAssembly",
+        "numpy is built in, with linalg, fft and random",
+    ),
+    (
+        &["scikit-learn", "statsmodels"],
+        "it is built on scipy, which is built on Fortran",
         "numpy is built in",
+    ),
+    (
+        &["pandas"],
+        "its modules in C and C++ are not built into the interpreter yet",
+        "numpy is built in; the standard library has csv, json and sqlite3",
+    ),
+    (
+        &["polars", "duckdb"],
+        "it computes in many threads of its own",
+        "numpy is built in; the standard library has csv and sqlite3",
+    ),
+    (
+        &["pyarrow"],
+        "it is built on a library in C++ that throws exceptions, which end a guest",
+        "files of CSV or JSON in place of Parquet",
+    ),
+    (
+        &["matplotlib", "contourpy", "kiwisolver"],
+        "it is C++ that throws exceptions, which end a guest",
+        "Pillow is built in and draws; plotly and pygal make charts in pure Python",
     ),
     (
         &["opencv-python", "opencv-python-headless"],
@@ -99,16 +117,40 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "leave it out: os and resource tell of the app itself",
     ),
     (
-        &["ruff", "uv", "tiktoken", "tokenizers", "safetensors"],
-        "it is written in Rust",
-        "",
+        &["ruff", "uv"],
+        "it is a program for developers, written in Rust",
+        "use it outside: apps run without it",
+    ),
+    (
+        &["tokenizers"],
+        "it computes in threads of Rust's",
+        "tiktoken is built in",
+    ),
+    (
+        &["safetensors"],
+        "it is native code for files of models",
+        "numpy is built in, and reads and writes files of its own",
+    ),
+    (
+        &["litellm"],
+        "its core is 45 MB of native code",
+        "the clients of single vendors run: openai, anthropic",
+    ),
+    (
+        &["fastuuid"],
+        "it is written in Rust for speed",
+        "uuid-utils is built in; the standard library's uuid does the same",
     ),
     (
         &["confluent-kafka"],
         "it is built on librdkafka in C",
         "kafka-python is pure Python",
     ),
-    (&["pyzmq"], "it is built on libzmq in C++", ""),
+    (
+        &["pyzmq"],
+        "it is built on libzmq, in C++ with threads and sockets of its own",
+        "asyncio's streams carry messages; Redis and RabbitMQ have clients in pure Python",
+    ),
 ];
 
 const NO_DEPLOYMENT: &str = "the command line cannot deploy to a cloud from inside";

@@ -104,9 +104,7 @@ impl Unrunnable {
             UnrunnableReason::SmallerBase { wanted, .. } => {
                 Some(format!("leave out --base {wanted}"))
             }
-            _ => known(name)
-                .map(|known| known.instead.to_owned())
-                .filter(|text| !text.is_empty()),
+            _ => known(name).map(|known| known.instead.to_owned()),
         }
     }
 

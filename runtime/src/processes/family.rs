@@ -59,7 +59,7 @@ pub(crate) struct Family {
     streams: Streams,
     quota: Arc<Mutex<Quota>>,
     memory: MemoryLimiter,
-    events: EventSink,
+    pub(crate) events: EventSink,
     pipes: Counter,
     slack: Counter,
     registry: Registry,
