@@ -35,6 +35,7 @@ mod limits;
 mod locks;
 mod network;
 mod numpy;
+mod pandas;
 mod policy;
 mod popular;
 mod processes;

@@ -84,22 +84,17 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     (
         &["scikit-learn", "statsmodels"],
         "it is built on scipy, which is built on Fortran",
-        "numpy is built in",
-    ),
-    (
-        &["pandas"],
-        "its modules in C and C++ are not built into the interpreter yet",
-        "numpy is built in; the standard library has csv, json and sqlite3",
+        "numpy and pandas are built in",
     ),
     (
         &["polars", "duckdb"],
         "it computes in many threads of its own",
-        "numpy is built in; the standard library has csv and sqlite3",
+        "pandas is built in; the standard library has sqlite3",
     ),
     (
         &["pyarrow"],
         "it is built on a library in C++ that throws exceptions, which end a guest",
-        "files of CSV or JSON in place of Parquet",
+        "pandas is built in, with CSV and JSON in place of Parquet",
     ),
     (
         &["matplotlib", "contourpy", "kiwisolver"],
