@@ -5,7 +5,8 @@
 //! Needs a `python3` with `venv` and a package index (Flask and FastAPI are installed on both sides). With
 //! `PYWASM_BENCH_IMAGE=NAME` a container image that holds Flask and the app at /app is measured too,
 //! under podman or docker, whichever is installed. Figures are medians; read the ratios, not the
-//! milliseconds: machines differ and are shared.
+//! milliseconds: machines differ and are shared. The first run of a package is that of one which was copied to a
+//! machine that has run another before.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod support;
@@ -21,6 +22,8 @@ use support::{
 
 /// Starts per figure.
 const STARTS: usize = 15;
+/// First runs of a package, each with a cache of its own.
+const FIRST_RUNS: usize = 5;
 /// Load time per figure.
 const LOAD: Duration = Duration::from_secs(3);
 
@@ -34,7 +37,9 @@ struct Contender {
 
 fn main() {
     let work = work_folder();
-    let mut contenders = vec![packaged(&work), native(&work)];
+    let flask = package(&work, "flask");
+    let first = first_responses(&work, &flask);
+    let mut contenders = vec![packaged(&work, flask), native(&work)];
     contenders.extend(container());
 
     let mut print = vec![Vec::new(); contenders.len()];
@@ -73,7 +78,9 @@ fn main() {
         })
     );
     row("start to print(1), ms", print);
+    let natively = response[1].clone();
     row("start to first Flask response, ms", response);
+    row("the same, first run, ms", vec![first, natively]);
     fastapi.retain(|figures| !figures.is_empty());
     row("start to first FastAPI response, ms", fastapi);
     row("Flask requests/s, 1 client", sequential);
@@ -91,27 +98,55 @@ fn row(what: &str, figures: Vec<Vec<f64>>) {
     println!("{line}   pywasm/native {:.2}", medians[0] / medians[1]);
 }
 
-fn packaged(work: &Path) -> Contender {
-    let [flask, fastapi] = ["flask", "fastapi"].map(|name| {
-        let package = package(work, name);
+/// Milliseconds from the start to the first response, where only another package has been run before.
+fn first_responses(work: &Path, package: &Path) -> Vec<f64> {
+    let other = work.join("other");
+    std::fs::create_dir_all(&other).expect("a folder");
+    std::fs::write(other.join("main.py"), "print('hello')").expect("an app");
+    let used = work.join("used-cache");
+    done(
+        pywasm()
+            .arg("run")
+            .arg(&other)
+            .env("PYWASM_CACHE", &used)
+            .stdout(Stdio::null()),
+    );
+    let first_response = || {
+        let cache = tempfile::tempdir_in(work).expect("a folder");
+        done(
+            Command::new("cp")
+                .args(["-r", "--no-target-directory"])
+                .args([&used, cache.path()]),
+        );
+        let serve = |port| serve(package, port, 5000, Some(cache.path()));
+        Server::start(serve).first_response()
+    };
+    (0..FIRST_RUNS).map(|_| first_response()).collect()
+}
+
+/// Serves the package, which listens at the port `inside`, at `port`.
+fn serve(package: &Path, port: u16, inside: u16, cache: Option<&Path>) -> Command {
+    let mut command = pywasm();
+    command
+        .args(["run", "-p", &format!("{port}:{inside}")])
+        .arg(package);
+    if let Some(cache) = cache {
+        command.env("PYWASM_CACHE", cache);
+    }
+    command
+}
+
+fn packaged(work: &Path, flask: PathBuf) -> Contender {
+    let fastapi = package(work, "fastapi");
+    for (name, package) in [("flask", &flask), ("fastapi", &fastapi)] {
         // The first run on a machine compiles; that is not what is measured here.
         done(
             pywasm()
                 .args(["run", "--entrypoint", "python"])
-                .arg(&package)
+                .arg(package)
                 .args(["-c", &format!("import {name}")]),
         );
-        package
-    });
-    let served = |package: PathBuf, inside: u16| {
-        Box::new(move |port| {
-            let mut command = pywasm();
-            command
-                .args(["run", "-p", &format!("{port}:{inside}")])
-                .arg(&package);
-            command
-        })
-    };
+    }
     Contender {
         name: "pywasm",
         print: Box::new(move || {
@@ -119,8 +154,8 @@ fn packaged(work: &Path) -> Contender {
             command.args(["python", "-c", "print(1)"]);
             command
         }),
-        serve: served(flask, 5000),
-        fastapi: Some(served(fastapi, 8000)),
+        serve: Box::new(move |port| serve(&flask, port, 5000, None)),
+        fastapi: Some(Box::new(move |port| serve(&fastapi, port, 8000, None))),
     }
 }
 

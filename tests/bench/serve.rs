@@ -146,6 +146,12 @@ fn contenders(work: &Path) -> Vec<Contender> {
         "Starlette: pywasm serve, 1 worker",
         front(&starlette, &["--asgi", "app:app"]),
     );
+    // With the parser that `pip install uvicorn` brings, and with the native one of `uvicorn[standard]`.
+    let quiet = &["--no-access-log", "--loop", "asyncio", "--http", "h11"];
+    add(
+        "Starlette: native uvicorn, 1 worker",
+        native("starlette", "uvicorn", quiet),
+    );
     let quiet = &[
         "--no-access-log",
         "--loop",
@@ -154,7 +160,7 @@ fn contenders(work: &Path) -> Vec<Contender> {
         "httptools",
     ];
     add(
-        "Starlette: native uvicorn, 1 worker",
+        "Starlette: native uvicorn with httptools",
         native("starlette", "uvicorn", quiet),
     );
     add(
