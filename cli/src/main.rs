@@ -23,14 +23,17 @@ mod units;
 mod volume_name;
 mod workers;
 
+use anyhow::anyhow;
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = match args() {
         Ok(args) => args,
         Err(Refused::Usage(error)) => return report::usage(&error),
-        Err(Refused::Policy(error)) => return report::failure(&error),
+        Err(Refused::Explained(error)) => return report::failure(&error),
     };
     let environment = environment::Environment::of_process();
     let outcome = match args.command {
@@ -76,18 +79,39 @@ fn main() -> ExitCode {
 /// Why a command line is not understood.
 enum Refused {
     Usage(clap::Error),
-    Policy(anyhow::Error),
+    Explained(anyhow::Error),
+}
+
+impl Refused {
+    fn new(error: clap::Error, given: &[OsString]) -> Self {
+        match no_verb(&error, given) {
+            Some(explained) => Self::Explained(explained),
+            None => Self::Usage(error),
+        }
+    }
+}
+
+/// Why there is no such verb, if it is one of docker's.
+fn no_verb(error: &clap::Error, given: &[OsString]) -> Option<anyhow::Error> {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let words = given.iter().skip(1).map_while(|word| word.to_str());
+    let known = words.take_while(|word| word != unknown);
+    let verb: Vec<_> = known.chain([unknown.as_str()]).collect();
+    let verb = verb.join(" ");
+    refused::verb(&verb).map(|reason| anyhow!("there is no `pywasm {verb}`: {reason}"))
 }
 
 /// The command line, with what its `--policy` files say.
 fn args() -> Result<args::Cli, Refused> {
     let given: Vec<_> = std::env::args_os().collect();
-    let cli = args::Cli::try_parse_from(&given).map_err(Refused::Usage)?;
+    let parse = |given: &[OsString]| {
+        args::Cli::try_parse_from(given).map_err(|error| Refused::new(error, given))
+    };
+    let cli = parse(&given)?;
     match cli.command.policy_files() {
         [] => Ok(cli),
-        files => {
-            let all = policy_file::expanded(&given, files).map_err(Refused::Policy)?;
-            args::Cli::try_parse_from(all).map_err(Refused::Usage)
-        }
+        files => parse(&policy_file::expanded(&given, files).map_err(Refused::Explained)?),
     }
 }

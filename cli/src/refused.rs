@@ -1,4 +1,4 @@
-//! Flags that docker has and a WebAssembly sandbox cannot have, each with the reason.
+//! Flags and verbs that docker has and this command has not, each with the reason and what to do instead.
 
 /// (flag, why it is refused and what to do instead)
 const REFUSED: &[(&str, &str)] = &[
@@ -46,11 +46,82 @@ const REFUSED: &[(&str, &str)] = &[
     ("--mount", "write it as -v HOST:GUEST[:ro]"),
 ];
 
+/// (verbs, why they are not there and what to do instead)
+const VERBS: &[(&[&str], &str)] = &[
+    (
+        &["ps", "top", "stats", "port", "events", "container"],
+        "each app is a `pywasm run` in the foreground, with no daemon behind it; `pgrep -af 'pywasm run'` lists them",
+    ),
+    (
+        &["logs", "attach"],
+        "an app's output is that of its `pywasm run`; keep it with `pywasm run NAME > app.log 2>&1`",
+    ),
+    (
+        &["stop", "kill", "pause", "unpause"],
+        "stop an app with Ctrl-C or with `kill PID` of its `pywasm run`, which gives it --stop-timeout to end",
+    ),
+    (
+        &["start", "restart", "create", "wait", "rename", "update"],
+        "an app is not kept when it has ended; start it anew with `pywasm run NAME`",
+    ),
+    (
+        &["rm", "diff", "commit", "export"],
+        "nothing is left of an app that has ended; what it should keep belongs on a volume (`-v NAME:/data`). \
+         `pywasm rmi` removes packages, `pywasm volume rm` volumes",
+    ),
+    (
+        &["exec"],
+        "nothing can be started inside a running app; `pywasm run --entrypoint python NAME` starts Python in another \
+         instance of its package, and a volume (`-v NAME:/data`) shares files between them",
+    ),
+    (
+        &["cp"],
+        "an app's files are private to it; share a folder with `pywasm run -v HOST:GUEST`",
+    ),
+    (
+        &["compose", "stack", "swarm", "service", "node"],
+        "apps are started one by one; start each with `pywasm run`, publish its port with -p and let others reach it \
+         with --allow-net HOST:PORT. Databases run beside pywasm, not in it",
+    ),
+    (
+        &["network"],
+        "apps share no network; publish a port with `pywasm run -p` and let another app reach it with --allow-net HOST:PORT",
+    ),
+    (
+        &["image", "import", "search"],
+        "packages are handled by `pywasm images`, `rmi`, `tag`, `inspect`, `history`, `save`, `load`, `pull` and `push`",
+    ),
+    (
+        &["builder", "buildx"],
+        "packages are built by `pywasm pack` (`pywasm build`), for every machine at once",
+    ),
+    (
+        &["info"],
+        "`pywasm version`, `pywasm doctor` and `pywasm system df` tell what is there",
+    ),
+    (
+        &["volume create"],
+        "a volume is made when an app first mounts it: `pywasm run -v NAME:/data`",
+    ),
+    (
+        &["volume inspect", "volume prune"],
+        "`pywasm volume ls` shows the volumes and where they are, `pywasm volume rm` removes those it is given",
+    ),
+];
+
 /// The reason why a flag is refused, if it is one of docker's.
 pub fn reason(flag: &str) -> Option<&'static str> {
     let flag = flag.split('=').next().unwrap_or(flag);
     REFUSED
         .iter()
         .find(|(name, _)| *name == flag)
+        .map(|(_, why)| *why)
+}
+
+/// The reason why there is no such verb, if it is one of docker's.
+pub fn verb(name: &str) -> Option<&'static str> {
+    VERBS
+        .iter()
+        .find(|(names, _)| names.contains(&name))
         .map(|(_, why)| *why)
 }

@@ -40,6 +40,17 @@ pub enum CommandError {
         /// Console scripts of the installed requirements, each with a leading ", ".
         scripts: String,
     },
+    /// A program and its arguments in one word.
+    #[error(
+        "`{program} {arguments}` is given as the name of one program; its arguments are words of their own: \
+         `--entrypoint {program} PACKAGE {arguments}`, or [\"{program}\", …] in a Dockerfile"
+    )]
+    OneWord {
+        /// The program that is meant.
+        program: String,
+        /// What follows in the same word.
+        arguments: String,
+    },
     /// A line for a shell that has no program in it.
     #[error("`{0}` starts no program")]
     Nothing(String),
@@ -161,6 +172,14 @@ impl Command {
         };
         if is_interpreter(name) {
             return Ok(Self::python(args.iter().cloned(), cwd));
+        }
+        if let Some((program, arguments)) = name.split_once(' ')
+            && (is_interpreter(program) || config.scripts.contains_key(program))
+        {
+            return Err(CommandError::OneWord {
+                program: program.to_owned(),
+                arguments: arguments.to_owned(),
+            });
         }
         if let Some(entry) = config.scripts.get(name) {
             let code = format!(

@@ -39,7 +39,11 @@ fn main() {
     let work = work_folder();
     let flask = package(&work, "flask");
     let first = first_responses(&work, &flask);
-    let mut contenders = vec![packaged(&work, flask), native(&work)];
+    let mut contenders = vec![
+        packaged(&work, flask.clone()),
+        native(&work),
+        without_snapshot(&flask),
+    ];
     contenders.extend(container());
 
     let mut print = vec![Vec::new(); contenders.len()];
@@ -73,7 +77,7 @@ fn main() {
         "{:<36}{}",
         "",
         names.iter().fold(String::new(), |mut row, name| {
-            let _ = write!(row, "{name:>12}");
+            let _ = write!(row, "{name:>13}");
             row
         })
     );
@@ -93,7 +97,7 @@ fn row(what: &str, figures: Vec<Vec<f64>>) {
     let medians: Vec<f64> = figures.into_iter().map(median).collect();
     let mut line = format!("{what:<36}");
     for median in &medians {
-        let _ = write!(line, "{median:>12.1}");
+        let _ = write!(line, "{median:>13.1}");
     }
     println!("{line}   pywasm/native {:.2}", medians[0] / medians[1]);
 }
@@ -156,6 +160,33 @@ fn packaged(work: &Path, flask: PathBuf) -> Contender {
         }),
         serve: Box::new(move |port| serve(&flask, port, 5000, None)),
         fastapi: Some(Box::new(move |port| serve(&fastapi, port, 8000, None))),
+    }
+}
+
+/// Starts Python from nothing but the interpreter's own state.
+fn without_snapshot(package: &Path) -> Contender {
+    let (print, serve) = (package.to_owned(), package.to_owned());
+    let run = || {
+        let mut command = pywasm();
+        command.args(["run", "--no-snapshot"]);
+        command
+    };
+    Contender {
+        name: "no snapshot",
+        print: Box::new(move || {
+            let mut command = run();
+            command
+                .args(["--entrypoint", "python"])
+                .arg(&print)
+                .args(["-c", "print(1)"]);
+            command
+        }),
+        serve: Box::new(move |port| {
+            let mut command = run();
+            command.args(["-p", &format!("{port}:5000")]).arg(&serve);
+            command
+        }),
+        fastapi: None,
     }
 }
 

@@ -15,6 +15,32 @@ fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_docker_verb_that_is_not_there_is_refused_with_the_reason() {
+    let mut said = String::new();
+    for line in [
+        "ps -a",
+        "logs -f web",
+        "stop web",
+        "restart web",
+        "rm -f web",
+        "exec -it web sh",
+        "cp web:/data .",
+        "compose up -d",
+        "network create net",
+        "image ls",
+        "buildx build .",
+        "info",
+        "volume create data",
+        "volume prune",
+        "runn app.pkg",
+    ] {
+        let ended = run(pywasm(line.split(' ')));
+        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn mistakes_are_named() {
     insta::assert_snapshot!("port", shown(run(pywasm(["run", "-p", "5000", "x.pkg"]))));
     insta::assert_snapshot!("memory", shown(run(pywasm(["run", "-m", "64x", "x.pkg"]))));
@@ -22,6 +48,10 @@ fn mistakes_are_named() {
         "volume",
         shown(run(pywasm(["run", "-v", "da ta:/data", "x.pkg"])))
     );
+    let folder = project(&[("main.py", "")]);
+    let mut one_word = pywasm(["run", "--entrypoint", "python main.py", "."]);
+    one_word.current_dir(folder.path());
+    insta::assert_snapshot!("entrypoint", shown(run(one_word)));
     insta::assert_snapshot!("missing", shown(run(pywasm(["run", "no-such.pkg"]))));
     insta::assert_snapshot!(
         "mount",

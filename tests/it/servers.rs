@@ -69,6 +69,39 @@ def app(environ, start_response):
     return parts()
 "#;
 
+/// A whole project in one file.
+const DJANGO: &str = r#"
+import atexit, sys, threading, time
+from django.conf import settings
+from django.core.management import execute_from_command_line
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+settings.configure(ALLOWED_HOSTS=["*"], DEBUG=True, ROOT_URLCONF=__name__, SECRET_KEY="x")
+atexit.register(lambda: print("shut down", flush=True))
+more = threading.Event()
+
+def index(request):
+    return HttpResponse("hello")
+
+def release(request):
+    more.set()
+    return HttpResponse("released")
+
+def stream(request):
+    def parts():
+        yield "part one,"
+        time.sleep(1) if request.path == "/slow" else more.wait()
+        yield "part two"
+    return StreamingHttpResponse(parts())
+
+urlpatterns = [path("", index), path("more", release), path("stream", stream), path("slow", stream)]
+app = get_wsgi_application()
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
+"#;
+
 const AIOHTTP: &str = r#"
 import asyncio
 from aiohttp import ClientSession, web
@@ -217,11 +250,12 @@ fn registry_servers_serve_stream_and_stop() {
     let app = project(&[
         ("asgi.py", ASGI),
         ("wsgi.py", WSGI),
+        ("dj.py", DJANGO),
         ("aio.py", AIOHTTP),
         ("tor.py", TORNADO),
         (
             "requirements.txt",
-            "aiohttp\ngunicorn\nhypercorn\nstarlette\ntornado\nuvicorn\nwaitress\nwebsockets\n",
+            "aiohttp\ndjango\ngunicorn\nhypercorn\nstarlette\ntornado\nuvicorn\nwaitress\nwebsockets\n",
         ),
     ]);
     let package = app.path().join("servers.pkg");
@@ -239,7 +273,7 @@ fn registry_servers_serve_stream_and_stop() {
         graceful,
         says,
     };
-    let servers: [Server; 9] = [
+    let servers: [Server; 12] = [
         // It ends by the signal it got, once all is closed.
         server(
             &["-m", "uvicorn", "asgi:app", "--host=0.0.0.0"],
@@ -296,6 +330,35 @@ fn registry_servers_serve_stream_and_stop() {
             0,
             true,
             ONE_WORKER,
+        ),
+        server(
+            &[
+                "-m",
+                "gunicorn",
+                "--bind=0.0.0.0:8000",
+                "--threads=4",
+                "dj:app",
+            ],
+            false,
+            0,
+            true,
+            SHUT_DOWN,
+        ),
+        // A thread for each request; by itself it has no handler, on no machine.
+        server(
+            &["dj.py", "runserver", "--noreload", "0.0.0.0:8000"],
+            false,
+            143,
+            false,
+            "Starting development server",
+        ),
+        // The reloader's handler, without the reloader.
+        server(
+            &["dj.py", "runserver", "0.0.0.0:8000"],
+            false,
+            0,
+            false,
+            NO_RELOADER,
         ),
         server(&["aio.py"], true, 0, true, SHUT_DOWN),
         server(&["tor.py"], true, 0, false, SHUT_DOWN),
