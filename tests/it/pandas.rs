@@ -39,8 +39,7 @@ except pd.errors.ParserError as error:
 print('imported' if early else 'to import')
 "#;
 
-const SALES: &str =
-    "day,shop,amount\n2026-01-01,A,1.5\n2026-01-02,B,2\n2026-01-05,A,3.5\n2026-01-06,A,4.5\n2026-01-07,B,4\n";
+const SALES: &str = "day,shop,amount\n2026-01-01,A,1.5\n2026-01-02,B,2\n2026-01-05,A,3.5\n2026-01-06,A,4.5\n2026-01-07,B,4\n";
 
 #[test]
 fn registry_pandas_reads_groups_joins_and_writes() {
