@@ -446,6 +446,9 @@ impl Running {
         } = self;
         let interpreter = SnapshotError::Interpreter;
         let mut store = store(&family, host, handles).map_err(interpreter)?;
+        // What comes out is all of the guest's memory, and stays where it is.
+        let most = usize::try_from(family.limits.memory).unwrap_or(usize::MAX);
+        store.set_hostcall_fuel(most.saturating_add(HOSTCALL_BYTES));
         let instance = program.instance_pre().instantiate_async(&mut store).await;
         let instance = instance.map_err(interpreter)?;
         let prepare = instance
