@@ -350,7 +350,7 @@ fn registry_servers_serve_stream_and_stop() {
             false,
             143,
             false,
-            "Starting development server",
+            "development server at",
         ),
         // The reloader's handler, without the reloader.
         server(
