@@ -55,6 +55,13 @@ def _is_utf8(variable):
     return True
 
 
+def _variable(name, value):
+    name = os.fsencode(name)
+    if b"=" in name:
+        raise ValueError("illegal environment variable name")
+    return name + b"=" + os.fsencode(value)
+
+
 def start(program, arguments, environment, folder, descriptors):
     """Starts a process. `descriptors` maps its descriptors to ours. Returns its number."""
     folder = os.path.abspath(os.getcwd() if folder is None else os.fsdecode(folder))
@@ -115,8 +122,7 @@ def posix_spawn(path, argv, env, /, *, file_actions=None, setpgroup=None, reseti
                 descriptors[target] = descriptors.get(fd, fd)
             else:
                 raise TypeError("Unknown file_actions identifier")
-        variables = None if env is None else [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in env.items()]
-        return start(path, list(argv), variables, None, descriptors)
+        return start(path, list(argv), None if env is None else [*map(_variable, env, env.values())], None, descriptors)
     finally:
         for fd in opened:
             os.close(fd)
