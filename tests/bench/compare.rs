@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::http::load;
 use support::{
-    Server, app, done, median, milliseconds, native_python, package, pywasm, work_folder,
+    Server, app, done, median, milliseconds, native_python, package, pywasm, run_at, work_folder,
 };
 
 /// Starts per figure.
@@ -122,22 +122,14 @@ fn first_responses(work: &Path, package: &Path) -> Vec<f64> {
                 .args(["-r", "--no-target-directory"])
                 .args([&used, cache.path()]),
         );
-        let serve = |port| serve(package, port, 5000, Some(cache.path()));
+        let serve = |port| {
+            let mut command = run_at(port, 5000, &[], package);
+            command.env("PYWASM_CACHE", cache.path());
+            command
+        };
         Server::start(serve).first_response()
     };
     (0..FIRST_RUNS).map(|_| first_response()).collect()
-}
-
-/// Serves the package, which listens at the port `inside`, at `port`.
-fn serve(package: &Path, port: u16, inside: u16, cache: Option<&Path>) -> Command {
-    let mut command = pywasm();
-    command
-        .args(["run", "-p", &format!("{port}:{inside}")])
-        .arg(package);
-    if let Some(cache) = cache {
-        command.env("PYWASM_CACHE", cache);
-    }
-    command
 }
 
 fn packaged(work: &Path, flask: PathBuf) -> Contender {
@@ -158,34 +150,25 @@ fn packaged(work: &Path, flask: PathBuf) -> Contender {
             command.args(["python", "-c", "print(1)"]);
             command
         }),
-        serve: Box::new(move |port| serve(&flask, port, 5000, None)),
-        fastapi: Some(Box::new(move |port| serve(&fastapi, port, 8000, None))),
+        serve: Box::new(move |port| run_at(port, 5000, &[], &flask)),
+        fastapi: Some(Box::new(move |port| run_at(port, 8000, &[], &fastapi))),
     }
 }
 
 /// Starts Python from nothing but the interpreter's own state.
 fn without_snapshot(package: &Path) -> Contender {
     let (print, serve) = (package.to_owned(), package.to_owned());
-    let run = || {
-        let mut command = pywasm();
-        command.args(["run", "--no-snapshot"]);
-        command
-    };
     Contender {
         name: "no snapshot",
         print: Box::new(move || {
-            let mut command = run();
+            let mut command = pywasm();
             command
-                .args(["--entrypoint", "python"])
+                .args(["run", "--no-snapshot", "--entrypoint", "python"])
                 .arg(&print)
                 .args(["-c", "print(1)"]);
             command
         }),
-        serve: Box::new(move |port| {
-            let mut command = run();
-            command.args(["-p", &format!("{port}:5000")]).arg(&serve);
-            command
-        }),
+        serve: Box::new(move |port| run_at(port, 5000, &["--no-snapshot"], &serve)),
         fastapi: None,
     }
 }

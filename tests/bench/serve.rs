@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::http::{Load, load, load_of};
 use support::report::{Plot, is_to_be_written, write};
-use support::{Server, app, median, native_python, package, pywasm, work_folder};
+use support::{Server, app, median, native_python, package, pywasm, run_at, work_folder};
 
 const ROUNDS: usize = 5;
 const LOAD: Duration = Duration::from_secs(2);
@@ -172,13 +172,7 @@ fn contenders(work: &Path) -> Vec<Contender> {
     let own = flask.clone();
     add(
         "Flask: pywasm run, its own server",
-        Box::new(move |port| {
-            let mut command = pywasm();
-            command
-                .args(["run", "-p", &format!("{port}:5000")])
-                .arg(&own);
-            command
-        }),
+        Box::new(move |port| run_at(port, 5000, &[], &own)),
     );
     let own = python.clone();
     add(

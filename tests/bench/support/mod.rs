@@ -36,6 +36,16 @@ pub fn package(work: &Path, name: &str) -> PathBuf {
     package
 }
 
+/// Runs a package, whose app listens at the port `inside`, at `port`.
+pub fn run_at(port: u16, inside: u16, flags: &[&str], package: &Path) -> Command {
+    let mut command = pywasm();
+    command
+        .args(["run", "-p", &format!("{port}:{inside}")])
+        .args(flags)
+        .arg(package);
+    command
+}
+
 /// A native Python with these packages.
 pub fn native_python(work: &Path, name: &str, packages: &[&str]) -> PathBuf {
     let venv = work.join(name);
