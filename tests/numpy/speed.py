@@ -9,10 +9,9 @@ import argparse
 import json
 import math
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/numpy.md"
+from run import SPEED, TABLE, built_in
+
 BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->\n"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 # What is timed of `a` and `b`, random numbers; `i`, whole ones; `f`, single ones; `m`, a square matrix of no more than 300 rows.
@@ -86,13 +85,9 @@ def main() -> None:
     text = table(list(commands), best)
     print(text, end="")
     if arguments.write:
-        head, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(head + BEGIN + text + END + rest.partition(END)[2])
-
-
-def built_in() -> str:
-    natives = json.loads((ROOT / "guests/artifacts/guest.json").read_text())["natives"]
-    return next(native["version"] for native in natives if native["name"] == "numpy")
+        head, _, rest = TABLE.read_text().partition(SPEED)
+        told, _, rest = rest.partition(BEGIN)
+        TABLE.write_text(head + SPEED + told + BEGIN + text + END + rest.partition(END)[2])
 
 
 def run(command: list, size: int, seconds: float) -> dict:
