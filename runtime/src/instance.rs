@@ -27,7 +27,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use wasmtime::component::WasmList;
@@ -397,7 +397,7 @@ impl Running {
             Ok(store) => store,
             Err(error) => return Exit::host_failed(format!("{error:#}")),
         };
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let result = match program.instantiate_async(&mut store).await {
             Ok(command) => {
                 let took = began.elapsed();
