@@ -9,6 +9,7 @@ mod manifest;
 pub use manifest::{Artifact, Input, Manifest, NativePackage};
 
 use serde::Deserialize;
+use std::sync::LazyLock;
 
 /// The version of the Python inside.
 pub const PYTHON_VERSION: &str = "3.14.7";
@@ -55,28 +56,26 @@ pub struct GuestLayer {
     /// The archive: tar compressed with zstd.
     pub tar_zst: &'static [u8],
     /// SHA-256 of `tar_zst`, lower-case hexadecimal.
-    pub sha256: String,
+    pub sha256: &'static str,
     /// SHA-256 of the uncompressed tar, lower-case hexadecimal.
-    pub diff_sha256: String,
+    pub diff_sha256: &'static str,
     /// Size of the uncompressed tar in bytes.
     pub diff_size: u64,
 }
 
 /// The interpreter asked for and the standard library, in this order.
 pub fn layers(base: Base) -> [GuestLayer; 2] {
-    let manifest = manifest();
-    let layer = |part, mount, artifact: Artifact, tar_zst| GuestLayer {
+    let layer = |part, mount, artifact: &'static Artifact, tar_zst| GuestLayer {
         part,
         mount,
         tar_zst,
-        sha256: artifact.sha256,
-        diff_sha256: artifact.unpacked_sha256,
+        sha256: &artifact.sha256,
+        diff_sha256: &artifact.unpacked_sha256,
         diff_size: artifact.unpacked_size,
     };
     let artifact = |name| {
-        manifest
+        manifest()
             .artifact(name)
-            .cloned()
             .expect("the manifest lists its artefacts")
     };
     let (name, runtime): (_, &[u8]) = match base {
@@ -114,8 +113,10 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
 }
 
 /// Digests, inputs and licences of the guest, as the recipe recorded them.
-pub fn manifest() -> Manifest {
-    serde_json::from_str(RECORD).expect("the recipe wrote the manifest")
+pub fn manifest() -> &'static Manifest {
+    static MANIFEST: LazyLock<Manifest> =
+        LazyLock::new(|| serde_json::from_str(RECORD).expect("the recipe wrote the manifest"));
+    &MANIFEST
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn registry_numpy_of_another_release_is_an_error_that_names_the_built_one() {
     let mut command = pywasm(["pack", "-o", "-"]);
     command.arg(folder.path());
     let ended = run(command);
-    let natives = pywasm_guest::manifest().natives;
+    let natives = &pywasm_guest::manifest().natives;
     let built = natives.iter().find(|native| native.name == "numpy");
     let built = &built.expect("numpy is built in").version;
     assert_ne!(ended.code, Some(0));

@@ -255,19 +255,19 @@ refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4
 /// Every recipe of a native package has Python that fails when its modules do not work.
 #[test]
 fn registry_native_packages_work_with_the_python_files_of_their_release() {
-    let natives = pywasm_guest::manifest().natives;
+    let natives = &pywasm_guest::manifest().natives;
     let mut command = pywasm(["python", "--base", "data"]);
     let mut tests = vec!["import sys".to_owned()];
     for native in natives {
         command.arg("--with");
         command.arg(format!("{}=={}", native.name, native.version));
-        for module in native.modules {
+        for module in &native.modules {
             tests.push(format!("import {module}"));
             tests.push(format!(
                 "assert sys.modules['{module}'].__spec__.origin == 'built-in'"
             ));
         }
-        tests.push(native.test);
+        tests.push(native.test.clone());
     }
     command.args(["-c", &tests.join("\n")]);
     let ended = run(command);

@@ -75,7 +75,7 @@ pub fn sbom(args: &PackageArg, environment: &Environment) -> anyhow::Result<Exit
 
 /// What the interpreters of this pywasm are made of.
 fn base_parts() -> anyhow::Result<BaseParts> {
-    let inputs = pywasm_guest::manifest().inputs;
+    let inputs = &pywasm_guest::manifest().inputs;
     let layers = pack::base()?;
     let parts = |base: pywasm_guest::Base| {
         let inputs = inputs

@@ -308,8 +308,8 @@ pub fn base() -> anyhow::Result<BaseLayers> {
                 pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
             },
             mount: layer.mount.parse()?,
-            digest: Digest::from_hex(&layer.sha256)?,
-            diff_id: Digest::from_hex(&layer.diff_sha256)?,
+            digest: Digest::from_hex(layer.sha256)?,
+            diff_id: Digest::from_hex(layer.diff_sha256)?,
             bytes: Cow::Borrowed(layer.tar_zst),
         })
     };
@@ -318,14 +318,14 @@ pub fn base() -> anyhow::Result<BaseLayers> {
         let [runtime, _] = pywasm_guest::layers(base);
         built(runtime)
     };
-    let native = |native: pywasm_guest::NativePackage| {
+    let native = |native: &pywasm_guest::NativePackage| {
         Ok::<_, anyhow::Error>(NativePackage {
             name: native.name.parse()?,
             version: native.version.parse().map_err(anyhow::Error::msg)?,
             base: base_of(native.base),
         })
     };
-    let natives = pywasm_guest::manifest().natives.into_iter();
+    let natives = pywasm_guest::manifest().natives.iter();
     let damaged =
         || anyhow!("the Python inside this build of pywasm is damaged; build pywasm again");
     Ok(BaseLayers {

@@ -5,6 +5,7 @@ use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
 use pywasm::{Command, GuestPath, Interruption, Terminal};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +20,8 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     } = args;
     let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;
     let package = pack::requirements_only(&with, &requirements, &index, environment)?;
-    let app = runtime.load(&package)?;
+    // The process ends next, and with it goes all of this at once.
+    let app = ManuallyDrop::new(runtime.load(&package)?);
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     let policy = grants.policy(app.config(), environment)?;
     let command = with_script(args, &cwd)?;
