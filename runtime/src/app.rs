@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::image::image;
 use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::modules::Modules;
+use crate::names::{self, Names};
 use crate::policy::{Access, Limits, Policy};
 use crate::scratch::Preopen;
 use crate::snapshot::Surroundings;
@@ -80,18 +81,35 @@ pub(crate) struct Started {
 /// programs, and most runs need one.
 pub(crate) struct Program {
     component: Component,
+    names: Arc<Names>,
     state: Option<Module>,
     linked: OnceLock<CommandPre<Host>>,
 }
 
 impl Program {
     /// `state` is the memory of an interpreter that has none of its own.
-    pub(crate) fn new(component: Component, state: Option<Module>) -> Self {
+    pub(crate) fn new(component: Component, names: Names, state: Option<Module>) -> Self {
         Self {
             component,
+            names: Arc::new(names),
             state,
             linked: OnceLock::new(),
         }
+    }
+
+    /// The same interpreter, which begins with another memory.
+    fn with_state(&self, state: Module) -> Self {
+        Self {
+            component: self.component.clone(),
+            names: Arc::clone(&self.names),
+            state: Some(state),
+            linked: OnceLock::new(),
+        }
+    }
+
+    /// How its functions are called.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Ready to be started.
@@ -124,10 +142,9 @@ impl Parts {
 
     /// The same app, whose instances begin with `memory`.
     pub(crate) fn with_template(&self, memory: Module) -> Self {
-        let component = self.interpreter.component.clone();
         Self {
             snapshot: self.snapshot.clone(),
-            template: Some(Program::new(component, Some(memory))),
+            template: Some(self.interpreter.with_state(memory)),
             ..self.without_snapshot()
         }
     }
@@ -225,8 +242,8 @@ impl LayerSet<'static> {
                     pywasm_guest::Part::Runtime => LayerKind::Runtime,
                     pywasm_guest::Part::Stdlib => LayerKind::Stdlib,
                 },
-                digest: Digest::from_hex(&layer.sha256).map_err(|_| LoadError::BadGuest)?,
-                diff_id: Digest::from_hex(&layer.diff_sha256).map_err(|_| LoadError::BadGuest)?,
+                digest: Digest::from_hex(layer.sha256).map_err(|_| LoadError::BadGuest)?,
+                diff_id: Digest::from_hex(layer.diff_sha256).map_err(|_| LoadError::BadGuest)?,
                 mount: layer.mount.parse().map_err(|_| LoadError::BadGuest)?,
                 open: Box::new(move || {
                     let tar = zstd::Decoder::new(layer.tar_zst).map_err(|_| LoadError::BadGuest)?;
@@ -429,12 +446,15 @@ impl Loading {
     /// The interpreter of a runtime layer.
     fn compile(&self, digest: &Digest, folder: &Path) -> Result<Program, LoadError> {
         let shared = &self.runtime.shared;
+        let file = folder.join(COMPONENT);
         let component: Component = shared.cache.code(&shared.engine, digest, || {
             shared.progress(Progress::Compiling);
-            read(&folder.join(COMPONENT))
+            let mut component = read(&file)?;
+            names::hide(&mut component);
+            Ok::<_, LoadError>(component)
         })?;
         let state = self.state(digest, folder)?;
-        Ok(Program::new(component, Some(state)))
+        Ok(Program::new(component, Names::of(&file), Some(state)))
     }
 
     /// The interpreter that begins with a snapshot.
@@ -450,10 +470,7 @@ impl Loading {
             return Err(wrong("it was made from other layers"));
         }
         Ok(Started {
-            program: Program::new(
-                interpreter.component.clone(),
-                Some(self.state(digest, folder)?),
-            ),
+            program: interpreter.with_state(self.state(digest, folder)?),
             record,
         })
     }

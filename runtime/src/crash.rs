@@ -1,6 +1,7 @@
 //! What can be told of a crash inside the sandbox.
 
 use crate::frames::{DEPTH, Frame, Interpreter};
+use crate::names::{Known, Names};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,7 +32,7 @@ impl Crash {
     }
 
     /// What a guest's end tells, with its memory as it was then.
-    pub(crate) fn of_guest(error: &wasmtime::Error, store: impl AsContext) -> Self {
+    pub(crate) fn of_guest(error: &wasmtime::Error, names: &Names, store: impl AsContext) -> Self {
         let reason = match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
@@ -44,10 +45,12 @@ impl Crash {
             let memory = memory.data(&store);
             Some(Interpreter::find(memory)?.threads(memory))
         });
+        let names = names.read();
+        let functions = dump.frames().iter().map(|frame| function(frame, &names));
         Self {
             reason,
             python: python.unwrap_or_default(),
-            functions: dump.frames().iter().map(function).collect(),
+            functions: functions.collect(),
         }
     }
 }
@@ -64,8 +67,8 @@ pub(crate) fn dump(
     }
 }
 
-fn function(frame: &FrameInfo) -> String {
-    match frame.func_name() {
+fn function(frame: &FrameInfo, names: &Known) -> String {
+    match names.name(frame) {
         Some(name) => {
             let shown = name.chars().filter(|char| !char.is_control());
             shown.take(NAME).collect()

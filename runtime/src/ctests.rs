@@ -4,10 +4,12 @@
 use crate::app::{Parts, Program, bare_image};
 use crate::events::EventSink;
 use crate::instance::Task;
+use crate::names::Names;
 use crate::policy::{Limits, Policy};
 use crate::snapshot::Surroundings;
 use crate::{Cache, Command, Exit, Interruption, Runtime, Stdio};
 use pywasm_format::{AppConfig, Digest, GuestPath};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -40,7 +42,7 @@ impl Suite {
             .code::<Component, Failed>(&shared.engine, &Digest::of(CTESTS), || Ok(wasm()?))
             .expect("it compiles");
         let parts = Parts {
-            interpreter: Arc::new(Program::new(component, None)),
+            interpreter: Arc::new(Program::new(component, Names::of(Path::new("")), None)),
             snapshot: None,
             template: None,
             made_from: Vec::new(),

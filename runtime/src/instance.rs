@@ -515,8 +515,9 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, store: &mut Store<Host>) -
         None if error.downcast_ref() == Some(&Trap::OutOfFuel) => Exit::Limit(Limit::Fuel),
         None if store.data().memory.refused() => Exit::Limit(Limit::Memory),
         None => {
-            let mut crash = Crash::of_guest(&error, &*store);
-            let file = lock(&store.data().process.family().core_dump).take();
+            let family = store.data().process.family();
+            let mut crash = Crash::of_guest(&error, family.parts.interpreter.names(), &*store);
+            let file = lock(&family.core_dump).take();
             if let Some(Err(failed)) = file.map(|file| crash::dump(&error, store, file)) {
                 crash.reason = format!("{} (no core dump: {failed})", crash.reason);
             }

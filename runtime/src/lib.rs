@@ -26,6 +26,7 @@ mod host;
 mod image;
 mod instance;
 mod modules;
+mod names;
 pub mod net;
 pub mod policy;
 mod processes;
