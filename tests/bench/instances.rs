@@ -31,7 +31,7 @@ const MADE: usize = 200;
 fn main() {
     let work = support::work_folder();
     let cache = Cache::open(&work.join("instances-cache")).expect("a cache");
-    let runtime = Runtime::new(cache, Interruption::ProcessExit, |_| {}).expect("an engine");
+    let runtime = Runtime::new(cache, Interruption::Checked, |_| {}).expect("an engine");
     let load = |name| {
         let package = support::package(&work, name);
         let package = Package::open(&package, &ReadLimits::default()).expect("a package");
