@@ -126,11 +126,13 @@ os.putenv('PUT', '3')
 ends_with = 'import os; raise SystemExit(int(os.environ[\"PUT\"]))'
 print(os.spawnl(os.P_WAIT, sys.executable, 'python', '-c', ends_with))
 print(os.spawnve(os.P_WAIT, sys.executable, ['python', '-c', ends_with], {'PUT': '4'}))
-print(os.spawnv(os.P_WAIT, sys.executable, ['python', '-c', 'import os; os.kill(os.getpid(), 15)']))
+for number in 15, 9:
+    ends_itself = f'import os; os.kill(os.getpid(), {number})'
+    print(os.spawnv(os.P_WAIT, sys.executable, ['python', '-c', ends_itself]))
 pid = os.spawnv(os.P_NOWAIT, sys.executable, ['python', '-c', 'pass'])
 print(os.waitpid(pid, 0) == (pid, 0))
 ",
-        "None\nstill there\n-15\n-9\ntimed out\nready\ncleaned up 5\ngone\nno more children\n9\n3\n4\n-15\nTrue\n",
+        "None\nstill there\n-15\n-9\ntimed out\nready\ncleaned up 5\ngone\nno more children\n9\n3\n4\n-15\n-9\nTrue\n",
     );
 }
 

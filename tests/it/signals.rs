@@ -119,6 +119,7 @@ while True: time.sleep(1)
 fn programs_signal_themselves() {
     for (code, expected) in [
         ("os.kill(os.getpid(), signal.SIGTERM)", 143),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137),
         (
             "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(0, signal.SIGTERM)",
             0,

@@ -201,3 +201,28 @@ fn the_debugger_stops_and_goes_on() {
     session.expect("went on 6");
     assert!(session.end().success());
 }
+
+/// It asks Python by ctypes for what a signal does, at import and around each line.
+#[test]
+fn registry_prompt_toolkit_edits_lines() {
+    let program = "from prompt_toolkit import prompt\n\
+                   print('got', prompt('name: '))\n\
+                   try: prompt('again: ')\n\
+                   except KeyboardInterrupt: print('given up')\n";
+    let folder = project(&[
+        ("app.py", program),
+        ("requirements.txt", "prompt_toolkit==3.0.53\n"),
+    ]);
+    let mut command = pywasm(["run", "-it"]);
+    command.arg(folder.path());
+    let mut session = Session::begin(command, Some(folder));
+    session.expect("name: ");
+    // Three times the key for left, and the letter that was left out.
+    session.press("wrld\x1b[D\x1b[D\x1b[Do\r");
+    session.expect("got world");
+    session.expect("again: ");
+    session.press("\x03");
+    session.expect("given up");
+    assert!(session.end().success());
+    assert!(session.reads_lines(), "set back");
+}

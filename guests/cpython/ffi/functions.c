@@ -47,6 +47,8 @@ static const struct named_function functions[] = {
     NAMED(PyBytes_FromString, KIND_I32),
     NAMED(PyBytes_FromStringAndSize, KIND_I32),
     NAMED(PyOS_snprintf, KIND_I32),
+    NAMED(PyOS_getsig, KIND_I32),
+    NAMED(PyOS_setsig, KIND_I32),
     NAMED(PyBytes_AsString, KIND_I32),
     NAMED(PyBytes_Size, KIND_I32),
     NAMED(PyByteArray_AsString, KIND_I32),

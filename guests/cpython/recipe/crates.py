@@ -1,7 +1,6 @@
 """Extension modules written in Rust: a static library by cargo, with what it needs fetched by the crate's own lock file."""
 
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -24,13 +23,17 @@ NOTICES = "CRATES.txt"
 
 def install(work: Work, cffi: Path, pycparser: Path, python: Path, cpython: Path) -> None:
     """The toolchain, and what build scripts of crates ask for: a `python` with cffi, and the guest's headers of `cpython`."""
+    # In a home of its own: the person's toolchains stay as they are.
+    home = {"RUSTUP_HOME": str(work.root / "rustup")}
+    work.run("rust.log", ["rustup", "toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--target", TARGET, "--no-self-update"],
+             work.root, home)
+    wrapper(work, "guest-cargo", f'RUSTUP_HOME={home["RUSTUP_HOME"]} exec rustup run {TOOLCHAIN} cargo "$@"')
     wrapper(work, "crate-python", f'PYTHONPATH={cffi}:{pycparser} exec {python} "$@"')
     prefix, version = python_prefix(work), f"python{CPYTHON_VERSION.rpartition('.')[0]}"
     shutil.rmtree(prefix, ignore_errors=True)
     (prefix / "lib" / version).mkdir(parents=True)
     shutil.copytree(cpython / "Include", prefix / "include" / version)
     shutil.copy(work.build / "cpython/pyconfig.h", prefix / "include" / version)
-    add_toolchain(work)
 
 
 def python_prefix(work: Work) -> Path:
@@ -38,21 +41,12 @@ def python_prefix(work: Work) -> Path:
     return work.build / "crate-python"
 
 
-def add_toolchain(work: Work) -> None:
-    """Adds the toolchain unless it is there: others may be compiling with it."""
-    query = subprocess.run(
-        ["rustup", "run", TOOLCHAIN, "rustc", "--print", "target-libdir", "--target", TARGET], text=True, stdout=subprocess.PIPE)
-    if query.returncode == 0 and Path(query.stdout.strip()).is_dir():
-        return
-    work.run("rust.log", ["rustup", "toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--target", TARGET], work.root)
-
-
 def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path:
     """The static library of package `name`'s crate, all it depends on included; their notices lie beside its Cargo.toml."""
     vendored = work.build / "crates" / name
     shutil.rmtree(vendored, ignore_errors=True)
     vendored.parent.mkdir(parents=True, exist_ok=True)
-    work.run(log, cargo("vendor", "--locked", "--versioned-dirs", vendored), crate)
+    work.run(log, ["guest-cargo", "vendor", "--locked", "--versioned-dirs", vendored], crate)
     config = vendored.with_suffix(".pyo3")
     if not config.exists() or config.read_text() != PYO3_CONFIG:  # cargo compiles again what depends on a file that was written
         config.write_text(PYO3_CONFIG)
@@ -74,8 +68,8 @@ def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path
     offline = ["--offline", "--locked", "--config", "source.crates-io.replace-with='vendored'",
                "--config", f"source.vendored.directory='{vendored}'"]
     chosen = ["--features", ",".join(features), *offline]
-    work.run(log, cargo("rustc", "--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs, *chosen),
-             crate, environment)
+    made = ["--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs]
+    work.run(log, ["guest-cargo", "rustc", *made, *chosen], crate, environment)
     (crate / NOTICES).write_text(notices(work, crate, vendored, chosen))
     library = tomllib.loads((crate / "Cargo.toml").read_text())["lib"]["name"]
     return output / TARGET / "release" / f"lib{library}.a"
@@ -83,8 +77,8 @@ def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path
 
 def notices(work: Work, crate: Path, vendored: Path, chosen: list) -> str:
     """Name, version and licence of every crate that is linked in and of Rust's standard library, then each licence text once."""
-    tree = work.capture(
-        cargo("tree", "--target", TARGET, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}\t{l}", *chosen), crate)
+    shown = ["--target", TARGET, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}\t{l}"]
+    tree = work.capture(["guest-cargo", "tree", *shown, *chosen], crate)
     crates, texts = [], {}
     for line in sorted({line.removesuffix(" (*)") for line in tree.splitlines()}):
         package, _, licence = line.partition("\t")
@@ -103,7 +97,3 @@ def notices(work: Work, crate: Path, vendored: Path, chosen: list) -> str:
 
 def is_licence(file: Path) -> bool:
     return file.is_file() and file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"))
-
-
-def cargo(*arguments) -> list:
-    return ["rustup", "run", TOOLCHAIN, "cargo", *arguments]

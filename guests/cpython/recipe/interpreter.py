@@ -10,7 +10,7 @@ from .work import RECIPE, Work
 
 WASM_FEATURES = [f"--enable-{feature}" for feature in (
     "bulk-memory", "bulk-memory-opt", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "multivalue",
-    "reference-types", "call-indirect-overlong", "extended-const",
+    "reference-types", "call-indirect-overlong", "extended-const", "simd",
 )]
 # The libraries configure finds by pkg-config elsewhere; here they lie in the sysroot.
 LIBRARIES = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma", "LIBSQLITE3": "-lsqlite3", "LIBZSTD": "-lzstd"}

@@ -107,7 +107,9 @@ def target(folder: Path, module: str) -> Path:
     """The object that was made of a module: what the package would install under its name."""
     plan = json.loads((folder / "meson-info/intro-install_plan.json").read_text())["targets"]
     stem = module.replace(".", "/")
-    found = [built for built, entry in plan.items() if entry["destination"].partition("/")[2].partition(".")[0] == stem]
+    # Declarations for those who compile against a module lie beside it under the same name.
+    found = [built for built, entry in plan.items()
+             if built.endswith(".so") and entry["destination"].partition("/")[2].partition(".")[0] == stem]
     if len(found) != 1:
         raise SystemExit(f"{module}: Meson made {len(found)} files of this name in {folder}")
     return Path(found[0])

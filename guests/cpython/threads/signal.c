@@ -90,7 +90,7 @@ static void ignore(int number) { (void)number; }
 
 static bool has_default_action(int number) {
   void (*handler)(int) = signal(number, ignore);
-  if (handler == SIG_ERR) return false;
+  if (handler == SIG_ERR) return true;  // nobody can change what SIGKILL and SIGSTOP do
   signal(number, handler);
   return handler == SIG_DFL;
 }
