@@ -1,7 +1,7 @@
 //! What can be told of a crash inside the sandbox.
 
 use crate::frames::{DEPTH, Frame, Interpreter};
-use crate::names::{Known, Names};
+use crate::names::Names;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -45,8 +45,7 @@ impl Crash {
             let memory = memory.data(&store);
             Some(Interpreter::find(memory)?.threads(memory))
         });
-        let names = names.read();
-        let functions = dump.frames().iter().map(|frame| function(frame, &names));
+        let functions = dump.frames().iter().map(|frame| function(frame, names));
         Self {
             reason,
             python: python.unwrap_or_default(),
@@ -67,7 +66,7 @@ pub(crate) fn dump(
     }
 }
 
-fn function(frame: &FrameInfo, names: &Known) -> String {
+fn function(frame: &FrameInfo, names: &Names) -> String {
     match names.name(frame) {
         Some(name) => {
             let shown = name.chars().filter(|char| !char.is_control());

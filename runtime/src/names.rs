@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use wasmparser::{KnownCustom, Name, NameSectionReader, Parser, Payload};
 use wasmtime::FrameInfo;
 
@@ -29,31 +30,42 @@ pub(crate) fn hide(component: &mut [u8]) {
     }
 }
 
-/// The file of a component, opened before there is a crash: a confined process opens none.
+/// Those of a component, read once, however often a guest has its processes crash.
 #[derive(Debug)]
-pub(crate) struct Names(Option<File>);
+pub(crate) struct Names {
+    /// Opened before there is a crash: a confined process opens none.
+    component: Option<File>,
+    known: OnceLock<Known>,
+}
 
 impl Names {
     /// Of the component in a file.
     pub(crate) fn of(component: &Path) -> Self {
-        Self(File::open(component).ok())
+        Self {
+            component: File::open(component).ok(),
+            known: OnceLock::new(),
+        }
     }
 
-    /// None, where the file is not to be had.
-    pub(crate) fn read(&self) -> Known {
-        let component = self.0.as_ref().and_then(|file| {
-            let mut bytes = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
-            file.read_exact_at(&mut bytes, 0).ok()?;
-            Some(bytes)
-        });
-        component.map(|bytes| Known::of(&bytes)).unwrap_or_default()
+    /// The name of the function that a frame is of.
+    pub(crate) fn name(&self, frame: &FrameInfo) -> Option<&str> {
+        self.known
+            .get_or_init(|| self.read().unwrap_or_default())
+            .name(frame)
+    }
+
+    fn read(&self) -> Option<Known> {
+        let file = self.component.as_ref()?;
+        let mut bytes = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        Some(Known::of(&bytes))
     }
 }
 
 /// Names of functions by their index, for each module by how many functions of its own it has: native code has nothing else
 /// that tells modules apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Known(HashMap<usize, HashMap<u32, String>>);
+struct Known(HashMap<usize, HashMap<u32, String>>);
 
 impl Known {
     fn of(component: &[u8]) -> Self {
@@ -73,8 +85,7 @@ impl Known {
         known
     }
 
-    /// The name of the function that a frame is of.
-    pub(crate) fn name(&self, frame: &FrameInfo) -> Option<&str> {
+    fn name(&self, frame: &FrameInfo) -> Option<&str> {
         let names = self.0.get(&frame.module().functions().len())?;
         names.get(&frame.func_index()).map(String::as_str)
     }
