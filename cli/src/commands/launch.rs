@@ -19,6 +19,7 @@ use pywasm::{
 use rustix::fs::{FlockOperation, flock};
 use std::borrow::Cow;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -188,16 +189,18 @@ impl GrantArgs {
             .collect()
     }
 
-    /// Starts the app under these grants and stays with it to its end.
+    /// Starts the app under these grants and stays with it to its end, and that of this process.
     pub fn run(
         &self,
-        app: &App,
+        app: App,
         command: Command,
         policy: &Policy,
         environment: &Environment,
         boss: Option<Boss>,
         session: Session,
     ) -> anyhow::Result<ExitCode> {
+        // What the process ends with, it need not free part by part.
+        let app = ManuallyDrop::new(app);
         let Session {
             terminal,
             profile,

@@ -5,7 +5,6 @@ use super::pack;
 use crate::args::PythonArgs;
 use crate::environment::Environment;
 use pywasm::{Command, GuestPath, Interruption, Terminal};
-use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,8 +19,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
     } = args;
     let runtime = runtime(environment, Interruption::for_limits(&grants.limits()))?;
     let package = pack::requirements_only(&with, &requirements, &index, environment)?;
-    // The process ends next, and with it goes all of this at once.
-    let app = ManuallyDrop::new(runtime.load(&package)?);
+    let app = runtime.load(&package)?;
     let cwd = workdir(folder.as_deref(), &GuestPath::root())?;
     let policy = grants.policy(app.config(), environment)?;
     let command = with_script(args, &cwd)?;
@@ -29,7 +27,7 @@ pub fn python(args: PythonArgs, environment: &Environment) -> anyhow::Result<Exi
         terminal: Terminal::of_this_process(),
         ..Session::default()
     };
-    grants.run(&app, command, &policy, environment, None, session)
+    grants.run(app, command, &policy, environment, None, session)
 }
 
 /// python3's arguments. A script of the host is given to the sandbox as a copy: one file, not the

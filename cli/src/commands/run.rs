@@ -130,11 +130,9 @@ impl Asked {
             Some(modules) => runtime.load_with(&self.package, modules),
             None => runtime.load(&self.package),
         }?;
-        // The process ends next, and with it goes all of this at once.
-        let app = ManuallyDrop::new(app);
         let command = self.placed(command(app.config())?, app.config())?;
         self.grants
-            .run(&app, command, policy, environment, boss, self.session)
+            .run(app, command, policy, environment, boss, self.session)
     }
 
     /// Runs `command` in this process again and again, each time for one request.
