@@ -19,7 +19,7 @@ use pywasm_format::{
     UnpackError, UnpackLimits, unpack,
 };
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
@@ -35,6 +35,12 @@ const STATE: &str = "state.wasm";
 
 /// What a snapshot is good for, in its layer.
 const RECORD: &str = "snapshot.json";
+
+/// Where programs look for time zones, as on any Linux.
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// Where the standard library has them.
+const ZONES_IN_STDLIB: &str = "tzdata/zoneinfo";
 
 /// More than any environment that a system lets a program have.
 const RECORD_BYTES: u64 = 4 << 20;
@@ -397,11 +403,15 @@ impl Loading {
             LayerKind::Runtime => {
                 self.interpreter = Some(Arc::new(self.compile(&source.digest, &folder)?));
             }
-            LayerKind::Stdlib | LayerKind::Dependencies => self.shared.push(Preopen::layer(
-                folder,
-                source.mount.clone(),
-                Access::ReadOnly,
-            )),
+            LayerKind::Stdlib => {
+                let zones = folder.join(ZONES_IN_STDLIB);
+                self.share(folder, source.mount.clone());
+                // A layer holds no links, so this is a folder of the layer.
+                if let (true, Ok(place)) = (zones.is_dir(), ZONES.parse()) {
+                    self.share(zones, place);
+                }
+            }
+            LayerKind::Dependencies => self.share(folder, source.mount.clone()),
             LayerKind::Snapshot => self.snapshot = Some(self.started(&source.digest, &folder)?),
             // Part of the image.
             LayerKind::App => {}
@@ -418,13 +428,15 @@ impl Loading {
             self.compile_bytecode(path, &modules.folder);
             Ok::<_, LoadError>(())
         })?;
-        self.shared.push(Preopen::layer(
-            folder.path.clone(),
-            modules.folder.clone(),
-            Access::ReadOnly,
-        ));
+        self.share(folder.path.clone(), modules.folder.clone());
         self.layers.push(folder);
         Ok(())
+    }
+
+    /// Lets every instance see `folder` of a layer at `place`.
+    fn share(&mut self, folder: PathBuf, place: GuestPath) {
+        let layer = Preopen::layer(folder, place, Access::ReadOnly);
+        self.shared.push(layer);
     }
 
     fn fill(&self, source: &Source<'_>, dir: &Dir, path: &Path) -> Result<(), LoadError> {

@@ -66,6 +66,26 @@ subprocess.run([sys.executable, "-c", "import time; print(time.tzname)"], env={"
     );
 }
 
+/// Some programs read it themselves: Django asks whether a zone is there.
+#[test]
+fn the_database_is_where_a_linux_has_it() {
+    let code = r#"
+import os, pathlib, zoneinfo
+
+zones = pathlib.Path("/usr/share/zoneinfo")
+print("zoneinfo" in os.listdir("/usr/share"), (zones / "Europe/Berlin").read_bytes()[:4], (zones / "Nowhere").exists())
+print(zoneinfo.TZPATH[0], "Asia/Shanghai" in zoneinfo.available_timezones())
+try:
+    (zones / "new").touch()
+except OSError as error:
+    print(error.strerror)
+"#;
+    assert_eq!(
+        prints(&[], code),
+        "True b'TZif' False\n/usr/share/zoneinfo True\nRead-only file system\n"
+    );
+}
+
 /// A database that the person mounts comes before that of the standard library.
 #[test]
 fn zones_of_the_host_come_first() {
