@@ -24,7 +24,9 @@ pub struct Cli {
     pub command: Verb,
 }
 
+// The flags of a verb are only put together when it is the one that was asked for.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
