@@ -1,4 +1,7 @@
 //! A worker whose instances serve one request each: started ahead, replaced when they end.
+//!
+//! They take turns on one thread. Each changes hundreds of pages of a memory that it shares until then, and were there another
+//! processor on which a thread of the process runs, the kernel would have to tell it of each.
 
 use crate::commands::launch::crashed;
 use crate::printer;
@@ -55,8 +58,9 @@ where
         tokio::pin!(exhausted);
         let code = loop {
             while instances.len() < at_once {
-                let instance = prepare()?.start()?;
-                instances.spawn(live(instance, patience, ending.subscribe()));
+                let (instance, running) = prepare()?.start_here();
+                let alive = live(instance, patience, ending.subscribe());
+                instances.spawn(async { tokio::join!(alive, running).0 });
             }
             tokio::select! {
                 Some(ended) = instances.join_next() => match ended? {

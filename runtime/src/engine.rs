@@ -6,9 +6,9 @@ use crate::exit::Limit;
 use crate::host::{Host, link};
 use crate::modules::Modules;
 use crate::policy::Limits;
+use crate::pool::{Memories, Pool};
 use crate::scratch::Nest;
 use pywasm_format::{AppConfig, GuestPath, Package};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Linker;
@@ -61,6 +61,25 @@ impl Interruption {
     }
 }
 
+/// How code is compiled and run.
+fn config(interruption: Interruption) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model_threading(true)
+        .async_stack_size(STACK)
+        .max_wasm_stack(WASM_STACK)
+        // Without dense images a large one silently loses copy-on-write.
+        .memory_guaranteed_dense_image_size(1 << 30)
+        // Where a table is filled as it is used, an instance is made in less than a tenth of the time, but each call
+        // through it looks first: 4 % of a program's time. Who makes many instances takes engines with epochs.
+        .table_lazy_init(interruption.has_epochs())
+        // What a crash tells comes from it, see `Crash`.
+        .coredump_on_trap(true)
+        .epoch_interruption(interruption.has_epochs())
+        .consume_fuel(interruption == Interruption::Metered);
+    config
+}
+
 /// Compiles and runs packages. One per process is enough; it is cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
@@ -74,6 +93,8 @@ pub(crate) struct Shared {
     /// Where instances have their private folders.
     pub(crate) nest: Nest,
     pub(crate) interruption: Interruption,
+    /// Of the memories that instances of a template take one after the other.
+    pub(crate) pool: Option<Arc<Pool>>,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 }
 
@@ -106,53 +127,56 @@ impl Runtime {
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(interruption))?;
         let nest = Nest::Common(cache.folder("running")?);
-        let mut config = Config::new();
+        Self::with(engine, cache, nest, interruption, None, Arc::new(progress))
+    }
+
+    /// The same for a process that starts one instance after the other: their private folders lie in one of this process, so
+    /// that a process which [`Prepared::confine_process`](crate::Prepared::confine_process) has confined can start further
+    /// ones; and those that begin with a [template](crate::App::with_template) take the memories of those that have ended, set
+    /// back.
+    pub fn for_many(
+        cache: Cache,
+        interruption: Interruption,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> wasmtime::Result<Self> {
+        let pool = Pool::new();
+        let mut config = config(interruption);
+        // The pool knows what memories begin as.
         config
-            .wasm_component_model_threading(true)
-            .async_stack_size(STACK)
-            .max_wasm_stack(WASM_STACK)
-            // Without dense images a large one silently loses copy-on-write.
-            .memory_guaranteed_dense_image_size(1 << 30)
-            // Where a table is filled as it is used, an instance is made in less than a tenth of the time, but each call
-            // through it looks first: 4 % of a program's time. Who makes many instances takes engines with epochs.
-            .table_lazy_init(interruption.has_epochs())
-            // What a crash tells comes from it, see `Crash`.
-            .coredump_on_trap(true)
-            .epoch_interruption(interruption.has_epochs())
-            .consume_fuel(interruption == Interruption::Metered);
+            .with_host_memory(Arc::new(Memories(Arc::clone(&pool))))
+            .memory_init_cow(false);
         let engine = Engine::new(&config)?;
+        let nest = Nest::own(&cache.folder("running")?)?;
+        let pool = Some(pool);
+        Self::with(engine, cache, nest, interruption, pool, Arc::new(progress))
+    }
+
+    fn with(
+        engine: Engine,
+        cache: Cache,
+        nest: Nest,
+        interruption: Interruption,
+        pool: Option<Arc<Pool>>,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
         link(&mut linker)?;
         if interruption.has_epochs() {
             tick(engine.weak());
         }
+        let shared = Shared {
+            engine,
+            linker,
+            cache,
+            nest,
+            interruption,
+            pool,
+            progress,
+        };
         Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                linker,
-                cache,
-                nest,
-                interruption,
-                progress: Arc::new(progress),
-            }),
-        })
-    }
-
-    /// The same for a process that starts one instance after the other: their private folders lie in one of this process, so
-    /// that a process which [`Prepared::confine_process`](crate::Prepared::confine_process) has confined can start further
-    /// ones. To be called before anything is loaded.
-    pub fn for_many(&self) -> io::Result<Self> {
-        let shared = &self.shared;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine: shared.engine.clone(),
-                linker: shared.linker.clone(),
-                cache: shared.cache.clone(),
-                nest: Nest::own(shared.nest.common())?,
-                interruption: shared.interruption,
-                progress: Arc::clone(&shared.progress),
-            }),
+            shared: Arc::new(shared),
         })
     }
 

@@ -1,13 +1,14 @@
 //! Keeps an instance's use of the processor within its limits.
 //!
-//! Runs at every epoch, on the thread of the instance, while guest code computes; code that waits in a
-//! host call uses no processor and is not asked.
+//! Runs at every epoch while guest code computes; code that waits in a host call uses no processor and is not asked.
 
 use crate::exit::Limit;
 use crate::net::sync::lock;
 use crate::policy::{CpuShare, Limits};
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,42 @@ pub(crate) struct Account {
 /// Watches one process.
 pub(crate) struct Governor {
     account: Arc<Mutex<Account>>,
+    meter: Meter,
     /// What the process had used when it was last looked at.
     seen: Duration,
+}
+
+/// Counts the time of the processor that one process has used: of its thread, which may run others too, what passes while
+/// the process is polled.
+#[derive(Clone, Default)]
+pub(crate) struct Meter(Arc<Mutex<Reading>>);
+
+#[derive(Default)]
+struct Reading {
+    before: Duration,
+    /// What the thread had used when the process was polled last.
+    began: Duration,
+}
+
+impl Meter {
+    /// Polls `process`, and counts.
+    pub(crate) async fn count<F: Future>(&self, process: F) -> F::Output {
+        let mut process = pin!(process);
+        poll_fn(|cx| {
+            lock(&self.0).began = processor_time();
+            let polled = process.as_mut().poll(cx);
+            let used = self.used();
+            lock(&self.0).before = used;
+            polled
+        })
+        .await
+    }
+
+    /// To be asked while the process is polled.
+    fn used(&self) -> Duration {
+        let reading = lock(&self.0);
+        reading.before + processor_time().saturating_sub(reading.began)
+    }
 }
 
 /// A limit that ends the guest, as the error that unwinds it.
@@ -37,17 +72,17 @@ pub(crate) struct Exceeded(pub(crate) Limit);
 const BURST: f64 = 0.1;
 
 impl Governor {
-    /// To be made and asked on the thread that runs the guest.
-    pub(crate) fn new(account: &Arc<Mutex<Account>>) -> Self {
+    pub(crate) fn new(account: &Arc<Mutex<Account>>, meter: &Meter) -> Self {
         Self {
             account: Arc::clone(account),
-            seen: processor_time(),
+            meter: meter.clone(),
+            seen: Duration::ZERO,
         }
     }
 
     /// How long the guest must pause now.
     pub(crate) fn check(&mut self) -> Result<Option<Duration>, Exceeded> {
-        let used = processor_time();
+        let used = self.meter.used();
         let new = used.saturating_sub(self.seen);
         self.seen = used;
         lock(&self.account).spend(Instant::now(), new)

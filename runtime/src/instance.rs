@@ -8,7 +8,7 @@ use crate::engine::{Interruption, Runtime};
 use crate::events::{Event, EventSink};
 use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota};
-use crate::governor::{Exceeded, Governor};
+use crate::governor::{Exceeded, Governor, Meter};
 use crate::host::Host;
 use crate::net::sync::lock;
 use crate::net::{Doors, NetError, Network, Published};
@@ -74,9 +74,16 @@ impl Prepared {
         *lock(&family.core_dump) = Some(file);
     }
 
-    /// Starts it.
+    /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Instance, StartError> {
         self.0.spawn()
+    }
+
+    /// Has it run where the future is polled, which is to be done to its end, by a tokio runtime with timers and sockets. So
+    /// many instances share one thread and take turns: code that computes gives way to others every 10 ms under
+    /// [`Interruption::Checked`], under others only when it calls the host.
+    pub fn start_here(self) -> (Instance, impl Future<Output = ()>) {
+        self.0.split()
     }
 }
 
@@ -251,39 +258,46 @@ impl Task {
 
     /// Runs on a thread of its own.
     pub(crate) fn spawn(self) -> Result<Instance, StartError> {
+        let (instance, running) = self.split();
+        let reactor = reactor().map_err(StartError::Thread)?;
+        thread::Builder::new()
+            .name("pywasm-instance".to_owned())
+            .spawn(move || block_on(reactor, running))
+            .map_err(StartError::Thread)?;
+        Ok(instance)
+    }
+
+    /// What is known of it from outside, and its work.
+    pub(crate) fn split(self) -> (Instance, impl Future<Output = ()> + Send) {
         let (tell, ended) = oneshot::channel();
         let (stop, stopped) = watch::channel(false);
-        let wall = self.first.family.limits.wall;
         let Self {
             first,
             published,
             files,
             reach: _,
         } = self;
-        let signals = first.host.signals.clone();
-        let doors = first.host.network.doors();
-        thread::Builder::new()
-            .name("pywasm-instance".to_owned())
-            .spawn(move || {
-                // The receiver may be gone: a host that does not wait.
-                let _ = tell.send(first.run_until(stopped, wall));
-            })
-            .map_err(StartError::Thread)?;
-        Ok(Instance {
+        let instance = Instance {
             published,
             stop: Stop(stop),
-            signals,
-            doors,
+            signals: first.host.signals.clone(),
+            doors: first.host.network.doors(),
             files,
             ended,
-        })
+        };
+        let wall = first.family.limits.wall;
+        let running = async move {
+            // The receiver may be gone: a host that does not wait.
+            let _ = tell.send(first.run_until(stopped, wall).await);
+        };
+        (instance, running)
     }
 
     /// Runs on this thread, to the end.
     pub(crate) fn run(self) -> Exit {
         let (_stop, stopped) = watch::channel(false);
         let wall = self.first.family.limits.wall;
-        self.first.run_until(stopped, wall)
+        self.first.run_here(stopped, wall)
     }
 }
 
@@ -316,49 +330,55 @@ fn follows(when: When, code: u8) -> bool {
     }
 }
 
+/// What a thread that runs instances waits for events with.
+fn reactor() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Runs on this thread, to the end.
+fn block_on<T>(reactor: tokio::runtime::Runtime, running: impl Future<Output = T>) -> T {
+    let result = reactor.block_on(running);
+    // A read from the host's standard input may still be blocked in the reactor's pool.
+    reactor.shutdown_background();
+    result
+}
+
 impl Running {
     /// Runs on this thread, to the end, which comes with `stopped` and `wall` at the latest: for guest code that never
     /// calls the host only under [`Interruption::Checked`].
-    pub(crate) fn run_until(
-        self,
-        mut stopped: watch::Receiver<bool>,
-        wall: Option<Duration>,
-    ) -> Exit {
-        let reactor = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let reactor = match reactor {
-            Ok(reactor) => reactor,
-            Err(e) => return Exit::host_failed(format!("no event loop for the instance: {e}")),
-        };
+    pub(crate) fn run_here(self, stopped: watch::Receiver<bool>, wall: Option<Duration>) -> Exit {
+        match reactor() {
+            Ok(reactor) => block_on(reactor, self.run_until(stopped, wall)),
+            Err(e) => Exit::host_failed(format!("no event loop for the instance: {e}")),
+        }
+    }
+
+    async fn run_until(self, mut stopped: watch::Receiver<bool>, wall: Option<Duration>) -> Exit {
         let family = Arc::clone(&self.family);
         let is_first = self.host.process.is_first();
-        let exit = reactor.block_on(async {
-            let out_of_time = async {
-                match wall {
-                    Some(limit) => tokio::time::sleep(limit).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let stop = async {
-                // The sender may be gone: a host that never stops it.
-                if stopped.wait_for(|stop| *stop).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let exit = tokio::select! {
-                exit = self.execute_all() => exit,
-                limit = family.over() => Exit::Limit(limit),
-                () = out_of_time => Exit::Limit(Limit::Wall),
-                () = stop => Exit::Stopped,
-            };
-            if is_first {
-                family.end(LINGER).await;
+        let out_of_time = async {
+            match wall {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
             }
-            exit
-        });
-        // A read from the host's standard input may still be blocked in the reactor's pool.
-        reactor.shutdown_background();
+        };
+        let stop = async {
+            // The sender may be gone: a host that never stops it.
+            if stopped.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let exit = tokio::select! {
+            exit = self.execute_all() => exit,
+            limit = family.over() => Exit::Limit(limit),
+            () = out_of_time => Exit::Limit(Limit::Wall),
+            () = stop => Exit::Stopped,
+        };
+        if is_first {
+            family.end(LINGER).await;
+        }
         exit
     }
 
@@ -393,18 +413,21 @@ impl Running {
             after: _,
         } = self;
         let draining = host.network.draining();
-        let mut store = match store(&family, host, handles) {
+        let meter = Meter::default();
+        let mut store = match store(&family, host, handles, &meter) {
             Ok(store) => store,
             Err(error) => return Exit::host_failed(format!("{error:#}")),
         };
-        let began = Instant::now();
-        let result = match program.instantiate_async(&mut store).await {
-            Ok(command) => {
-                let took = began.elapsed();
-                family.events.tell(Event::Instantiated { took });
-                command.wasi_cli_run().call_run(&mut store).await
-            }
-            Err(error) => Err(error),
+        let run = async {
+            let began = Instant::now();
+            let command = program.instantiate_async(&mut store).await?;
+            let took = began.elapsed();
+            family.events.tell(Event::Instantiated { took });
+            command.wasi_cli_run().call_run(&mut store).await
+        };
+        let result = match family.runtime.shared.interruption.has_epochs() {
+            true => meter.count(run).await,
+            false => run.await,
         };
         let exit = classify(result, &mut store);
         // The store goes first: it holds open files in the folder that goes with the family.
@@ -422,10 +445,7 @@ impl Task {
 
     /// Runs the interpreter's export `prepare` and gives the memory that it leaves, as a state.
     pub(crate) fn take_memory(self) -> Result<Vec<u8>, SnapshotError> {
-        let reactor = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::Thread)?;
+        let reactor = reactor().map_err(StartError::Thread)?;
         let wall = self.first.family.limits.wall.unwrap_or(Duration::MAX);
         reactor.block_on(async {
             tokio::time::timeout(wall, self.first.prepare_memory())
@@ -445,7 +465,8 @@ impl Running {
             after: _,
         } = self;
         let interpreter = SnapshotError::Interpreter;
-        let mut store = store(&family, host, handles).map_err(interpreter)?;
+        let meter = Meter::default();
+        let mut store = store(&family, host, handles, &meter).map_err(interpreter)?;
         // What comes out is all of the guest's memory, and stays where it is.
         let most = usize::try_from(family.limits.memory).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(most.saturating_add(HOSTCALL_BYTES));
@@ -470,13 +491,18 @@ const PREPARE: &str = "prepare";
 const HOSTCALL_BYTES: usize = 32 << 20;
 
 /// A store in which the limits hold.
-fn store(family: &Arc<Family>, host: Host, handles: usize) -> wasmtime::Result<Store<Host>> {
+fn store(
+    family: &Arc<Family>,
+    host: Host,
+    handles: usize,
+    meter: &Meter,
+) -> wasmtime::Result<Store<Host>> {
     let shared = &family.runtime.shared;
     let mut store = Store::new(&shared.engine, host);
     store.limiter(|host| &mut host.memory);
     store.set_max_component_handles(handles);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
-    restrain(&mut store, shared.interruption, family)?;
+    restrain(&mut store, shared.interruption, family, meter)?;
     Ok(store)
 }
 
@@ -485,12 +511,13 @@ fn restrain(
     store: &mut Store<Host>,
     interruption: Interruption,
     family: &Family,
+    meter: &Meter,
 ) -> wasmtime::Result<()> {
     if interruption == Interruption::Metered {
         store.set_fuel(family.limits.fuel.unwrap_or(u64::MAX))?;
     }
     if interruption.has_epochs() {
-        let mut governor = Governor::new(&family.account);
+        let mut governor = Governor::new(&family.account, meter);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| match governor.check()? {
             None => Ok(UpdateDeadline::Yield(1)),

@@ -29,6 +29,7 @@ mod modules;
 mod names;
 pub mod net;
 pub mod policy;
+mod pool;
 mod processes;
 mod profile;
 mod scratch;

@@ -64,8 +64,15 @@ impl App {
     ///
     /// To be called before the process is confined: it makes code, and a file in memory.
     pub fn with_template(&self, memory: &[u8]) -> Result<Self, LoadError> {
-        let memory = Module::new(&self.runtime.shared.engine, memory)?;
-        memory.initialize_copy_on_write_image()?;
+        let shared = &self.runtime.shared;
+        let memory = match &shared.pool {
+            Some(pool) => Module::new(&shared.engine, pool.adopt(memory)?)?,
+            None => {
+                let memory = Module::new(&shared.engine, memory)?;
+                memory.initialize_copy_on_write_image()?;
+                memory
+            }
+        };
         Ok(Self {
             runtime: self.runtime.clone(),
             parts: Arc::new(self.parts.with_template(memory)),

@@ -18,6 +18,7 @@ use pywasm::{
 };
 use rustix::fs::{FlockOperation, flock};
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
@@ -41,16 +42,31 @@ pub struct Session {
 
 /// The engine over the person's cache, telling of long work on the terminal.
 pub fn runtime(environment: &Environment, interruption: Interruption) -> anyhow::Result<Runtime> {
-    let cache = environment.cache()?;
+    let runtime = Runtime::new(environment.cache()?, interruption, told());
+    runtime.map_err(|error| no_engine(&error))
+}
+
+/// That of a process which starts one instance after the other.
+pub fn runtime_for_many(
+    environment: &Environment,
+    interruption: Interruption,
+) -> anyhow::Result<Runtime> {
+    let runtime = Runtime::for_many(environment.cache()?, interruption, told());
+    runtime.map_err(|error| no_engine(&error))
+}
+
+fn told() -> impl Fn(Progress) + Send + Sync + 'static {
     let steps = Steps::new();
-    let progress = move |progress| match progress {
+    move |progress| match progress {
         Progress::Unpacking => steps.step("unpacking a layer (once per machine)"),
         Progress::Compiling => steps.step("compiling Python for this machine (once, some seconds)"),
         Progress::CompilingBytecode => steps.step("compiling the requirements to bytecode (once)"),
         Progress::Ready => steps.done(),
-    };
-    Runtime::new(cache, interruption, progress)
-        .map_err(|e| anyhow!("cannot start the WebAssembly engine: {e:#}"))
+    }
+}
+
+fn no_engine(error: &impl fmt::Display) -> anyhow::Error {
+    anyhow!("cannot start the WebAssembly engine: {error:#}")
 }
 
 impl GrantArgs {

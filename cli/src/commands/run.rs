@@ -1,6 +1,6 @@
 //! `pywasm run`: a package, a project folder or a Python file.
 
-use super::launch::{Session, runtime, workdir};
+use super::launch::{Session, runtime, runtime_for_many, workdir};
 use super::pack::{self, Cached};
 use super::signature::signed;
 use crate::args::RunArgs;
@@ -145,7 +145,7 @@ impl Asked {
         at_once: usize,
         command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
     ) -> anyhow::Result<ExitCode> {
-        let runtime = self.stoppable_runtime(environment)?.for_many()?;
+        let runtime = self.runtime_for_many(environment)?;
         let mut app = runtime.load_with(&self.package, modules)?;
         let command = self.placed(command(app.config())?, app.config())?;
         if command.is_from_snapshot() {
@@ -171,20 +171,24 @@ impl Asked {
         modules: &Modules<'_>,
         command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
     ) -> anyhow::Result<ExitCode> {
-        let runtime = self.stoppable_runtime(environment)?;
+        // The code of the worker's engine, so that there is one to compile.
+        let runtime = self.runtime_for_many(environment)?;
         let app = runtime.load_with(&self.package, modules)?;
         let command = self.placed(command(app.config())?, app.config())?;
-        self.grants
-            .write_template(&app, command, module, policy, environment)
+        let written = self
+            .grants
+            .write_template(&app, command, module, policy, environment);
+        runtime.remove_files();
+        written
     }
 
     /// One that computes and never looks up is to be ended without the others.
-    fn stoppable_runtime(&self, environment: &Environment) -> anyhow::Result<Runtime> {
+    fn runtime_for_many(&self, environment: &Environment) -> anyhow::Result<Runtime> {
         let interruption = match Interruption::for_limits(&self.grants.limits()) {
             Interruption::ProcessExit => Interruption::Checked,
             other => other,
         };
-        runtime(environment, interruption)
+        runtime_for_many(environment, interruption)
     }
 
     /// A command in the folder and with the beginning that were asked for.

@@ -380,7 +380,7 @@ impl Process {
                     .name("pywasm-process".to_owned())
                     .spawn(move || {
                         stand_back(others);
-                        let exit = running.run_until(stopped, None);
+                        let exit = running.run_here(stopped, None);
                         family.ended(number, &exit);
                     })
                     .map_err(|_| Refused::Limit("threads of the host"))
