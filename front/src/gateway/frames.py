@@ -41,8 +41,15 @@ def load(target):
         return loaded[target]
     module, _, path = target.partition(":")
     path = path or "application"
-    found = importlib.import_module(module)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        sys.exit(f"pywasm: {target}: there is no module `{error.name}`; name the app's with --wsgi or --asgi MODULE:APP")
     for name in path.removesuffix("()").split("."):
+        if not hasattr(found, name):
+            sys.exit(f"pywasm: {target}: `{module}` has no `{name}`; name the app in it with --wsgi or --asgi MODULE:APP")
         found = getattr(found, name)
     loaded[target] = found() if path.endswith("()") else found
     return loaded[target]
