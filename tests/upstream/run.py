@@ -25,6 +25,8 @@ INSIDE = HERE / "inside"
 GOOD = ("passed", "expected")
 # SQLAlchemy has it in the names of its cases.
 SQLITE_VERSION = re.compile(r"pysqlite(_\d+)+")
+# Django has it in the names of subtests.
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 SITE_PACKAGES = "/usr/local/lib/python3.14/site-packages"
 
 
@@ -176,7 +178,7 @@ def run(command: list, folder: Path, variables: dict, file: Path, places: dict) 
         event = json.loads(line)
         for here, there in places.items():
             event["case"] = event["case"].replace(here, there)
-        event["case"] = SQLITE_VERSION.sub("pysqlite", event["case"])
+        event["case"] = ADDRESS.sub("", SQLITE_VERSION.sub("pysqlite", event["case"]))
         # What fails after it has passed (a fixture's end, a subtest) has failed.
         if event["outcome"] != "started" and found.cases.get(event["case"]) == "failed":
             continue
