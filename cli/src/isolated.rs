@@ -18,6 +18,9 @@ use tokio::time::{sleep, timeout};
 /// How often it is looked whether a request has been given up by those who asked.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the first instance has got so far as to take a request.
+const LOOK_FIRST: Duration = Duration::from_millis(5);
+
 /// How long an instance that nobody has asked may take to end.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -33,6 +36,8 @@ pub struct Work<F> {
 }
 
 /// Keeps `work.at_once` instances ready until the command says to end. Returns the exit code.
+///
+/// The first is alone until it can take a request: what is wrong with the app is said once, not by all.
 pub fn serve<F>(work: Work<F>, boss: Boss) -> anyhow::Result<u8>
 where
     F: Fn() -> anyhow::Result<Prepared>,
@@ -52,13 +57,16 @@ where
         let mut terminate = signal(SignalKind::terminate())?;
         let ending = watch::Sender::new(false);
         let mut instances = JoinSet::new();
+        let mut first = None;
+        let mut wanted = 1;
         let ends = boss.ends();
         tokio::pin!(ends);
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
         let code = loop {
-            while instances.len() < at_once {
+            while instances.len() < wanted {
                 let (instance, running) = prepare()?.start_here();
+                first.get_or_insert_with(|| instance.doors());
                 let alive = live(instance, patience, ending.subscribe());
                 instances.spawn(async { tokio::join!(alive, running).0 });
             }
@@ -73,6 +81,7 @@ where
                         break exit.code();
                     }
                 },
+                () = opened(first.as_ref()), if wanted < at_once => wanted = at_once,
                 () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
                 // One that cannot be asked any more has gone, and takes its workers along.
                 _ = &mut ends => break 143,
@@ -122,6 +131,13 @@ async fn live(
     match doors.entered() {
         true => Life::Served,
         false => Life::Idle(exit),
+    }
+}
+
+/// Resolves when the instance behind the doors can take a request, or has taken one.
+async fn opened(doors: Option<&Doors>) {
+    while !doors.is_some_and(|doors| doors.is_open() || doors.entered()) {
+        sleep(LOOK_FIRST).await;
     }
 }
 

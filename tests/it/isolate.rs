@@ -218,4 +218,14 @@ fn an_app_that_cannot_start_says_so() {
         .args(["--wsgi", "app:app", "."])
         .current_dir(folder.path());
     assert_eq!(run(command).code, Some(3));
+    // Once, however many instances there would be.
+    let folder = project(&[("app.py", "raise ValueError('broken')")]);
+    let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--isolate", "request"]);
+    command
+        .args(["--wsgi", "app:app", "."])
+        .current_dir(folder.path());
+    let ended = run(command);
+    assert_eq!(ended.code, Some(1));
+    let said = ended.stderr.matches("Traceback").count();
+    assert_eq!(said, 1, "{}", ended.stderr);
 }

@@ -304,8 +304,14 @@ fn what_is_to_be_served_is_named_or_found() {
     assert_eq!(ended.code, Some(125));
     assert!(ended.stderr.contains("--wsgi app:app"), "{}", ended.stderr);
     for (target, said) in [
-        ("nothing:app", "pywasm: nothing:app: there is no module `nothing`;"),
-        ("app:nothing", "pywasm: app:nothing: `app` has no `nothing`;"),
+        (
+            "nothing:app",
+            "pywasm: nothing:app: there is no module `nothing`;",
+        ),
+        (
+            "app:nothing",
+            "pywasm: app:nothing: `app` has no `nothing`;",
+        ),
     ] {
         let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--wsgi", target, "."]);
         command.current_dir(folder.path());

@@ -66,6 +66,11 @@ impl Doors {
         open.any(|connection| !connection.is_idle())
     }
 
+    /// Does the program listen at a published port?
+    pub fn is_open(&self) -> bool {
+        !self.listeners().is_empty()
+    }
+
     /// Has a connection come in?
     pub fn entered(&self) -> bool {
         lock(&self.0).entered
