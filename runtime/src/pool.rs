@@ -20,6 +20,7 @@ use std::ptr::{
     with_exposed_provenance_mut,
 };
 use std::sync::{Arc, Mutex, OnceLock};
+use wasm_encoder::{ExportKind, ExportSection, MemorySection};
 use wasmparser::{DataKind, Operator, Parser, Payload};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
@@ -63,7 +64,7 @@ impl Pool {
         let pages = (template.bytes / pywasm_state::WASM_PAGE) as u64;
         let new = self.template.set(template).is_ok();
         wasmtime::ensure!(new, "this engine has a template already");
-        Ok(pywasm_state::blank(pages, MOST_PAGES))
+        Ok(blank(pages))
     }
 
     fn is_dirty(entry: u64) -> bool {
@@ -150,6 +151,20 @@ impl Drop for Template {
         // SAFETY: it is this template's own, and whoever reads it borrows the template.
         let _ = unsafe { munmap(with_exposed_provenance_mut(self.view), self.bytes) };
     }
+}
+
+/// A state of so many pages, whose content the pool has.
+fn blank(pages: u64) -> Vec<u8> {
+    let mut memories = MemorySection::new();
+    memories.memory(wasm_encoder::MemoryType {
+        maximum: Some(MOST_PAGES),
+        ..pywasm_state::memory_type(pages)
+    });
+    let mut exports = ExportSection::new();
+    exports.export(pywasm_state::MEMORY, ExportKind::Memory, 0);
+    let mut module = wasm_encoder::Module::new();
+    module.section(&memories).section(&exports);
+    module.finish()
 }
 
 #[cfg(target_os = "linux")]

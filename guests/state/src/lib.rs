@@ -55,20 +55,6 @@ pub fn encode(memory: &[u8]) -> Vec<u8> {
     module.finish()
 }
 
-/// A state of `pages` whose content its host provides. `most` is how many pages it may have at last.
-pub fn blank(pages: u64, most: u64) -> Vec<u8> {
-    let mut memories = MemorySection::new();
-    memories.memory(MemoryType {
-        maximum: Some(most),
-        ..memory_type(pages)
-    });
-    let mut exports = ExportSection::new();
-    exports.export(MEMORY, ExportKind::Memory, 0);
-    let mut module = Module::new();
-    module.section(&memories).section(&exports);
-    module.finish()
-}
-
 /// The parts of `memory` between blocks of zeros, with their offsets.
 fn pieces(memory: &[u8]) -> Vec<(usize, &[u8])> {
     let mut pieces = Vec::new();
