@@ -24,7 +24,8 @@ pub struct Cli {
     pub command: Verb,
 }
 
-// The flags of a verb are only put together when it is the one that was asked for.
+// The flags of a verb are only put together when it is the one that was asked for. Then what is said of a struct that is flattened
+// into it would take the place of what is said of the verb: such structs have comments, and no documentation.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Verb {
@@ -125,7 +126,7 @@ pub struct ReloadArgs {
     pub pid: i32,
 }
 
-/// How requirements are found.
+// How requirements are found.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Requirements")]
 pub struct IndexArgs {
@@ -177,7 +178,7 @@ pub struct IndexArgs {
     pub base: Option<Base>,
 }
 
-/// Which instructions are followed.
+// Which instructions are followed.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Dockerfile")]
 pub struct DockerfileArgs {
@@ -233,7 +234,7 @@ pub struct SnapshotArgs {
     pub warm: Vec<String>,
 }
 
-/// What `pack` asks a process of its own to do.
+// What `pack` asks a process of its own to do.
 #[derive(Debug, Args)]
 pub struct TakeSnapshotArgs {
     /// Package that the snapshot is for

@@ -94,7 +94,7 @@ pub enum WallArg {
     Off,
 }
 
-/// How much of the machine the app may use, beside --memory and --timeout.
+// How much of the machine the app may use, beside --memory and --timeout.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitArgs {
     /// Share of one processor, such as 0.5 (Python runs about a quarter slower with it)

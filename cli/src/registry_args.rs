@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use pywasm_format::ImageName;
 use pywasm_registry::{RegistryHost, RemoteName, Transport};
 
-/// How registries are reached.
+// How registries are reached.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Speak HTTP without TLS, also to other machines than this one
