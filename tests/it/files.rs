@@ -97,6 +97,29 @@ print(open('/tmp/x').read() + open('/here').read(), os.listdir('/srv/app'), temp
     }
 }
 
+/// As relative ones, within a mount: what is in another, the host would look for in this one.
+#[test]
+fn links_to_absolute_paths_lead_where_they_say() {
+    let code = "
+import os
+os.makedirs('/srv/a/b')
+open('/srv/file', 'w').write('there')
+os.symlink('/srv/file', '/srv/a/b/link')
+print(os.path.samefile('/srv/file', '/srv/a/b/link'))
+print(open('/srv/a/b/link').read(), os.readlink('/srv/a/b/link'), os.path.realpath('/srv/a/b/link'))
+os.symlink('/srv/none', '/srv/broken')
+print(os.path.islink('/srv/broken'), os.path.exists('/srv/broken'))
+try: os.symlink(os.__file__, '/srv/far')
+except PermissionError as error: print(error.strerror)
+";
+    let ended = python(["-c", code]);
+    assert_eq!(
+        ended.stdout, "True\nthere /srv/file /srv/file\nTrue False\nOperation not permitted\n",
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn the_environment_is_only_what_was_given() {
     let code = "import os; print(sorted(os.environ))";

@@ -175,7 +175,7 @@ subprocess.run(['git', 'status'])",
 fn multiprocessing() {
     prints(
         "
-import multiprocessing as mp, os
+import ctypes, multiprocessing as mp, os
 def double(number): return number * 2
 def work(queue, connection, lock, event, semaphore):
     event.wait()
@@ -196,10 +196,14 @@ if __name__ == '__main__':
         shared = manager.dict(a=1)
         child = mp.Process(target=shared.update, kwargs=dict(b=2)); child.start(); child.join()
         print(sorted(shared.items()))
-    try: mp.Process(target=print, args=(mp.Value('i', 1),)).start()
-    except TypeError as error: print('use a Queue' in str(error))
+    numbers, number = mp.Array('i', 3), mp.Value(ctypes.c_double, 1.5)
+    with numbers.get_lock(): numbers[1] += 7
+    print(list(numbers), number.value, mp.RawValue('c', b'x').value)
+    for value in (mp.Value('i', 1), numbers):
+        try: mp.Process(target=print, args=(value,)).start()
+        except TypeError as error: print('use a Queue' in str(error))
 ",
-        "spawn\n999000\nTrue ['there', 'back']\n0\n1\n[('a', 1), ('b', 2)]\nTrue\n",
+        "spawn\n999000\nTrue ['there', 'back']\n0\n1\n[('a', 1), ('b', 2)]\n[0, 7, 0] 1.5 b'x'\nTrue\nTrue\n",
     );
 }
 

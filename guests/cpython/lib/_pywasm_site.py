@@ -3,7 +3,7 @@
 Five things only, none of them a security measure:
 
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
-- `multiprocessing` knows the start method spawn alone; its `Value` and `RawValue` work within one process, since memory
+- `multiprocessing` knows the start method spawn alone; its `Value` and `Array` work within one process, since memory
   cannot be shared with another;
 - `os.posix_spawn`, `os.spawnv` and their kin are there, over the processes of the sandbox, and `multiprocessing` starts none to
   clean up after them;
@@ -49,54 +49,26 @@ class _AfterImport:
         return spec
 
 
-class _Value:
-    """`multiprocessing.Value` of a type code, within one process."""
-
-    def __init__(self, typecode, value=0, lock=True):
-        from array import array
-        from threading import RLock
-
-        self._cell = array(typecode, [value])
-        self._lock = RLock() if lock is True else lock
-
-    @property
-    def value(self):
-        return self._cell[0]
-
-    @value.setter
-    def value(self, value):
-        self._cell[0] = value
-
-    def get_lock(self):
-        return self._lock
-
-    def get_obj(self):
-        return self
-
-    def acquire(self, *args):
-        return self._lock.acquire(*args)
-
-    def release(self):
-        self._lock.release()
-
-    def __reduce__(self):
-        raise TypeError(
-            "a multiprocessing.Value cannot be passed to another process: processes of the sandbox share no memory; "
-            "use a Queue, a Pipe or Manager().Value"
-        )
-
-    def __enter__(self):
-        return self._lock.__enter__()
-
-    def __exit__(self, *args):
-        return self._lock.__exit__(*args)
-
-
 def _multiprocessing(context):
-    context.BaseContext.Value = lambda self, typecode, value=0, lock=True: _Value(typecode, value, lock)
-    context.BaseContext.RawValue = lambda self, typecode, value=0: _Value(typecode, value, False)
     for method in ("fork", "forkserver"):
         context._concrete_contexts.pop(method, None)
+
+
+def _heap(heap):
+    """What is to be shared lies in memory of this process, not in a file that others map."""
+
+    class Arena:
+        def __init__(self, size):
+            self.size = size
+            self.buffer = bytearray(size)
+
+        def __reduce__(self):
+            raise TypeError(
+                "a multiprocessing.Value or Array cannot be passed to another process: processes of the sandbox share no "
+                "memory; use a Queue, a Pipe or Manager().Value"
+            )
+
+    heap.Arena = Arena
 
 
 def _resource_tracker(tracker):
@@ -196,6 +168,7 @@ sys.excepthook = _excepthook
 _changes = {
     **_pywasm_servers.CHANGES,
     "multiprocessing.context": _multiprocessing,
+    "multiprocessing.heap": _heap,
     "multiprocessing.resource_tracker": _resource_tracker,
     "signal": _signal,
 }

@@ -1,11 +1,12 @@
 // What stat() says of a file beyond libc: permission bits and owners, which the host interface does not have,
-// the size of blocks, and devices.
+// the size of blocks, which file a link leads to, and devices.
 //
 // libc reports no permission at all, as if nobody could read any file, and refuses to change them, which fails
 // every program that copies a file with its mode. We report what a fresh file or folder has, and a change, also of
 // the owner, succeeds without effect, as on the other file systems that cannot store it.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <wasi/wasip2.h>
 
 #include "descriptor.h"
 #include "posix.h"
@@ -14,6 +15,18 @@ int __real_stat(const char *, struct stat *);
 int __real_lstat(const char *, struct stat *);
 int __real_fstat(int, struct stat *);
 int __real_fstatat(int, const char *, struct stat *, int);
+
+bool __real_filesystem_method_descriptor_metadata_hash_at(
+    filesystem_borrow_descriptor_t, filesystem_path_flags_t, wasip2_string_t *, filesystem_metadata_hash_value_t *, filesystem_error_code_t *);
+
+// libc asks for the number of the link itself, always: then a link and the file it leads to would be two files.
+static filesystem_path_flags_t followed;
+
+bool __wrap_filesystem_method_descriptor_metadata_hash_at(filesystem_borrow_descriptor_t folder, filesystem_path_flags_t flags,
+                                                          wasip2_string_t *path, filesystem_metadata_hash_value_t *hash,
+                                                          filesystem_error_code_t *error) {
+  return __real_filesystem_method_descriptor_metadata_hash_at(folder, flags | followed, path, hash, error);
+}
 
 // What readers take as the least worth asking for at once.
 enum { BLOCK_BYTES = 4096 };
@@ -30,7 +43,11 @@ static int with_mode(int result, struct stat *status) {
 }
 
 int __wrap_stat(const char *path, struct stat *status) {
-  return device_stat(path, status) ? 0 : with_mode(__real_stat(path, status), status);
+  if (device_stat(path, status)) return 0;
+  followed = FILESYSTEM_PATH_FLAGS_SYMLINK_FOLLOW;
+  int result = __real_stat(path, status);
+  followed = 0;
+  return with_mode(result, status);
 }
 
 int __wrap_lstat(const char *path, struct stat *status) {
@@ -40,7 +57,11 @@ int __wrap_lstat(const char *path, struct stat *status) {
 int __wrap_fstat(int fd, struct stat *status) { return with_mode(__real_fstat(fd, status), status); }
 
 int __wrap_fstatat(int folder, const char *path, struct stat *status, int flags) {
-  return device_stat(path, status) ? 0 : with_mode(__real_fstatat(folder, path, status, flags), status);
+  if (device_stat(path, status)) return 0;
+  followed = flags & AT_SYMLINK_NOFOLLOW ? 0 : FILESYSTEM_PATH_FLAGS_SYMLINK_FOLLOW;
+  int result = __real_fstatat(folder, path, status, flags);
+  followed = 0;
+  return with_mode(result, status);
 }
 
 int __wrap_chmod(const char *path, mode_t mode) {

@@ -1,4 +1,4 @@
-// Paths with "..", "." or empty parts, before libc looks for the mount they lead to.
+// Paths with "..", "." or empty parts, before libc looks for the mount they lead to, and links to absolute paths.
 //
 // libc compares a path with the names of the mounts letter by letter and leaves the rest to the host, which sees one
 // mount at a time: /tmp/../data would be the empty folder under the mount at /data, /usr//local not be there, and
@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int __real_symlink(const char *target, const char *link);
+ssize_t __real_readlink(const char *link, char *buffer, size_t size);
 int __real___wasilibc_find_abspath(const char *path, const char **mount, const char **below);
 int __wasilibc_nocwd_fstatat(int folder, const char *path, struct stat *status, int flags);
 ssize_t __wasilibc_nocwd_readlinkat(int folder, const char *path, char *buffer, size_t size);
@@ -73,8 +75,9 @@ static bool follow(const char *left) {
   return true;
 }
 
-// Walks `rest`. Where it cannot go on, the remainder stays as it is, for the host to say what is wrong with it.
-static void walk(void) {
+// Walks `rest`, through links where a ".." comes after them, or through all. Where it cannot go on, the remainder stays as it
+// is, for the host to say what is wrong with it.
+static void walk(bool through_all) {
   const char *next = rest;
   unsigned links = 0;
   bool stuck = false;
@@ -99,6 +102,11 @@ static void walk(void) {
       stuck = !*next && length && !S_ISDIR(kind());
     } else if (!is_dots(part, size)) {
       stuck = !append(part, size);
+      if (!stuck && through_all && S_ISLNK(kind())) {
+        stuck = links++ >= MOST_LINKS || !follow(next);
+        if (stuck) drop_last();
+        else next = rest;
+      }
     }
     if (stuck) {
       strcpy(walked + length, before);
@@ -111,7 +119,90 @@ int __wrap___wasilibc_find_abspath(const char *path, const char **mount, const c
   if (is_plain(path) || strlen(path) >= PATH_MAX) return __real___wasilibc_find_abspath(path, mount, below);
   int error = errno;
   strcpy(rest, path);
-  walk();
+  walk(false);
   errno = error;
   return __real___wasilibc_find_abspath(length || *walked ? walked : "/", mount, below);
+}
+
+// The parts that `target` has in common with the way so far: how long they are in both.
+static size_t common_with(const char *target) {
+  size_t common = 0;
+  while (target[common] == '/') {
+    size_t size = part_of(target + common + 1);
+    const char *part = target + common + 1;
+    if (!size || is_dot(part, size) || is_dots(part, size)) break;
+    if (strncmp(walked + common, target + common, 1 + size) != 0 || (walked[common + 1 + size] && walked[common + 1 + size] != '/')) break;
+    common += 1 + size;
+  }
+  return common;
+}
+
+// Walks to where the folder that a link lies in really is.
+static bool walk_to_folder_of(const char *link) {
+  if (link[0] == '/') {
+    if (strlen(link) >= PATH_MAX) return false;
+    strcpy(rest, link);
+  } else {
+    if (!getcwd(rest, PATH_MAX) || strlen(rest) + 1 + strlen(link) >= PATH_MAX) return false;
+    strcat(strcat(rest, "/"), link);
+  }
+  strrchr(rest, '/')[0] = 0;
+  walk(true);
+  return true;
+}
+
+// The host refuses links to absolute paths, which could mean anything there. So such a link is made relative, and begins with
+// what no other does, by which readlink() knows that it was absolute.
+static const char MARK[] = ".//";
+enum { MARKED = sizeof MARK - 1 };
+
+// The way to `target` from the folder that `link` lies in, if both are in one mount: the host knows nothing of the others.
+static bool make_relative(const char *target, const char *link, char relative[static PATH_MAX]) {
+  const char *mount, *below;
+  if (!walk_to_folder_of(link)) return false;
+  int here = __real___wasilibc_find_abspath(length ? walked : "/", &mount, &below);
+  if (here < 0 || __real___wasilibc_find_abspath(target, &mount, &below) != here) return false;
+  size_t common = common_with(target), size = MARKED;
+  strcpy(relative, MARK);
+  for (const char *up = walked + common; *up; up++) {
+    if (*up != '/') continue;
+    if (size + 3 >= PATH_MAX) return false;
+    memcpy(relative + size, "../", 3);
+    size += 3;
+  }
+  const char *down = target + common;
+  while (*down == '/') down++;
+  if (size + strlen(down) >= PATH_MAX) return false;
+  strcpy(relative + size, down);
+  return true;
+}
+
+int __wrap_symlink(const char *target, const char *link) {
+  static char relative[PATH_MAX];
+  int error = errno;
+  bool made = target[0] == '/' && make_relative(target, link, relative);
+  errno = error;
+  return __real_symlink(made ? relative : target, link);
+}
+
+ssize_t __wrap_readlink(const char *link, char *buffer, size_t size) {
+  static char target[PATH_MAX + 1];
+  ssize_t found = __real_readlink(link, target, PATH_MAX);
+  if (found < 0) return found;
+  target[found] = 0;
+  const char *result = target;
+  int error = errno;
+  if (!strncmp(target, MARK, MARKED) && walk_to_folder_of(link)) {
+    for (const char *part = target + MARKED; *part; part += *part == '/') {
+      size_t length_of_part = part_of(part);
+      if (is_dots(part, length_of_part) && length) drop_last();
+      else if (length_of_part && !append(part, length_of_part)) break;
+      part += length_of_part;
+    }
+    result = length ? walked : "/";
+  }
+  errno = error;
+  size_t all = strlen(result), given = all < size ? all : size;
+  memcpy(buffer, result, given);
+  return given;
 }

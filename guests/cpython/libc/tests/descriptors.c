@@ -148,6 +148,29 @@ static void paths_with_dots(void) {
   CHECK(is_missing(longest, ENAMETOOLONG));
 }
 
+static bool links_to(const char *path, const char *expected) {
+  char target[256];
+  ssize_t size = readlink(path, target, sizeof target);
+  return size == (ssize_t)strlen(expected) && !memcmp(target, expected, size);
+}
+
+// From where the link really is, and whether there is anything at the other end or not.
+static void absolute_links(void) {
+  struct stat link, there;
+  CHECK(mkdir("/tmp/far", 0755) == 0 && mkdir("/tmp/far/a", 0755) == 0 && mkdir("/tmp/far/a/b", 0755) == 0);
+  CHECK(close(open("/tmp/far/file", O_WRONLY | O_CREAT, 0644)) == 0 && symlink("a/b", "/tmp/far/deep") == 0);
+  CHECK(symlink("/tmp/far/file", "/tmp/far/beside") == 0 && links_to("/tmp/far/beside", "/tmp/far/file") && links_to("/tmp/far/deep", "a/b"));
+  CHECK(symlink("/tmp/far/file", "/tmp/far/deep/up") == 0 && is_at("/tmp/far/a/b/up", "/tmp/far/file"));
+  CHECK(symlink("/tmp/far/a/b", "/tmp/far/down") == 0 && is_at("/tmp/far/down", "/tmp/far/a/b"));
+  CHECK(lstat("/tmp/far/down", &link) == 0 && stat("/tmp/far/down", &there) == 0 && link.st_ino != there.st_ino && S_ISLNK(link.st_mode));
+  CHECK(symlink("/tmp/far", "/tmp/far/self") == 0 && links_to("/tmp/far/self", "/tmp/far") && is_at("/tmp/far/self", "/tmp/far"));
+  CHECK(symlink("/tmp/farther/none", "/tmp/far/a/none") == 0 && links_to("/tmp/far/a/none", "/tmp/farther/none"));
+  CHECK(chdir("/tmp/far/a") == 0 && symlink("/tmp/far/file", "b/../here") == 0 && is_at("/tmp/far/a/here", "/tmp/far/file"));
+  CHECK(symlink("/tmp/far/file", "/tmp/far/beside") == -1 && errno == EEXIST);
+  CHECK(symlink("/tmp/far/file", "/tmp/none/link") == -1 && errno == ENOENT);
+  CHECK(chdir("/") == 0);
+}
+
 static int shared_file;
 
 static void *read_and_seek(void *unused) {
@@ -197,6 +220,7 @@ const struct test_case descriptor_cases[] = {
     {.name = "vectors", .run = vectors},
     {.name = "files", .run = files, .needs = "tmp"},
     {.name = "paths_with_dots", .run = paths_with_dots, .needs = "tmp"},
+    {.name = "absolute_links", .run = absolute_links, .needs = "tmp"},
     {.name = "file_shared_by_threads", .run = file_shared_by_threads, .needs = "tmp"},
     {0},
 };
