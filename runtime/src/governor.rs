@@ -38,8 +38,8 @@ pub(crate) struct Meter(Arc<Mutex<Reading>>);
 #[derive(Default)]
 struct Reading {
     before: Duration,
-    /// What the thread had used when the process was polled last.
-    began: Duration,
+    /// What the thread had used when it began to poll the process, while it does.
+    began: Option<Duration>,
 }
 
 impl Meter {
@@ -47,19 +47,24 @@ impl Meter {
     pub(crate) async fn count<F: Future>(&self, process: F) -> F::Output {
         let mut process = pin!(process);
         poll_fn(|cx| {
-            lock(&self.0).began = processor_time();
+            lock(&self.0).began = Some(processor_time());
             let polled = process.as_mut().poll(cx);
-            let used = self.used();
-            lock(&self.0).before = used;
+            let before = self.used();
+            *lock(&self.0) = Reading {
+                before,
+                began: None,
+            };
             polled
         })
         .await
     }
 
-    /// To be asked while the process is polled.
     fn used(&self) -> Duration {
         let reading = lock(&self.0);
-        reading.before + processor_time().saturating_sub(reading.began)
+        let now = reading
+            .began
+            .map(|began| processor_time().saturating_sub(began));
+        reading.before + now.unwrap_or_default()
     }
 }
 

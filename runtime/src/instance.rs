@@ -475,7 +475,7 @@ impl Running {
         let prepare = instance
             .get_typed_func::<(), (WasmList<u8>,)>(&mut store, PREPARE)
             .map_err(interpreter)?;
-        match prepare.call_async(&mut store, ()).await {
+        match meter.count(prepare.call_async(&mut store, ())).await {
             Ok(_) if !store.data().table.is_empty() => Err(SnapshotError::Handles),
             Ok((memory,)) => Ok(pywasm_state::encode(memory.as_le_slice(&store))),
             Err(error) => Err(SnapshotError::Ended(classify(Err(error), &mut store))),

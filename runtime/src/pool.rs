@@ -335,7 +335,8 @@ unsafe impl MemoryCreator for Memories {
         let capacity = reserved.unwrap_or(minimum).max(minimum);
         // Code that was not made for it would find the template where it expects zeros.
         let template = pool.template.get();
-        let template = template.filter(|_| ty.maximum() == Some(MOST_PAGES));
+        let template = template
+            .filter(|template| ty.maximum() == Some(MOST_PAGES) && minimum == template.bytes);
         let Some(template) = template else {
             let mut region = Region::reserve(capacity, guard).map_err(failed)?;
             region.grow(minimum).map_err(failed)?;
