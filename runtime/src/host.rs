@@ -34,11 +34,10 @@ impl WasiView for Host {
     }
 }
 
-/// Everything a guest can call: WASI 0.2, with sockets of our own in place of wasmtime's, and a guard
-/// before its files; the signals that are sent to it; its terminal; and its further processes.
+/// Everything a guest can call: WASI 0.2, with sockets of our own and a guard before its files, where wasmtime's own are not
+/// there to be reached; the signals that are sent to it; its terminal; and its further processes.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    linker.allow_shadowing(true);
+    add_wasi_to_linker(linker)?;
     net::add_to_linker(linker, |host: &mut Host| NetView {
         network: &mut host.network,
         table: &mut host.table,
@@ -48,7 +47,6 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         table: &mut host.table,
         guard: &mut host.files,
     })?;
-    linker.allow_shadowing(false);
     signals::add_to_linker(
         linker,
         |host: &mut Host| SignalsView {
@@ -63,6 +61,24 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         files: &mut host.files,
         table: &mut host.table,
     })
+}
+
+/// What wasmtime has of WASI and of which nothing opens files or sockets.
+fn add_wasi_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+    use wasmtime_wasi::p2::bindings::{cli, random};
+    use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
+    random::insecure::add_to_linker::<Host, WasiRandom>(linker, Host::random)?;
+    random::insecure_seed::add_to_linker::<Host, WasiRandom>(linker, Host::random)?;
+    cli::environment::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::exit::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_input::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_output::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stdin::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stdout::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stderr::add_to_linker::<Host, WasiCli>(linker, Host::cli)
 }
 
 /// Entries of all of a guest's tables (function pointers); CPython needs about 20,000.
