@@ -1,42 +1,33 @@
-//! One running app: a thread of its own, a store of its own.
+//! One running app: all that it needs is acquired here, before any of its code runs; and what a host holds of it then.
 
 use crate::app::Parts;
 use crate::cache::CacheError;
-use crate::command::{Command, Next};
-use crate::crash::{self, Crash};
-use crate::engine::{Interruption, Runtime};
-use crate::events::{Event, EventSink};
+use crate::command::Command;
+use crate::engine::Runtime;
+use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota};
-use crate::governor::{Exceeded, Governor, Meter};
-use crate::host::Host;
 use crate::net::sync::lock;
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::processes::{Family, Members};
 use crate::profile::{Profile, Profiler};
+use crate::running::{Running, block_on, reactor};
 use crate::scratch::{Nest, Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
 use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
 use pywasm_format::GuestPath;
-use pywasm_format::shell::When;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
-use wasmtime::component::WasmList;
-use wasmtime::{Store, Trap, UpdateDeadline};
-use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
-
-/// How long an ended app's unsent data may hold up its end.
-const LINGER: Duration = Duration::from_secs(1);
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 /// A running app.
 pub struct Instance {
@@ -301,143 +292,6 @@ impl Task {
     }
 }
 
-/// One process of an app, ready to run: a store of its own.
-pub(crate) struct Running {
-    pub(crate) family: Arc<Family>,
-    pub(crate) program: CommandPre<Host>,
-    pub(crate) host: Host,
-    /// What it may hold in the host's tables.
-    pub(crate) handles: usize,
-    pub(crate) after: After,
-}
-
-/// What is started after a process, in its place.
-#[derive(Default)]
-pub(crate) struct After {
-    /// Nothing.
-    pub(crate) is_last: bool,
-    pub(crate) commands: Vec<Next>,
-    /// Each with the variables that the first one had.
-    pub(crate) env: Vec<(String, String)>,
-}
-
-/// Is the next command started after one that came to `code`?
-fn follows(when: When, code: u8) -> bool {
-    match when {
-        When::Always => true,
-        When::Success => code == 0,
-        When::Failure => code != 0,
-    }
-}
-
-/// What a thread that runs instances waits for events with.
-fn reactor() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-}
-
-/// Runs on this thread, to the end.
-fn block_on<T>(reactor: tokio::runtime::Runtime, running: impl Future<Output = T>) -> T {
-    let result = reactor.block_on(running);
-    // A read from the host's standard input may still be blocked in the reactor's pool.
-    reactor.shutdown_background();
-    result
-}
-
-impl Running {
-    /// Runs on this thread, to the end, which comes with `stopped` and `wall` at the latest: for guest code that never
-    /// calls the host only under [`Interruption::Checked`].
-    pub(crate) fn run_here(self, stopped: watch::Receiver<bool>, wall: Option<Duration>) -> Exit {
-        match reactor() {
-            Ok(reactor) => block_on(reactor, self.run_until(stopped, wall)),
-            Err(e) => Exit::host_failed(format!("no event loop for the instance: {e}")),
-        }
-    }
-
-    async fn run_until(self, mut stopped: watch::Receiver<bool>, wall: Option<Duration>) -> Exit {
-        let family = Arc::clone(&self.family);
-        let is_first = self.host.process.is_first();
-        let out_of_time = async {
-            match wall {
-                Some(limit) => tokio::time::sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        };
-        let stop = async {
-            // The sender may be gone: a host that never stops it.
-            if stopped.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let exit = tokio::select! {
-            exit = self.execute_all() => exit,
-            limit = family.over() => Exit::Limit(limit),
-            () = out_of_time => Exit::Limit(Limit::Wall),
-            () = stop => Exit::Stopped,
-        };
-        if is_first {
-            family.end(LINGER).await;
-        }
-        exit
-    }
-
-    /// Runs, and then what is to be started after it.
-    async fn execute_all(mut self) -> Exit {
-        let (family, signals) = (Arc::clone(&self.family), self.host.signals.clone());
-        let mut after = std::mem::take(&mut self.after);
-        let mut exit = self.execute().await;
-        for Next { when, command } in after.commands {
-            let Exit::Code(code) = exit else { break };
-            if after.is_last {
-                break;
-            }
-            if follows(when, code) {
-                after.is_last = command.is_last;
-                let next = family.first(command, &after.env, signals.clone(), &Surroundings::Host);
-                exit = match next {
-                    Ok(next) => next.execute().await,
-                    Err(error) => Exit::host_failed(error),
-                };
-            }
-        }
-        exit
-    }
-
-    async fn execute(self) -> Exit {
-        let Self {
-            family,
-            program,
-            host,
-            handles,
-            after: _,
-        } = self;
-        let draining = host.network.draining();
-        let meter = Meter::default();
-        let mut store = match store(&family, host, handles, &meter) {
-            Ok(store) => store,
-            Err(error) => return Exit::host_failed(format!("{error:#}")),
-        };
-        let run = async {
-            let began = Instant::now();
-            let command = program.instantiate_async(&mut store).await?;
-            let took = began.elapsed();
-            family.events.tell(Event::Instantiated { took });
-            command.wasi_cli_run().call_run(&mut store).await
-        };
-        let result = match family.runtime.shared.interruption.has_epochs() {
-            true => meter.count(run).await,
-            false => run.await,
-        };
-        let exit = classify(result, &mut store);
-        // The store goes first: it holds open files in the folder that goes with the family.
-        drop(store);
-        // Like a kernel, send what the app wrote before it ended; unlike one, not for ever.
-        let _ = tokio::time::timeout(LINGER, draining.finished()).await;
-        exit
-    }
-}
-
 impl Task {
     pub(crate) fn confine_process(&self) -> Wall {
         Wall::around(&self.reach)
@@ -452,104 +306,6 @@ impl Task {
                 .await
                 .unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall))))
         })
-    }
-}
-
-impl Running {
-    async fn prepare_memory(self) -> Result<Vec<u8>, SnapshotError> {
-        let Self {
-            family,
-            program,
-            host,
-            handles,
-            after: _,
-        } = self;
-        let interpreter = SnapshotError::Interpreter;
-        let meter = Meter::default();
-        let mut store = store(&family, host, handles, &meter).map_err(interpreter)?;
-        // What comes out is all of the guest's memory, and stays where it is.
-        let most = usize::try_from(family.limits.memory).unwrap_or(usize::MAX);
-        store.set_hostcall_fuel(most.saturating_add(HOSTCALL_BYTES));
-        let instance = program.instance_pre().instantiate_async(&mut store).await;
-        let instance = instance.map_err(interpreter)?;
-        let prepare = instance
-            .get_typed_func::<(), (WasmList<u8>,)>(&mut store, PREPARE)
-            .map_err(interpreter)?;
-        match meter.count(prepare.call_async(&mut store, ())).await {
-            Ok(_) if !store.data().table.is_empty() => Err(SnapshotError::Handles),
-            Ok((memory,)) => Ok(pywasm_state::encode(memory.as_le_slice(&store))),
-            Err(error) => Err(SnapshotError::Ended(classify(Err(error), &mut store))),
-        }
-    }
-}
-
-/// The export that starts Python, imports modules and gives out the memory.
-const PREPARE: &str = "prepare";
-
-/// What the host copies of a guest's memory for one call. It comes on top of the memory limit, and is more than the
-/// guest's C library passes in one piece, but for `pwrite` of as much.
-const HOSTCALL_BYTES: usize = 32 << 20;
-
-/// A store in which the limits hold.
-fn store(
-    family: &Arc<Family>,
-    host: Host,
-    handles: usize,
-    meter: &Meter,
-) -> wasmtime::Result<Store<Host>> {
-    let shared = &family.runtime.shared;
-    let mut store = Store::new(&shared.engine, host);
-    store.limiter(|host| &mut host.memory);
-    store.set_max_component_handles(handles);
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
-    restrain(&mut store, shared.interruption, family, meter)?;
-    Ok(store)
-}
-
-/// Sets up the checks that are compiled into the guest.
-fn restrain(
-    store: &mut Store<Host>,
-    interruption: Interruption,
-    family: &Family,
-    meter: &Meter,
-) -> wasmtime::Result<()> {
-    if interruption == Interruption::Metered {
-        store.set_fuel(family.limits.fuel.unwrap_or(u64::MAX))?;
-    }
-    if interruption.has_epochs() {
-        let mut governor = Governor::new(&family.account, meter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| match governor.check()? {
-            None => Ok(UpdateDeadline::Yield(1)),
-            Some(pause) => {
-                let sleep = Box::pin(tokio::time::sleep(pause));
-                Ok(UpdateDeadline::YieldCustom(1, sleep))
-            }
-        });
-    }
-    Ok(())
-}
-
-fn classify(result: wasmtime::Result<Result<(), ()>>, store: &mut Store<Host>) -> Exit {
-    let error = match result {
-        Ok(Ok(())) => return Exit::Code(0),
-        Ok(Err(())) => return Exit::Code(1),
-        Err(error) => error,
-    };
-    match error.downcast_ref::<I32Exit>() {
-        Some(I32Exit(code)) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(1)),
-        None if let Some(Exceeded(limit)) = error.downcast_ref() => Exit::Limit(*limit),
-        None if error.downcast_ref() == Some(&Trap::OutOfFuel) => Exit::Limit(Limit::Fuel),
-        None if store.data().memory.refused() => Exit::Limit(Limit::Memory),
-        None => {
-            let family = store.data().process.family();
-            let mut crash = Crash::of_guest(&error, family.parts.interpreter.names(), &*store);
-            let file = lock(&family.core_dump).take();
-            if let Some(Err(failed)) = file.map(|file| crash::dump(&error, store, file)) {
-                crash.reason = format!("{} (no core dump: {failed})", crash.reason);
-            }
-            Exit::Trap(Box::new(crash))
-        }
     }
 }
 

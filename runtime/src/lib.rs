@@ -32,6 +32,7 @@ pub mod policy;
 mod pool;
 mod processes;
 mod profile;
+mod running;
 mod scratch;
 mod signals;
 mod snapshot;
