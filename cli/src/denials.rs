@@ -219,6 +219,6 @@ fn tell_listening(port: u16, host: SocketAddr, chosen: bool) {
 
 fn tell_unpublished(port: u16) {
     printer::note(&format!(
-        "the app listens on port {port}, which is not published; to reach it add -p {port}:{port}"
+        "the app listens on port {port}, which is not published; to reach it add --publish {port}:{port}"
     ));
 }

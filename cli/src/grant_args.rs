@@ -33,7 +33,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "TIME")]
     pub stop_timeout: Option<Span>,
     /// Let the app connect to a host name, *.NAME, address, range or * (public addresses)
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = outbound)]
     pub allow_net: Vec<OutboundRule>,
     /// Read grants from the table [policy] of a file; flags given here win
     #[arg(long, value_name = "FILE")]
@@ -189,6 +189,18 @@ impl FromStr for EnvArg {
             name: name.to_owned(),
             value,
         })
+    }
+}
+
+/// Where an app may connect to: never to itself.
+fn outbound(given: &str) -> Result<OutboundRule, String> {
+    let rule: OutboundRule = given.parse().map_err(|error| format!("{error}"))?;
+    match rule.is_loopback() {
+        true => Err(format!(
+            "`{given}` is the app itself: inside the sandbox the loopback is its own, and this machine's cannot be reached. Let the \
+             server listen on an address of the machine, such as that of its network, and name that one"
+        )),
+        false => Ok(rule),
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::commands::launch::crashed;
 use crate::printer;
 use crate::supervise::HostMemory;
-use crate::workers::control::Boss;
+use crate::workers::control::{Boss, Word};
 use pywasm::net::Doors;
 use pywasm::{Exit, Instance, Limit, Prepared, Signal};
 use std::time::Duration;
@@ -63,6 +63,7 @@ where
         tokio::pin!(ends);
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
+        let mut left = patience;
         let code = loop {
             while instances.len() < wanted {
                 let (instance, running) = prepare()?.start_here();
@@ -83,15 +84,20 @@ where
                 },
                 () = opened(first.as_ref()), if wanted < at_once => wanted = at_once,
                 () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
-                // One that cannot be asked any more has gone, and takes its workers along.
-                _ = &mut ends => break 143,
+                word = &mut ends => {
+                    // Nobody waits for an answer of workers without a command.
+                    if word != Ok(Word::End) {
+                        left = Duration::ZERO;
+                    }
+                    break 143;
+                }
                 _ = interrupt.recv() => break 130,
                 _ = terminate.recv() => break 143,
             }
         };
         ending.send_replace(true);
         let all = async { while instances.join_next().await.is_some() {} };
-        let _ = timeout(patience + 2 * GRACE, all).await;
+        let _ = timeout(left + 2 * GRACE, all).await;
         Ok(code)
     })
 }

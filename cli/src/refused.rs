@@ -80,12 +80,14 @@ const VERBS: &[(&[&str], &str)] = &[
     ),
     (
         &["compose", "stack", "swarm", "service", "node"],
-        "apps are started one by one; start each with `pywasm run`, publish its port with -p and let others reach it \
-         with --allow-net HOST:PORT. Databases run beside pywasm, not in it",
+        "apps are started one by one; start each with `pywasm run`. The loopback of an app is its own, so publish the port of one that \
+         others ask at an address of this machine (-p ADDRESS:8080:8080) and let them reach it (--allow-net ADDRESS:8080). \
+         Databases run beside pywasm, at such an address too",
     ),
     (
         &["network"],
-        "apps share no network; publish a port with `pywasm run -p` and let another app reach it with --allow-net HOST:PORT",
+        "apps share no network, and the loopback of each is its own; publish a port at an address of this machine \
+         (`pywasm run -p ADDRESS:8080:8080`) and let another app reach it with --allow-net ADDRESS:8080",
     ),
     (
         &["image", "import", "search"],
@@ -111,7 +113,11 @@ const VERBS: &[(&[&str], &str)] = &[
 
 /// The reason why a flag is refused, if it is one of docker's.
 pub fn reason(flag: &str) -> Option<&'static str> {
-    let flag = flag.split('=').next().unwrap_or(flag);
+    let flag = match flag.split('=').next().unwrap_or(flag) {
+        // `-dit`: short ones in one word.
+        short if !short.starts_with("--") && short.starts_with('-') && short.contains('d') => "-d",
+        flag => flag,
+    };
     REFUSED
         .iter()
         .find(|(name, _)| *name == flag)

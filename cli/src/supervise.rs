@@ -17,6 +17,10 @@ const GRACE: Duration = Duration::from_millis(300);
 /// inside can interrupt, and ends without being asked.
 const NOTICE: Duration = Duration::from_millis(600);
 
+/// So many interrupts, each soon after the one before, are an order, as they are with docker.
+const INSISTENCE: u32 = 3;
+const SOON: Duration = Duration::from_secs(2);
+
 /// Host memory that an instance may use beside its own: buffers, file handles, stacks of threads.
 const OVERHEAD: u64 = 64 << 20;
 
@@ -70,7 +74,11 @@ pub fn supervise(
         tokio::pin!(exhausted);
         let leave = leave(boss, instance.doors(), stop_timeout);
         tokio::pin!(leave);
-        let mut asked = Asked::default();
+        let mut asked = Asked {
+            // At a terminal that is lent, Ctrl-C is a key like others.
+            insistence: terminal.is_none().then_some(INSISTENCE),
+            ..Asked::default()
+        };
         let ending = loop {
             let signal = tokio::select! {
                 exit = instance.wait() => return Ok(Ending::App(exit)),
@@ -134,14 +142,24 @@ struct Asked {
     /// When a program that was told to end must have ended. Only SIGTERM says that: an interrupt may end a calculation
     /// at a prompt, and a server may read its settings anew when its terminal hangs up.
     end_by: Option<Instant>,
+    /// So many interrupts in a row end it.
+    insistence: Option<u32>,
+    /// How many there have been, and when the last one came.
+    interrupts: Option<(u32, Instant)>,
 }
 
 impl Asked {
-    /// Takes note of a signal. Returns whether the program was told to end before and is now to end at once.
+    /// Takes note of a signal. Returns whether the program was told often enough and is now to end at once.
     fn again(&mut self, signal: Signal, stop_timeout: Duration) -> bool {
         let now = Instant::now();
         self.notice_by = Some(now + NOTICE);
         self.last = Some(signal);
+        if signal == Signal::Interrupt {
+            let before = self.interrupts.filter(|(_, last)| now - *last < SOON);
+            let times = before.map_or(0, |(times, _)| times) + 1;
+            self.interrupts = Some((times, now));
+            return Some(times) == self.insistence;
+        }
         if signal != Signal::Terminate {
             return false;
         }

@@ -93,7 +93,7 @@ impl Denial {
             },
             Self::Lookup { name } => format!("--allow-net {name}"),
             Self::Write { mount } if mount.is_root() => "--tmpfs FOLDER".to_owned(),
-            Self::Write { mount } => format!("-v HOST:{mount}"),
+            Self::Write { mount } => format!("--volume HOST:{mount}"),
             Self::Terminal => "-t".to_owned(),
             Self::Limit(limit) => limit.flag().to_owned(),
         }

@@ -1,5 +1,7 @@
 //! What a store carries, and which host functions the guest can call.
 
+use crate::events::{Denial, Event, EventSink};
+use crate::exit::Limit;
 use crate::files::{self, FilesView, Guard};
 use crate::net::{self, NetView, Network};
 use crate::processes::{self, Process, ProcessesView};
@@ -100,12 +102,14 @@ pub(crate) struct MemoryLimiter {
     own: u64,
     table_elements: usize,
     refused: bool,
+    events: EventSink,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64, events: EventSink) -> Self {
         Self {
             limit,
+            events,
             used: Arc::default(),
             own: 0,
             table_elements: 0,
@@ -115,11 +119,9 @@ impl MemoryLimiter {
 
     /// For another process, within the same limit.
     pub(crate) fn sibling(&self) -> Self {
-        let used = Arc::clone(&self.used);
-        Self {
-            used,
-            ..Self::new(self.limit)
-        }
+        let mut new = Self::new(self.limit, self.events.clone());
+        new.used = Arc::clone(&self.used);
+        new
     }
 
     /// Did the guest ever ask for more than it may have?
@@ -151,7 +153,11 @@ impl ResourceLimiter for MemoryLimiter {
         if allowed {
             self.own += grown;
         }
-        self.refused |= !allowed;
+        if !allowed && !self.refused {
+            self.refused = true;
+            self.events
+                .tell(Event::Denied(Denial::Limit(Limit::Memory)));
+        }
         Ok(allowed)
     }
 
@@ -189,7 +195,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted_over_all_memories() {
-        let mut limiter = MemoryLimiter::new(100);
+        let mut limiter = MemoryLimiter::new(100, EventSink::silent());
         let mut grow = |current, desired| {
             limiter
                 .memory_growing(current, desired, None)
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted_over_all_processes_that_live() {
-        let first = MemoryLimiter::new(100);
+        let first = MemoryLimiter::new(100, EventSink::silent());
         let mut second = first.sibling();
         let mut third = first.sibling();
         let grow = |limiter: &mut MemoryLimiter, by| {

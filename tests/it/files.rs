@@ -12,7 +12,7 @@ fn host_files_are_not_there_and_the_flag_is_named() {
         ended.stderr
     );
     assert!(
-        ended.stderr.contains("add -v /etc:/etc:ro"),
+        ended.stderr.contains("add --volume /etc:/etc:ro"),
         "{}",
         ended.stderr
     );

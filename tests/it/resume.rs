@@ -130,6 +130,99 @@ fn two_starts_have_their_own_randomness() {
 }
 
 #[test]
+fn what_modules_make_of_randomness_time_and_arguments_is_made_at_each_start() {
+    let draws = "it draws random numbers when it is imported";
+    let looks = "it looks at the clock when it is imported";
+    let reads = "it reads the command line when it is imported";
+    let made = [
+        (
+            "secret",
+            "import secrets\nMADE = secrets.token_hex(8)\n",
+            draws,
+        ),
+        (
+            "system",
+            "from os import urandom\nMADE = urandom(8)\n",
+            draws,
+        ),
+        ("number", "import uuid\nMADE = uuid.uuid4()\n", draws),
+        ("shared", "import random\nMADE = random.random()\n", draws),
+        (
+            "private",
+            "from random import Random\nMADE = Random().random()\n",
+            draws,
+        ),
+        ("began", "import time\nMADE = time.time()\n", looks),
+        (
+            "dated",
+            "from datetime import datetime\nMADE = datetime.now()\n",
+            looks,
+        ),
+        ("given", "import sys\nMADE = sys.argv[-1]\n", reads),
+        // Imported before and after what they take it from.
+        (
+            "before",
+            "MADE = __import__('odd.secret').secret.MADE\n",
+            draws,
+        ),
+        ("later", "from . import secret\nMADE = secret.MADE\n", draws),
+    ];
+    let names = made.map(|(name, ..)| name);
+    let files = made.map(|(name, module, _)| (format!("odd/{name}.py"), module));
+    let mut files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, *text)).collect();
+    files.extend([
+        ("odd/__init__.py", ""),
+        // Randomness that is renewed at each start.
+        ("odd/fine.py", "from random import Random\nfrom os import urandom\nimport logging\nrandom = Random()\n"),
+    ]);
+    let imports: String = names
+        .iter()
+        .rev()
+        .map(|name| format!("import odd.{name}\n"))
+        .collect();
+    let printed: String = names
+        .iter()
+        .map(|name| format!("print(odd.{name}.MADE)\n"))
+        .collect();
+    let app = format!(
+        "import sys; print(sorted(name for name in sys.modules if name.startswith('odd')))\n\
+         import odd.fine\n{imports}{printed}print(odd.fine.random.random())\nprint(odd.fine.urandom(8))\n"
+    );
+    let (_folder, package, said) = pack_with(&files, &app);
+    for reason in [draws, looks, reads] {
+        assert!(said.contains(reason), "{said}");
+    }
+    let (one, other) = (
+        start(&package, &[], &["one"]),
+        start(&package, &[], &["other"]),
+    );
+    let pairs: Vec<_> = one.lines().zip(other.lines()).collect();
+    let snapshot = "['odd', 'odd.fine']";
+    assert_eq!(pairs[0], (snapshot, snapshot), "{said}");
+    assert_eq!(pairs.len(), 1 + made.len() + 2);
+    for (one, other) in &pairs[1..] {
+        assert_ne!(one, other, "{said}");
+    }
+}
+
+#[test]
+fn a_module_that_keeps_the_command_line_has_that_of_each_start() {
+    let (_folder, package, said) = pack_odd(
+        "import sys\nkept, original = sys.argv, sys.orig_argv\ndef main(arguments=sys.argv): return arguments\n",
+        &format!(
+            "{IMPORTED_BEFORE}import random, odd, pickle\n\
+             print(odd.kept is sys.argv, odd.original is sys.orig_argv, odd.main(), odd.original[1:])\n\
+             print(type(pickle.loads(pickle.dumps(sys.argv))))\n"
+        ),
+    );
+    for word in ["one", "other"] {
+        let line = format!("['app.py', '{word}'] ['app.py', '{word}']");
+        let expected = format!("True\nTrue True {line}\n<class 'list'>\n");
+        assert_eq!(start(&package, &[], &[word]), expected, "{said}");
+    }
+}
+
+#[test]
 fn a_start_sees_its_own_surroundings() {
     let folder = project(&[(
         "app.py",

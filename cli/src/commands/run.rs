@@ -8,7 +8,7 @@ use crate::denials::Log;
 use crate::environment::Environment;
 use crate::grant_args::GrantArgs;
 use crate::workers::control::Boss;
-use crate::workers::{self, Packing, Plan, WorkerId};
+use crate::workers::{self, Interrupts, Packing, Plan, WorkerId};
 use crate::{printer, refused, template};
 use anyhow::{Context, bail};
 use pywasm::net::SharedPorts;
@@ -220,6 +220,7 @@ impl Asked {
             ports: SharedPorts::bind(policy)?,
             stop_timeout: self.grants.stop_timeout(),
             time_limit: self.grants.timeout.map(|span| span.0),
+            interrupts: Interrupts::AreTheApps,
         };
         let mut log = Log::begin(environment);
         let reactor = tokio::runtime::Builder::new_current_thread()

@@ -8,7 +8,7 @@ use crate::printer;
 use crate::serve_args::{Isolate, ServeArgs};
 use crate::template;
 use crate::workers::control::Boss;
-use crate::workers::{self, Face, Plan, WorkerId};
+use crate::workers::{self, Face, Interrupts, Plan, WorkerId};
 use anyhow::Context;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Unmet};
@@ -114,6 +114,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         ports: SharedPorts::bind(&policy)?.and(front_port()?, listener.into())?,
         stop_timeout: asked.grants.stop_timeout(),
         time_limit: asked.grants.timeout.map(|span| span.0),
+        interrupts: Interrupts::EndWorkers,
     };
     let defaults = Limits::default();
     let limits = Limits {

@@ -93,18 +93,30 @@ impl Boss {
         }))
     }
 
-    /// Waits for the word to end; an end of the command itself is one. On a thread, for standard input may not become
-    /// non-blocking: it is shared with whoever else has it.
-    pub fn ends(self) -> tokio::sync::oneshot::Receiver<()> {
+    /// Waits for the word to end, or for the end of the command itself, and says which it was. On a thread, for standard input may
+    /// not become non-blocking: it is shared with whoever else has it.
+    pub fn ends(self) -> tokio::sync::oneshot::Receiver<Word> {
         let (tell, ends) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let mut word = [0];
             // Whatever comes: there is one word.
-            let _ = (&self.0).read(&mut word);
-            let _ = tell.send(());
+            let told = (&self.0).read(&mut word);
+            let _ = tell.send(match told {
+                Ok(1..) => Word::End,
+                _ => Word::Gone,
+            });
         });
         ends
     }
+}
+
+/// What a worker hears of its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It is to end, when those whom it serves have been served.
+    End,
+    /// There is no command any more.
+    Gone,
 }
 
 /// The command's end.

@@ -46,6 +46,16 @@ pub struct Plan {
     pub stop_timeout: Duration,
     /// For all of it.
     pub time_limit: Option<Duration>,
+    pub interrupts: Interrupts,
+}
+
+/// What becomes of Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupts {
+    /// The app hears of it, whose program it is.
+    AreTheApps,
+    /// It ends the command, and workers as SIGTERM does: their program is ours.
+    EndWorkers,
 }
 
 /// How a project was packed, and can be again. All workers run the same, whatever becomes of the project's files: an
@@ -145,7 +155,9 @@ pub async fn run(plan: Plan, face: &mut impl Face) -> anyhow::Result<u8> {
                 continue;
             }
             _ = interrupt.recv() => {
-                crew.signal(Signal::INT);
+                if crew.plan.interrupts == Interrupts::AreTheApps {
+                    crew.signal(Signal::INT);
+                }
                 130
             }
             _ = terminate.recv() => 143,

@@ -110,12 +110,26 @@ def _gunicorn_arbiter(module):
     module.Arbiter.spawn_worker = spawn_worker
 
 
+def _sanic(startup):
+    serve_single = startup.StartupMixin.serve_single.__func__
+
+    def serve(cls, primary=None, *, app_loader=None, factory=None):
+        apps = list(cls._app_registry.values())
+        if any(app.state.auto_reload for app in apps):
+            print(_NO_RELOADER, file=sys.stderr)
+        _say_one_worker(max((app.state.workers for app in apps), default=1))
+        serve_single(cls, primary)
+
+    startup.StartupMixin.serve = classmethod(serve)
+
+
 CHANGES = {
     "werkzeug._reloader": _werkzeug,
     "django.utils.autoreload": _django,
     "uvicorn.supervisors.basereload": _uvicorn_reload,
     "uvicorn.supervisors.multiprocess": _uvicorn_workers,
     "hypercorn.run": _hypercorn,
+    "sanic.mixins.startup": _sanic,
     "gunicorn": _gunicorn,
     "gunicorn.arbiter": _gunicorn_arbiter,
 }

@@ -138,13 +138,13 @@ def _hint(error):
     folder = os.path.dirname(path)
     if error.errno == errno.ENOENT and given_absolute:
         return (
-            f"{path} is not in the sandbox: an app sees its package and the folders that -v mounts; "
-            f"to show it the host's, add -v {folder}:{folder}:ro"
+            f"{path} is not in the sandbox: an app sees its package and the folders that --volume mounts; "
+            f"to show it the host's, add --volume {folder}:{folder}:ro"
         )
     if error.errno in (errno.EROFS, errno.EPERM, errno.EACCES):
         return (
             f"{path} is read-only in the sandbox; write to the app's folder or /tmp, "
-            "or mount a folder with -v HOST:FOLDER"
+            "or mount a folder with --volume HOST:FOLDER"
         )
     return None
 

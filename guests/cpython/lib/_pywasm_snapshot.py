@@ -1,18 +1,21 @@
 """Snapshots of a started Python: what is done before one is taken, and at each start from one.
 
-`prepare` imports modules in an instance that is then written down, with fixed clocks and random numbers.
-`resume` makes true again what such an instance believes about its surroundings and its randomness. The one
+`prepare` imports modules in an instance that is then written down, with fixed clocks and random numbers. A module that
+makes something of the time, of randomness or of the command line when it is imported has to do so at each start: it is
+left out. `resume` makes true again what such an instance believes about its surroundings and its randomness. The one
 thing that stays is the seed of `hash()` for strings, which all starts from one snapshot share.
 
 `record_imports` finds out beforehand, in a trial run, which modules a program imports.
 """
 
+import builtins
 import gc
 import os
 import random
 import sys
 import time
-from importlib import import_module
+from importlib import _bootstrap_external, import_module
+from importlib.util import resolve_name
 from random import Random, _inst
 
 # The status with which an instance ends whose snapshot cannot be taken; the report says why.
@@ -21,6 +24,13 @@ REFUSED = 3
 DESCRIPTORS = 256
 # How long a server may take to answer in a trial run.
 ANSWER_SECONDS = 5
+# By so many nanoseconds the clock goes on whenever somebody looks at it while a snapshot is taken, and at no other time.
+TICK = 1000
+# Modules that draw random numbers or look at the clock when they are imported, of which nothing comes that has to differ
+# from start to start: names and numbers that are to be unique in their own process, and trials of whether it works.
+INDIFFERENT = (
+    "dash._jupyter", "fastapi.telemetry", "opentelemetry", "passlib.utils", "rich.style", "structlog.stdlib", "sympy.core.symbol",
+)
 
 
 class _Seeds:
@@ -29,31 +39,51 @@ class _Seeds:
     def __init__(self):
         self.fresh = [_inst]
         self.numpys = []
+        self._states = {}
         self._drawn = set()
+        self._unexplained = set()
         self._seed = Random.seed
         self._urandom = random._urandom
 
     def watch(self):
-        seed, fresh, urandom, drawn = self._seed, self.fresh, self._urandom, self._drawn
+        seed, urandom, fresh, states = self._seed, self._urandom, self.fresh, self._states
+        states[id(_inst)] = _inst.getstate()
 
         def watched(self, a=None, version=2):
             fresh[:] = [other for other in fresh if other is not self]
+            seed(self, a, version)
             if a is None:
                 fresh.append(self)
-            seed(self, a, version)
+                states[id(self)] = self.getstate()
 
         def watched_urandom(size):
             value = urandom(size)
-            drawn.add(int.from_bytes(value))
+            self._drawn.add(int.from_bytes(value))
             return value
 
+        self._watched_urandom = watched_urandom
         Random.seed = watched
-        random._urandom = watched_urandom
+        random._urandom = os.urandom = watched_urandom
 
     def unwatch(self):
         Random.seed = self._seed
-        random._urandom = self._urandom
+        # Modules that have the function by a name of their own are to have the right one too.
+        for names in gc.get_referrers(self._watched_urandom):
+            if type(names) is dict and "__name__" in names:
+                for name in [name for name, value in names.items() if value is self._watched_urandom]:
+                    names[name] = self._urandom
         self.numpys = list(self._find_numpys())
+
+    def were_used(self):
+        """Whether anybody has, since this was last asked, drawn a number that `renew` does not draw again."""
+        states = {id(generator): generator.getstate() for generator in self.fresh}
+        used = any(state != self._states[generator] for generator, state in states.items())
+        self._states.update(states)
+        new = self._drawn - self._unexplained
+        if new:
+            explained = {generator.seed_seq.entropy for generator in self._find_numpys()}
+            self._unexplained |= new - explained
+        return used or bool(new & self._unexplained)
 
     def _find_numpys(self):
         """numpy's generators, which take their seeds from `secrets.randbits`."""
@@ -72,6 +102,58 @@ class _Seeds:
             generator.seed()
         for generator in self.numpys:
             generator.state = type(generator)().state
+
+
+class _Arguments(list):
+    """A command line that knows whether somebody has looked at it."""
+
+    looked = False
+
+    def __reduce__(self):
+        return list, ([*self],)
+
+
+class _CommandLine:
+    """`sys.argv` and `sys.orig_argv`, which modules may keep: each start fills in the lists that they have."""
+
+    METHODS = ("__getitem__", "__iter__", "__len__", "__contains__", "__eq__")
+    NAMES = ("argv", "orig_argv")
+
+    def __init__(self):
+        self._kept = {}
+
+    def watch(self):
+        def watched(name):
+            original = getattr(list, name)
+
+            def method(arguments, *others):
+                _Arguments.looked = True
+                return original(arguments, *others)
+
+            return method
+
+        for name in self.NAMES:
+            setattr(sys, name, _Arguments(getattr(sys, name)))
+        for name in self.METHODS:
+            setattr(_Arguments, name, watched(name))
+
+    def was_looked_at(self):
+        looked, _Arguments.looked = _Arguments.looked, False
+        return looked
+
+    def unwatch(self):
+        for name in self.METHODS:
+            if name in vars(_Arguments):
+                delattr(_Arguments, name)
+        own = vars(sys)
+        for name in self.NAMES:
+            if any(other is not own for other in gc.get_referrers(own[name])):
+                self._kept[name] = own[name]
+
+    def renew(self):
+        for name, kept in self._kept.items():
+            kept[:] = getattr(sys, name)
+            setattr(sys, name, kept)
 
 
 class _Environment:
@@ -123,6 +205,150 @@ class _Environment:
 
 _seeds = _Seeds()
 _environment = _Environment()
+_command_line = _CommandLine()
+
+
+def _tempfile(tempfile):
+    tempfile._name_sequence = tempfile.tempdir = None
+
+
+def _logging(logging):
+    logging._startTime = time.time_ns()
+
+
+def _uuid(uuid):
+    uuid._node = uuid._last_timestamp = None
+
+
+def _uuid_utils(uuid_utils):
+    uuid_utils.reseed_rng()
+
+
+def _authentication(process):
+    process.current_process()._config["authkey"] = process.AuthenticationString(os.urandom(32))
+
+
+def _dateutil(parser):
+    info = parser.DEFAULTPARSER.info
+    info._year = time.localtime().tm_year
+    info._century = info._year // 100 * 100
+
+
+def _loguru(logger):
+    logger.start_time = logger.aware_now()
+
+
+def _openai_bedrock(bedrock):
+    bedrock._LEGACY_SIGNATURE_KEY = os.urandom(32)
+
+
+def _bson(objectid):
+    kind = objectid.ObjectId
+    kind._inc = objectid.SystemRandom().randint(0, objectid._MAX_COUNTER_VALUE)
+    kind._ObjectId__random = objectid._random_bytes()
+
+
+# Modules that keep something of the time or of randomness from when they were imported, and how they get what is new.
+RENEWED = {
+    "tempfile": _tempfile,
+    "logging": _logging,
+    "uuid": _uuid,
+    "uuid_utils": _uuid_utils,
+    "multiprocessing.process": _authentication,
+    "billiard.process": _authentication,
+    "dateutil.parser._parser": _dateutil,
+    "loguru._logger": _loguru,
+    "openai.lib.bedrock": _openai_bedrock,
+    "bson.objectid": _bson,
+}
+
+
+def _is_no_matter(module):
+    """Whether what a module makes of time and randomness when it is imported is no reason to leave it out."""
+    return module in RENEWED or any(f"{module}.".startswith(f"{name}.") for name in INDIFFERENT)
+
+
+class _Looks:
+    """Which modules made something of what differs from start to start, and what that was: those whose code ran, and those
+    that were about to be imported and had them imported."""
+
+    def __init__(self):
+        self.found = {}
+        self._importing = []
+        self._execute = _bootstrap_external._LoaderBasics.exec_module
+        self._import = builtins.__import__
+
+    def watch(self):
+        execute, import_ = self._execute, self._import
+
+        def watched(loader, module):
+            self.during(module.__name__, lambda: execute(loader, module))
+
+        def watched_import(name, globals=None, locals=None, fromlist=(), level=0):
+            module = import_(name, globals, locals, fromlist, level)
+            if self.found:
+                whole = resolve_name("." * level + name, globals["__package__"]) if level else name
+                parts = [f"{whole}.{part}" for part in fromlist or ()]
+                for reason in [self.found[one] for one in (whole, *parts) if one in self.found]:
+                    self._blame(reason)
+            return module
+
+        _bootstrap_external._LoaderBasics.exec_module = watched
+        builtins.__import__ = watched_import
+        _command_line.watch()
+        self._settle()
+        self.found.clear()
+
+    def unwatch(self):
+        _bootstrap_external._LoaderBasics.exec_module = self._execute
+        builtins.__import__ = self._import
+
+    def during(self, module, work):
+        self._settle()
+        self._importing.append(module)
+        try:
+            return work()
+        finally:
+            self._settle()
+            self._importing.pop()
+
+    def _settle(self):
+        """Puts down what was looked at since the last time to the modules that are being imported."""
+        reasons = []
+        if _command_line.was_looked_at():
+            reasons.append("reads the command line")
+        if _seeds.were_used():
+            reasons.append("draws random numbers")
+        now = time.time_ns()
+        if now - getattr(self, "_time", now) > TICK:
+            reasons.append("looks at the clock")
+        self._time = now
+        if reasons and self._importing and not _is_no_matter(self._importing[-1]):
+            self._blame(f"it {reasons[0]} when it is imported")
+
+    def _blame(self, reason):
+        for module in self._importing:
+            self.found.setdefault(module, reason)
+
+
+class _NoLooks:
+    """For the memory of one run alone: what its app saw when it was imported is the app's."""
+
+    found = {}
+
+    def watch(self):
+        pass
+
+    def unwatch(self):
+        pass
+
+    def during(self, module, work):
+        return work()
+
+
+def _clock_stands_still():
+    """Whether this is for a snapshot, whose starts are to have clocks, randomness and arguments of their own."""
+    return time.time_ns() + TICK == time.time_ns()
 
 
 def _open_descriptors():
@@ -140,10 +366,10 @@ def _report(what, *words):
     print(what, *(" ".join(str(word).split()) for word in words), sep="\t")
 
 
-def _import(module):
+def _import(module, looks):
     """What keeps a module out of a snapshot, if anything does."""
     try:
-        import_module(module)
+        looks.during(module, lambda: import_module(module))
     except ModuleNotFoundError as error:
         return None if error.name == module else error
     except BaseException as error:
@@ -160,23 +386,29 @@ def prepare():
     folder, *modules = sys.argv[1:]
     os.chdir(folder)
     before = _open_descriptors()
-    refused = False
+    refused = {}
+    looks = _Looks() if _clock_stands_still() else _NoLooks()
     _seeds.watch()
     _environment.watch()
+    looks.watch()
     for module in modules:
-        reason = _import(module)
+        reason = _import(module, looks)
         stays = None
         if _count():
             stays = "it starts a thread when it is imported"
         elif _open_descriptors() - before:
             stays = "it leaves a file or a socket open when it is imported"
         if stays or reason:
-            refused = True
-            _report("refused", module, stays or reason)
+            refused[module] = stays or reason
         if stays:
             break
+    refused = looks.found | refused
+    for module, reason in refused.items():
+        _report("refused", module, reason)
     if refused:
         sys.exit(REFUSED)
+    looks.unwatch()
+    _command_line.unwatch()
     _environment.unwatch()
     _seeds.unwatch()
     for name in sorted(_environment.read):
@@ -192,20 +424,11 @@ def prepare():
 def resume():
     """Called at each start from a snapshot, after CPython has taken over the new command line."""
     _environment.renew()
+    _command_line.renew()
     _seeds.renew()
-    loaded = sys.modules
-    if "tempfile" in loaded:
-        loaded["tempfile"]._name_sequence = None
-        loaded["tempfile"].tempdir = None
-    if "logging" in loaded:
-        loaded["logging"]._startTime = time.time_ns()
-    if "uuid_utils" in loaded:
-        loaded["uuid_utils"].reseed_rng()
-    if "uuid" in loaded:
-        loaded["uuid"]._node = loaded["uuid"]._last_timestamp = None
-    if "multiprocessing.process" in loaded:
-        process = loaded["multiprocessing.process"]
-        process.current_process()._config["authkey"] = process.AuthenticationString(os.urandom(32))
+    for name, renew in RENEWED.items():
+        if name in sys.modules:
+            renew(sys.modules[name])
 
 
 class _Recorder:

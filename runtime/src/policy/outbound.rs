@@ -243,6 +243,17 @@ fn canonical_name(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
+impl OutboundRule {
+    /// Does it name nothing but the loopback, which inside a sandbox is the app's own and needs no rule?
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Net(net) => net.network().is_loopback() && net.broadcast().is_loopback(),
+            Host::Name(name) => name == "localhost",
+            Host::Any | Host::Below(_) => false,
+        }
+    }
+}
+
 impl FromStr for OutboundRule {
     type Err = ParseOutboundError;
 

@@ -145,7 +145,7 @@ impl Family {
             preopens,
             streams,
             quota: Arc::new(Mutex::new(quota)),
-            memory: MemoryLimiter::new(limits.memory),
+            memory: MemoryLimiter::new(limits.memory, events.clone()),
             events,
             pipes: Counter::new(PIPES),
             slack: Counter::new(PIPES),
