@@ -8,6 +8,7 @@ mod environment;
 mod flame_graph;
 mod grant_args;
 mod isolated;
+mod output;
 mod policy_file;
 mod printer;
 mod refused;

@@ -99,6 +99,50 @@ fn files_go_out_and_come_in_again() {
 }
 
 #[test]
+fn what_is_no_package_is_not_replaced_by_one() {
+    let person = Person::new();
+    person.pack("app", "x");
+    let app = project(&[("app.py", "print('mine')\n"), ("util.py", "")]);
+    let source = app.path().join("app.py").display().to_string();
+    let folder = app.path().display().to_string();
+    let link = person.path().join("link.pkg");
+    std::os::unix::fs::symlink("app.pkg", &link).expect("a link");
+    let pack = ["pack", "-q", "--no-snapshot", &folder, "-o"];
+    for command in [&pack[..], &["save", "app", "-o"]] {
+        let said = |output| person.fails(&[command, &[output]].concat());
+        assert_eq!(
+            said(&source),
+            format!(
+                "pywasm: error: `{source}` is there and is no package: give another -o, or remove it first\n"
+            )
+        );
+        assert!(said("none/app.pkg").contains("the folder `none` is not there"));
+        assert!(said("-").contains("`-o -`: a package is written beside its place"));
+        // A package takes the place of another one, behind a link too.
+        for output in ["app.pkg", "app.tar", "app.tar", "app.pkg", "link.pkg"] {
+            person.says(&[command, &[output]].concat());
+        }
+        assert!(link.is_symlink());
+    }
+    let sources = std::fs::read_to_string(&source).expect("a source");
+    assert_eq!(sources, "print('mine')\n");
+    assert_eq!(person.says(&["run", &source]), "mine\n");
+    let graph = ["run", "--profile", &source, &source];
+    assert!(
+        person
+            .fails(&graph)
+            .contains("is there and is no SVG image: give another --profile")
+    );
+    let lock = ["lock", &folder, "-o", &source];
+    assert!(
+        person
+            .fails(&lock)
+            .contains("is there and is no lock file: give another -o")
+    );
+    assert_eq!(std::fs::read_to_string(&source).expect("a source"), sources);
+}
+
+#[test]
 fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
     let person = Person::new();
     person.pack("app", "x");

@@ -5,6 +5,7 @@ use crate::args::{DockerfileArgs, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::grant_args::EnvArg;
+use crate::output::{Kind, Output};
 use crate::printer::{self, Steps};
 use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow};
@@ -40,13 +41,18 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
             Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name()))))
         }
     };
+    // Known before the work begins: what is in its place may be worth more.
+    let target = match &output {
+        Some(output) if !dry_run => Some(Output::new(output, Kind::Package)?),
+        _ => None,
+    };
     let settings = PackSettings {
         name: tag.as_ref().map(ToString::to_string),
         command: entrypoint
             .map(|line| command_words(&line))
             .transpose()
             .map_err(|why| anyhow!("--entrypoint: {why}"))?,
-        output: output.clone(),
+        output,
         dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
     };
@@ -78,13 +84,14 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         let Image { digest, size, .. } = environment.store()?.put(&built.spec(), name)?;
         written.push((name.to_string(), size, digest));
     }
-    if let Some(output) = &output {
-        let report = built.write(output)?;
-        written.push((output.display().to_string(), report.size, report.digest));
+    if let Some(target) = &target {
+        let report = built.write(target.path())?;
+        written.push((target.shown().to_string(), report.size, report.digest));
     }
     progress.done();
     if !snapshot.no_snapshot {
-        let target = output.as_deref().or(tag_as_path.as_deref());
+        let written = target.as_ref().map(Output::path);
+        let target = written.or(tag_as_path.as_deref());
         target.iter().for_each(|target| warm(target, environment));
     }
     if !quiet {

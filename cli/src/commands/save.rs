@@ -2,6 +2,7 @@
 
 use super::pack::bytes;
 use crate::environment::Environment;
+use crate::output::{Kind, Output};
 use crate::printer;
 use crate::store_args::{LoadArgs, SaveArgs};
 use anyhow::Context;
@@ -12,14 +13,15 @@ use std::process::ExitCode;
 
 pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let SaveArgs { reference, output } = args;
+    let target = Output::new(output, Kind::Package)?;
     let package = environment
         .store()?
         .package(reference, &ReadLimits::default())?;
     let size = match is_archive(output) {
-        true => write_oci_archive(output, &package)?,
-        false => copy_package(output, &package)?,
+        true => write_oci_archive(target.path(), &package)?,
+        false => copy_package(target.path(), &package)?,
     };
-    printer::result(&format!("{}  {}", output.display(), bytes(size)));
+    printer::result(&format!("{}  {}", target.shown(), bytes(size)));
     Ok(ExitCode::SUCCESS)
 }
 
