@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         args::Verb::Rmi(args) => commands::images::rmi(args, &environment),
         args::Verb::Tag(args) => commands::images::tag(&args, &environment),
         args::Verb::Save(args) => commands::save::save(&args, &environment),
-        args::Verb::Load(args) => commands::save::load(args, &environment),
+        args::Verb::Load(args) => commands::save::load(&args, &environment),
         args::Verb::Inspect(args) => commands::inspect::inspect(&args, &environment),
         args::Verb::Sbom(args) => commands::inspect::sbom(&args, &environment),
         args::Verb::History(args) => commands::inspect::history(&args, &environment),

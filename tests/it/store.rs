@@ -99,6 +99,55 @@ fn files_go_out_and_come_in_again() {
 }
 
 #[test]
+fn a_file_takes_no_name_that_is_not_its_own() {
+    let (person, stranger) = (Person::new(), Person::new());
+    person.pack("mine:1", "mine");
+    let mine = person.digest();
+    stranger.pack("mine:1", "a stranger's");
+    stranger.says(&["tag", "mine:1", "ghcr.io/acme/app:1"]);
+    for file in ["taken.pkg", "taken.tar"] {
+        stranger.says(&["save", "mine:1", "-o", file]);
+    }
+    for file in ["registry.pkg", "registry.tar"] {
+        stranger.says(&["save", "ghcr.io/acme/app:1", "-o", file]);
+    }
+    let file = |name: &str| stranger.path().join(name).display().to_string();
+    for name in ["taken.pkg", "taken.tar"] {
+        let said = person.fails(&["load", "-i", &file(name)]);
+        assert!(
+            said.contains(&format!(
+                "calls itself `mine:1`, and that is another package here ({mine})"
+            )),
+            "{said}"
+        );
+    }
+    for name in ["registry.pkg", "registry.tar"] {
+        let said = person.fails(&["load", "-i", &file(name)]);
+        assert!(
+            said.contains(
+                "calls itself `ghcr.io/acme/app:1`, and nothing shows that it comes from there"
+            ),
+            "{said}"
+        );
+        assert!(said.contains("such as `-t app`"), "{said}");
+        // Where the name stands for that package already, nothing changes.
+        stranger.says(&["load", "-i", name]);
+    }
+    assert_eq!(person.says(&["run", "mine:1"]), "mine\n");
+    assert_eq!(names(&person), ["mine:1"]);
+    let Ended { code, stderr, .. } =
+        person.run(&["load", "-i", &file("registry.pkg"), "-t", "mine:1"]);
+    assert_eq!(
+        (code, stderr),
+        (
+            Some(0),
+            format!("pywasm: mine:1 stood for {mine} until now\n")
+        )
+    );
+    assert_eq!(person.says(&["run", "mine:1"]), "a stranger's\n");
+}
+
+#[test]
 fn what_is_no_package_is_not_replaced_by_one() {
     let person = Person::new();
     person.pack("app", "x");
