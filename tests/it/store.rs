@@ -148,6 +148,26 @@ fn a_file_takes_no_name_that_is_not_its_own() {
 }
 
 #[test]
+fn a_damaged_package_is_neither_signed_nor_verified() {
+    let person = Person::new();
+    person.pack("app", "x");
+    person.says(&["save", "app", "-o", "app.pkg"]);
+    person.says(&["key", "me"]);
+    person.says(&["sign", "--key", "me.key", "app.pkg"]);
+    person.says(&["verify", "--key", "me.pub", "app.pkg"]);
+    let path = person.path().join("app.pkg");
+    let mut bytes = std::fs::read(&path).expect("a package");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("damaged");
+    for verb in [["verify", "--key", "me.pub"], ["sign", "--key", "me.key"]] {
+        let [verb, flag, key] = verb;
+        let said = person.fails(&[verb, flag, key, "app.pkg"]);
+        assert!(said.contains("the package is damaged or forged"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_no_package_is_not_replaced_by_one() {
     let person = Person::new();
     person.pack("app", "x");

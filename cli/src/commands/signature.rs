@@ -52,6 +52,7 @@ pub fn sign(args: &SignArgs, environment: &Environment) -> anyhow::Result<ExitCo
     let key = SigningKey::from_pem(&pem)
         .with_context(|| format!("cannot sign with {}", key.display()))?;
     let package = target::package(at, environment)?;
+    package.verify()?;
     let place = target::place(at);
     let repository = match &place {
         Place::Named(reference) => reference.repository().map(str::to_owned),
@@ -78,6 +79,7 @@ pub fn sign(args: &SignArgs, environment: &Environment) -> anyhow::Result<ExitCo
 pub fn verify(args: &VerifyArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let VerifyArgs { key, package: at } = args;
     let package = target::package(at, environment)?;
+    package.verify()?;
     let Claim { repository } = signed(&package, at, key, environment)?;
     printer::result(&match repository.is_empty() {
         true => format!("{} is signed", package.digest()),

@@ -442,12 +442,7 @@ impl Store {
     pub fn verify(&self) -> Result<(), StoreError> {
         let _guard = self.shared()?;
         for named in names::all(&self.names())? {
-            let package = self.opened(named.digest)?;
-            for blob in package.blobs() {
-                let mut reader = package.open_blob(blob)?;
-                io::copy(&mut reader, &mut io::sink())
-                    .map_err(|reason| StoreError::read(&self.blob(&blob.digest), reason))?;
-            }
+            self.opened(named.digest)?.verify()?;
         }
         Ok(())
     }
