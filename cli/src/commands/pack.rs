@@ -140,7 +140,7 @@ fn snapshot_of(
     requests: &[String],
     environment: &Environment,
 ) -> anyhow::Result<Taken> {
-    let folder = tempfile::tempdir_in(environment.cache()?.folder("packages")?)?;
+    let folder = environment.cache()?.work_folder()?;
     let package = folder.path().join("package.pkg");
     built.write(&package)?;
     snapshot::take(&package, built.config(), requests, environment)
