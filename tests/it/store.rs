@@ -212,6 +212,63 @@ fn what_is_no_package_is_not_replaced_by_one() {
 }
 
 #[test]
+fn what_can_never_start_is_not_packed() {
+    let person = Person::new();
+    let app = project(&[("app.py", ""), ("Procfile", "web: gunicorn app:app\n")]);
+    let folder = app.path().display().to_string();
+    let said = person.fails(&["pack", "-q", "-o", "app.pkg", &folder]);
+    insta::assert_snapshot!(said, @"pywasm: error: the package would never start by itself: `gunicorn` is not a program of this package; it has python. Start a module with `python -m NAME`, a file with `python FILE.py`, or add what brings `gunicorn` to the requirements");
+    assert!(!person.path().join("app.pkg").exists());
+    let Ended { code, stdout, .. } = person.run(&["check", &folder]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        stdout,
+        format!(
+            "{}\nit cannot be packed as it is\n",
+            said.trim().trim_start_matches("pywasm: error: ")
+        )
+    );
+    let Ended { stdout, .. } = person.run(&["check", "--format", "json", &folder]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(report["packable"], false);
+    assert!(report["cannot_start"].is_string(), "{report}");
+    // What nobody asks for is told, and keeps nobody from `serve`.
+    let app = project(&[("app.py", "app = FastAPI()\n")]);
+    let guessed = app.path().display().to_string();
+    let Ended { code, stderr, .. } =
+        person.run(&["pack", "--no-snapshot", "-o", "guessed.pkg", &guessed]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("would never start by itself: `uvicorn` is not a program"),
+        "{stderr}"
+    );
+    assert!(
+        person
+            .says(&["check", &guessed])
+            .ends_with("it can be packed\n")
+    );
+    let entrypoint = |line| ["pack", "-q", "-o", "app.pkg", "--entrypoint", line, &folder];
+    assert!(
+        person
+            .fails(&entrypoint("nope -x"))
+            .contains("`nope` is not a program")
+    );
+    assert!(
+        person
+            .fails(&entrypoint(""))
+            .contains("--entrypoint: it names no program")
+    );
+    for line in [
+        "python app.py",
+        "app.py",
+        "cd /tmp && python -c 1",
+        "$SERVER app:app",
+    ] {
+        person.says(&entrypoint(line));
+    }
+}
+
+#[test]
 fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
     let person = Person::new();
     person.pack("app", "x");
