@@ -1,5 +1,6 @@
 //! `--profile`: what Python code did, as a flame graph.
 
+use crate::output::Output;
 use crate::printer;
 use anyhow::Context;
 use inferno::flamegraph::color::{MultiPalette, Palette};
@@ -7,28 +8,25 @@ use inferno::flamegraph::{Options, from_lines};
 use pywasm::{Frame, Profile};
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file for a flame graph.
 pub struct FlameGraph {
     file: File,
-    path: PathBuf,
+    shown: String,
 }
 
 impl FlameGraph {
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path)
-            .with_context(|| format!("cannot write the profile to `{}`", path.display()))?;
+    pub fn create(output: &Output) -> anyhow::Result<Self> {
         Ok(Self {
-            file,
-            path: path.to_owned(),
+            file: output.create()?,
+            shown: output.shown().to_string(),
         })
     }
 
     /// Writes it, and says so.
     pub fn write(self, profile: &Profile) -> anyhow::Result<()> {
-        let path = self.path.display();
+        let path = self.shown;
         let stacks = profile.stacks();
         let busy: Duration = stacks.iter().map(|(_, time)| time).sum();
         if busy.is_zero() {

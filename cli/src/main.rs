@@ -8,6 +8,7 @@ mod environment;
 mod flame_graph;
 mod grant_args;
 mod isolated;
+mod output;
 mod policy_file;
 mod printer;
 mod refused;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         args::Verb::Rmi(args) => commands::images::rmi(args, &environment),
         args::Verb::Tag(args) => commands::images::tag(&args, &environment),
         args::Verb::Save(args) => commands::save::save(&args, &environment),
-        args::Verb::Load(args) => commands::save::load(args, &environment),
+        args::Verb::Load(args) => commands::save::load(&args, &environment),
         args::Verb::Inspect(args) => commands::inspect::inspect(&args, &environment),
         args::Verb::Sbom(args) => commands::inspect::sbom(&args, &environment),
         args::Verb::History(args) => commands::inspect::history(&args, &environment),

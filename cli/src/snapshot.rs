@@ -7,7 +7,6 @@ use anyhow::{Context, anyhow, bail};
 use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits, default_env};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, GuestPath, LayerKind};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Write;
@@ -54,10 +53,7 @@ pub fn take(
     // Compiled here, where the progress shows; a trial run is silent.
     let opened = Package::open(package, &ReadLimits::default())?;
     runtime(environment, Interruption::ProcessExit)?.load(&opened)?;
-    let work = tempfile::tempdir_in(environment.cache()?.folder("running")?)?;
-    // Whoever starts meanwhile removes what nobody holds there.
-    let held = File::open(work.path())?;
-    flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    let work = environment.cache()?.work_folder()?;
     let this = Subprocess {
         program: std::env::current_exe()?,
         cache_dir: environment.cache_dir()?,

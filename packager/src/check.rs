@@ -1,9 +1,11 @@
 //! What would become of a project, without packing it.
 
+use crate::index::Client;
 use crate::plan::{Inputs, Note, PlanError, resolution};
-use crate::resolve::{Unrunnable, UnrunnableReason};
+use crate::resolve::{ResolvedWheel, Unrunnable, UnrunnableReason};
 use crate::wheel::Native;
 use crate::{Base, BaseLayers, Day, PackSettings, Progress, Project};
+use pywasm_format::AppConfig;
 use serde::Serialize;
 
 /// What of a project runs here.
@@ -15,6 +17,8 @@ pub struct CheckReport {
     pub base: Base,
     /// Can the project be packed as it is?
     pub packable: bool,
+    /// Why what would be packed could never start, where that is known.
+    pub cannot_start: Option<String>,
     /// Everything its requirements lead to, by name.
     pub packages: Vec<CheckedPackage>,
     /// The day as of which versions were chosen, if not today.
@@ -60,11 +64,13 @@ pub enum Status {
 }
 
 impl Project {
-    /// Reads the project and looks at what its requirements lead to. Fetches metadata alone.
+    /// Reads the project and looks at what its requirements lead to. Fetches metadata alone. `starts` tells why a package
+    /// with such a config would never start.
     pub fn check(
         &self,
         settings: &PackSettings,
         base: &BaseLayers,
+        starts: &dyn Fn(&AppConfig) -> Result<(), String>,
         progress: &dyn Progress,
     ) -> Result<CheckReport, PlanError> {
         let settings = &self.settings(settings)?;
@@ -74,8 +80,25 @@ impl Project {
             access,
         } = self.inputs(settings, base, None)?;
         let resolution = resolution(&set, &access, settings, base, None, progress)?;
+        let cannot_start = match starts(&content.config) {
+            // Which programs come with what cannot run as it is offered is not known before it is built.
+            Err(reason) if resolution.unrunnable.is_empty() => {
+                let cache_dir = &settings.machine.cache_dir;
+                let client = Client::new(&access.places, &access.connection, cache_dir, progress)?;
+                cannot_start(reason, content.config, &resolution.wheels, &client, starts)
+            }
+            _ => None,
+        };
+        // A start that nobody asks for keeps nobody from another one.
+        let (cannot_start, guess) = match content.is_guess {
+            true => (None, cannot_start),
+            false => (cannot_start, None),
+        };
         let notes = content.notes.iter().chain(&set.notes);
-        let notes = notes.chain(&resolution.notes).map(Note::to_string);
+        let notes = notes
+            .chain(&resolution.notes)
+            .map(Note::to_string)
+            .chain(guess);
         let runs = resolution.wheels.iter().map(|resolved| CheckedPackage {
             name: resolved.wheel.name.to_string(),
             version: resolved.wheel.version.to_string(),
@@ -96,14 +119,35 @@ impl Project {
         Ok(CheckReport {
             python: base.python.clone(),
             base: resolution.base,
-            packable: packages
-                .iter()
-                .all(|package| package.status != Status::CannotRun),
+            packable: cannot_start.is_none()
+                && packages
+                    .iter()
+                    .all(|package| package.status != Status::CannotRun),
+            cannot_start,
             packages,
             as_of: resolution.as_of,
             notes: notes.collect(),
         })
     }
+}
+
+/// Why a package with this config would never start, which without any wheels it does not for this `reason`. The wheels are only asked for their programs until one of them has
+/// what is started; if one cannot be asked, nothing is known.
+fn cannot_start(
+    mut reason: String,
+    mut config: AppConfig,
+    wheels: &[ResolvedWheel],
+    client: &Client<'_>,
+    starts: &dyn Fn(&AppConfig) -> Result<(), String>,
+) -> Option<String> {
+    let mut wheels: Vec<_> = wheels.iter().collect();
+    // What the project itself requires brings what it starts.
+    wheels.sort_by_key(|wheel| wheel.path.len());
+    for wheel in wheels {
+        config.scripts.extend(client.scripts(&wheel.file).ok()?);
+        reason = starts(&config).err()?;
+    }
+    Some(reason)
 }
 
 impl CheckedPackage {

@@ -284,6 +284,11 @@ pub(crate) struct Inputs {
 }
 
 impl Plan {
+    /// Does nobody say what to start, so that it was found out?
+    pub fn is_guess(&self) -> bool {
+        self.content.is_guess
+    }
+
     /// What the person should know before packing.
     pub fn notes(&self) -> &[Note] {
         &self.content.notes

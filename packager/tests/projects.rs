@@ -157,6 +157,19 @@ fn a_package_of_a_folder() {
             .digest,
         first.digest
     );
+    // Nor is an older one, whatever it is called; but what somebody asks for is packed.
+    fs::rename(&output, folder.path().join("old")).expect("renamed");
+    let plan = || plan_of(folder.path(), &settings).expect("planned");
+    assert_eq!(
+        packed_files(&plan()),
+        ["app.py", "pkg/__init__.py", "run.sh"]
+    );
+    assert_eq!(
+        plan().notes()[0].to_string(),
+        "old is left out: it is a package of pywasm (to pack it, add the line `!old` to .pywasmignore)"
+    );
+    fs::write(folder.path().join(".pywasmignore"), "!old\n").expect("written");
+    assert!(packed_files(&plan()).contains(&"old".to_owned()));
 }
 
 #[test]

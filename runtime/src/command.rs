@@ -141,6 +141,18 @@ impl Command {
         Ok(first)
     }
 
+    /// Why a package never starts as it says of itself. A program that variables or arguments name, which a person may
+    /// give at the start, is not known before.
+    pub fn never_starts(config: &AppConfig) -> Option<CommandError> {
+        let line = config.command_line();
+        let Some((text, arguments)) = shell::script(&line) else {
+            return Self::simple(&line, config).err();
+        };
+        let steps = shell::steps(text, arguments, &default_env(config)).ok()?;
+        let mut named = steps.into_iter().filter(|step| step.is_named);
+        named.find_map(|step| Self::step(step, config).err())
+    }
+
     fn step(step: Step, config: &AppConfig) -> Result<(When, Self), CommandError> {
         let command = Self::simple(&step.words, config)?;
         let cwd = match step.folder {
@@ -303,6 +315,46 @@ mod tests {
             "-W",
         ] {
             assert_eq!(position(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_start_is_known_before() {
+        let working_dir: GuestPath = "/app".parse().expect("a path");
+        let mut config = AppConfig::new("3.14".to_owned(), working_dir);
+        let entry = "flask.cli:main".parse().expect("an entry point");
+        config.scripts.insert("flask".to_owned(), entry);
+        let mut refusal = |line: &[&str]| {
+            config.entrypoint = line.iter().map(|&word| word.to_owned()).collect();
+            match Command::never_starts(&config) {
+                Some(CommandError::NoSuchProgram { program, .. }) => Some(program),
+                Some(other) => Some(other.to_string()),
+                None => None,
+            }
+        };
+        for starts in [
+            &["python", "app.py"][..],
+            &["app.py"],
+            &["flask", "run"],
+            &["/opt/venv/bin/flask", "run"],
+            &[],
+            &["sh", "-c", "flask migrate && exec flask run --port $PORT"],
+            &["sh", "-c", "$SERVER app:app"],
+            &["sh", "-c", "exec ${SERVER:-gunicorn} app:app"],
+            &["sh", "-c", "exec \"$@\"", "sh", "nope"],
+        ] {
+            assert_eq!(refusal(starts), None, "{starts:?}");
+        }
+        for (line, program) in [
+            (&["gunicorn", "app:app"][..], "gunicorn"),
+            (
+                &["sh", "-c", "flask migrate && gunicorn app:app"],
+                "gunicorn",
+            ),
+            (&["sh", "-c", "exec gunicorn -b :$PORT app:app"], "gunicorn"),
+            (&["./start"], "./start"),
+        ] {
+            assert_eq!(refusal(line).as_deref(), Some(program), "{line:?}");
         }
     }
 

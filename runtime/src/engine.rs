@@ -128,7 +128,7 @@ impl Runtime {
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(interruption))?;
-        let nest = Nest::Common(cache.folder("running")?);
+        let nest = Nest::Common(cache.running()?);
         Self::with(engine, cache, nest, interruption, None, Arc::new(progress))
     }
 
@@ -148,7 +148,7 @@ impl Runtime {
             .with_host_memory(Arc::new(Memories(Arc::clone(&pool))))
             .memory_init_cow(false);
         let engine = Engine::new(&config)?;
-        let nest = Nest::own(&cache.folder("running")?)?;
+        let nest = Nest::own(&cache.running()?)?;
         let pool = Some(pool);
         Self::with(engine, cache, nest, interruption, pool, Arc::new(progress))
     }

@@ -53,6 +53,7 @@ pub use instance::{Instance, Prepared, StartError, Stop};
 pub use modules::Modules;
 pub use profile::Profile;
 pub use pywasm_format::{AppConfig, Digest, GuestPath, Package, ReadError, ReadLimits};
+pub use scratch::WorkFolder;
 pub use signals::{Signal, Signals};
 pub use snapshot::{PreparedSnapshot, Snapshot, SnapshotError, Unfit};
 pub use stdio::{Captured, Stdio};

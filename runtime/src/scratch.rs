@@ -10,12 +10,12 @@ use crate::files::{Place, PlaceKind, Root};
 use crate::policy::{Access, Mount};
 use pywasm_format::GuestPath;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Where instances make their folders.
 pub(crate) enum Nest {
@@ -72,10 +72,50 @@ impl Nest {
 
 /// A new folder that is locked.
 fn locked_folder(all: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
-    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(all)?;
-    let lock = File::open(folder.path())?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-    Ok((folder.keep(), lock))
+    loop {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(all)?;
+        // Until it is locked, another process may take it for one that nobody holds, and remove it.
+        let lock = match File::open(folder.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => continue,
+            locked => locked?,
+        }
+        if folder.path().exists() {
+            return Ok((folder.keep(), lock));
+        }
+    }
+}
+
+/// A folder for work that may be cut short: it goes when this is dropped, or when somebody comes by after the process
+/// has been killed.
+#[derive(Debug)]
+pub struct WorkFolder {
+    path: PathBuf,
+    /// Locked; dropped after the folder is removed.
+    _lock: File,
+}
+
+impl WorkFolder {
+    pub(crate) fn create(all: &Path) -> io::Result<Self> {
+        sweep(all)?;
+        let (path, lock) = locked_folder(all, "work-")?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by whoever comes next.
+        let _ = fs::remove_dir_all(&self.path);
+    }
 }
 
 /// The folder of one instance.
@@ -93,9 +133,6 @@ impl Drop for Scratch {
         let _ = fs::remove_dir_all(&self.path);
     }
 }
-
-/// A folder without a lock may be one that another process has just made.
-const SETTLED: Duration = Duration::from_secs(10);
 
 impl Scratch {
     /// A folder in `nest`. `/` begins as `image`, with what the policy allows there.
@@ -158,17 +195,15 @@ impl Scratch {
     }
 }
 
-/// Removes the folders of instances whose process was killed.
-fn sweep(all: &Path) -> io::Result<()> {
+/// Removes the folders whose process was killed.
+pub(crate) fn sweep(all: &Path) -> io::Result<()> {
     for entry in fs::read_dir(all)? {
         let path = entry?.path();
-        // Another process may remove it, or may just be making it: both are left alone.
+        // Another process may have removed it.
         let Ok(folder) = File::open(&path) else {
             continue;
         };
-        let age = folder.metadata().and_then(|metadata| metadata.modified());
-        let settled = age.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED));
-        if settled && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // What cannot be removed now is tried again at the next start.
             let _ = fs::remove_dir_all(&path);
         }
@@ -222,14 +257,7 @@ impl From<&Mount> for Preopen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
-
-    fn age(folder: &Path) {
-        let old = SystemTime::now() - 2 * SETTLED;
-        File::open(folder)
-            .and_then(|folder| folder.set_modified(old))
-            .expect("a folder of ours");
-    }
+    use std::thread;
 
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
@@ -238,15 +266,28 @@ mod tests {
         let nest = Nest::Common(all.path().to_owned());
         let scratch = || Scratch::create(&nest, image.path(), Access::ReadWrite);
         let in_use = scratch().expect("a scratch folder");
-        let (left, new) = (all.path().join("app-left"), all.path().join("app-new"));
+        let work = WorkFolder::create(all.path()).expect("a folder");
+        let left = all.path().join("app-left");
         fs::create_dir_all(left.join("tmp")).expect("a folder");
-        fs::create_dir(&new).expect("a folder");
-        age(in_use.path());
-        age(&left);
         drop(scratch().expect("a scratch folder"));
-        assert!(in_use.path().exists() && new.exists() && !left.exists());
-        let path = in_use.path().to_owned();
-        drop(in_use);
-        assert!(!path.exists());
+        assert!(in_use.path().exists() && work.path().exists() && !left.exists());
+        drop((in_use, work));
+        assert_eq!(fs::read_dir(all.path()).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_is_just_being_made_is_made_again_where_another_start_removes_it() {
+        let all = tempfile::tempdir().expect("a folder");
+        let make = || {
+            for _ in 0..200 {
+                let made = WorkFolder::create(all.path()).expect("a folder");
+                fs::write(made.path().join("file"), "").expect("it is there and stays");
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(make);
+            }
+        });
     }
 }

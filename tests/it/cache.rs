@@ -3,6 +3,8 @@
 use crate::support::{Running, cache, get, project, python, pywasm, run};
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A cache of the test's own, in which the interpreter is compiled already.
 fn own_cache() -> tempfile::TempDir {
@@ -64,6 +66,37 @@ fn pruning_takes_what_is_not_in_use_and_nothing_from_under_an_app() {
     drop(server);
     run(within(own.path(), ["cache", "prune"]));
     assert_eq!(count(own.path()), 0);
+}
+
+#[test]
+fn what_an_interrupted_pack_left_is_removed_by_whoever_comes_next() {
+    let own = own_cache();
+    let app = project(&[("app.py", "import time\ntime.sleep(60)\n")]);
+    let output = own.path().join("app.pkg");
+    let running = own.path().join("running");
+    let left = || {
+        let entries = std::fs::read_dir(&running).into_iter().flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("work-")).count()
+    };
+    let wait = |until: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(120);
+        while !until() {
+            assert!(Instant::now() < end, "{} folders are left", left());
+            sleep(Duration::from_millis(50));
+        }
+    };
+    for next in [["cache", "prune"], ["system", "prune"], ["python", "-V"]] {
+        let mut pack = within(own.path(), ["pack", "-q", "-o"]);
+        let pack = pack.arg(&output).arg(app.path());
+        let mut pack = pack.spawn().expect("the binary starts");
+        wait(&|| left() > 0);
+        pack.kill().expect("it runs");
+        pack.wait().expect("our child");
+        assert!(left() > 0);
+        // What it started for a trial may write there for as long as it takes to end.
+        wait(&|| run(within(own.path(), next)).code == Some(0) && left() == 0);
+    }
 }
 
 #[test]

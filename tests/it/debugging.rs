@@ -219,5 +219,5 @@ fn a_profile_that_cannot_be_written_is_refused_at_once() {
     let ended = run(command);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(125), ""));
     let error = ended.stderr.find("pywasm: error").expect("an error");
-    insta::assert_snapshot!(ended.stderr[error..], @"pywasm: error: cannot write the profile to `/nowhere/out.svg`: No such file or directory (os error 2)");
+    insta::assert_snapshot!(ended.stderr[error..], @"pywasm: error: cannot write `/nowhere/out.svg`: the folder `/nowhere` is not there; make it first, or write to another");
 }

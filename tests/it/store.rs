@@ -99,6 +99,176 @@ fn files_go_out_and_come_in_again() {
 }
 
 #[test]
+fn a_file_takes_no_name_that_is_not_its_own() {
+    let (person, stranger) = (Person::new(), Person::new());
+    person.pack("mine:1", "mine");
+    let mine = person.digest();
+    stranger.pack("mine:1", "a stranger's");
+    stranger.says(&["tag", "mine:1", "ghcr.io/acme/app:1"]);
+    for file in ["taken.pkg", "taken.tar"] {
+        stranger.says(&["save", "mine:1", "-o", file]);
+    }
+    for file in ["registry.pkg", "registry.tar"] {
+        stranger.says(&["save", "ghcr.io/acme/app:1", "-o", file]);
+    }
+    let file = |name: &str| stranger.path().join(name).display().to_string();
+    for name in ["taken.pkg", "taken.tar"] {
+        let said = person.fails(&["load", "-i", &file(name)]);
+        assert!(
+            said.contains(&format!(
+                "calls itself `mine:1`, and that is another package here ({mine})"
+            )),
+            "{said}"
+        );
+    }
+    for name in ["registry.pkg", "registry.tar"] {
+        let said = person.fails(&["load", "-i", &file(name)]);
+        assert!(
+            said.contains(
+                "calls itself `ghcr.io/acme/app:1`, and nothing shows that it comes from there"
+            ),
+            "{said}"
+        );
+        assert!(said.contains("such as `-t app`"), "{said}");
+        // Where the name stands for that package already, nothing changes.
+        stranger.says(&["load", "-i", name]);
+    }
+    assert_eq!(person.says(&["run", "mine:1"]), "mine\n");
+    assert_eq!(names(&person), ["mine:1"]);
+    let Ended { code, stderr, .. } =
+        person.run(&["load", "-i", &file("registry.pkg"), "-t", "mine:1"]);
+    assert_eq!(
+        (code, stderr),
+        (
+            Some(0),
+            format!("pywasm: mine:1 stood for {mine} until now\n")
+        )
+    );
+    assert_eq!(person.says(&["run", "mine:1"]), "a stranger's\n");
+}
+
+#[test]
+fn a_damaged_package_is_neither_signed_nor_verified() {
+    let person = Person::new();
+    person.pack("app", "x");
+    person.says(&["save", "app", "-o", "app.pkg"]);
+    person.says(&["key", "me"]);
+    person.says(&["sign", "--key", "me.key", "app.pkg"]);
+    person.says(&["verify", "--key", "me.pub", "app.pkg"]);
+    let path = person.path().join("app.pkg");
+    let mut bytes = std::fs::read(&path).expect("a package");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("damaged");
+    for verb in [["verify", "--key", "me.pub"], ["sign", "--key", "me.key"]] {
+        let [verb, flag, key] = verb;
+        let said = person.fails(&[verb, flag, key, "app.pkg"]);
+        assert!(said.contains("the package is damaged or forged"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_package_is_not_replaced_by_one() {
+    let person = Person::new();
+    person.pack("app", "x");
+    let app = project(&[("app.py", "print('mine')\n"), ("util.py", "")]);
+    let source = app.path().join("app.py").display().to_string();
+    let folder = app.path().display().to_string();
+    let link = person.path().join("link.pkg");
+    std::os::unix::fs::symlink("app.pkg", &link).expect("a link");
+    let pack = ["pack", "-q", "--no-snapshot", &folder, "-o"];
+    for command in [&pack[..], &["save", "app", "-o"]] {
+        let said = |output| person.fails(&[command, &[output]].concat());
+        assert_eq!(
+            said(&source),
+            format!(
+                "pywasm: error: `{source}` is there and is no package: give another -o, or remove it first\n"
+            )
+        );
+        assert!(said("none/app.pkg").contains("the folder `none` is not there"));
+        assert!(said("-").contains("`-o -`: a package is written beside its place"));
+        // A package takes the place of another one, behind a link too.
+        for output in ["app.pkg", "app.tar", "app.tar", "app.pkg", "link.pkg"] {
+            person.says(&[command, &[output]].concat());
+        }
+        assert!(link.is_symlink());
+    }
+    let sources = std::fs::read_to_string(&source).expect("a source");
+    assert_eq!(sources, "print('mine')\n");
+    assert_eq!(person.says(&["run", &source]), "mine\n");
+    let graph = ["run", "--profile", &source, &source];
+    assert!(
+        person
+            .fails(&graph)
+            .contains("is there and is no SVG image: give another --profile")
+    );
+    let lock = ["lock", &folder, "-o", &source];
+    assert!(
+        person
+            .fails(&lock)
+            .contains("is there and is no lock file: give another -o")
+    );
+    assert_eq!(std::fs::read_to_string(&source).expect("a source"), sources);
+}
+
+#[test]
+fn what_can_never_start_is_not_packed() {
+    let person = Person::new();
+    let app = project(&[("app.py", ""), ("Procfile", "web: gunicorn app:app\n")]);
+    let folder = app.path().display().to_string();
+    let said = person.fails(&["pack", "-q", "-o", "app.pkg", &folder]);
+    insta::assert_snapshot!(said, @"pywasm: error: the package would never start by itself: `gunicorn` is not a program of this package; it has python. Start a module with `python -m NAME`, a file with `python FILE.py`, or add what brings `gunicorn` to the requirements");
+    assert!(!person.path().join("app.pkg").exists());
+    let Ended { code, stdout, .. } = person.run(&["check", &folder]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        stdout,
+        format!(
+            "{}\nit cannot be packed as it is\n",
+            said.trim().trim_start_matches("pywasm: error: ")
+        )
+    );
+    let Ended { stdout, .. } = person.run(&["check", "--format", "json", &folder]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(report["packable"], false);
+    assert!(report["cannot_start"].is_string(), "{report}");
+    // What nobody asks for is told, and keeps nobody from `serve`.
+    let app = project(&[("app.py", "app = FastAPI()\n")]);
+    let guessed = app.path().display().to_string();
+    let Ended { code, stderr, .. } =
+        person.run(&["pack", "--no-snapshot", "-o", "guessed.pkg", &guessed]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("would never start by itself: `uvicorn` is not a program"),
+        "{stderr}"
+    );
+    assert!(
+        person
+            .says(&["check", &guessed])
+            .ends_with("it can be packed\n")
+    );
+    let entrypoint = |line| ["pack", "-q", "-o", "app.pkg", "--entrypoint", line, &folder];
+    assert!(
+        person
+            .fails(&entrypoint("nope -x"))
+            .contains("`nope` is not a program")
+    );
+    assert!(
+        person
+            .fails(&entrypoint(""))
+            .contains("--entrypoint: it names no program")
+    );
+    for line in [
+        "python app.py",
+        "app.py",
+        "cd /tmp && python -c 1",
+        "$SERVER app:app",
+    ] {
+        person.says(&entrypoint(line));
+    }
+}
+
+#[test]
 fn a_damaged_blob_is_found_and_a_damaged_name_removes_nothing() {
     let person = Person::new();
     person.pack("app", "x");

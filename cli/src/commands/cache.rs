@@ -32,8 +32,10 @@ fn ls(environment: &Environment) -> anyhow::Result<ExitCode> {
 
 fn prune(args: &CachePruneArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let keep = args.keep.map_or(0, |size| size.0);
-    let removed = environment.cache()?.trim(keep)?;
-    let freed = removed.iter().map(|entry| entry.size).sum();
-    printer::result(&format!("freed {}", bytes(freed)));
+    let cache = environment.cache()?;
+    let left = cache.sweep()?;
+    let removed = cache.trim(keep)?;
+    let freed: u64 = removed.iter().map(|entry| entry.size).sum();
+    printer::result(&format!("freed {}", bytes(left + freed)));
     Ok(ExitCode::SUCCESS)
 }

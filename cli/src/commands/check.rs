@@ -1,6 +1,6 @@
 //! `pywasm check`: what of a project runs here, without packing it.
 
-use super::pack::{Shown, base, dockerfile_use, settings, tell_lines};
+use super::pack::{Shown, base, dockerfile_use, settings, starts, tell_lines};
 use crate::args::{CheckArgs, ReportFormat};
 use crate::environment::Environment;
 use crate::printer;
@@ -27,7 +27,7 @@ pub fn check(args: CheckArgs, environment: &Environment) -> anyhow::Result<ExitC
         ..settings(&index, environment)?
     };
     let progress = Shown::new(false);
-    let report = project.check(&settings, &base()?, &progress)?;
+    let report = project.check(&settings, &base()?, &starts, &progress)?;
     progress.done();
     match format {
         ReportFormat::Json => printer::result(&serde_json::to_string_pretty(&report)?),
@@ -62,6 +62,9 @@ fn text(report: &CheckReport) -> String {
         if !lines.is_empty() {
             text.push_str(&format!("{title}:\n{}", lines.concat()));
         }
+    }
+    if let Some(reason) = &report.cannot_start {
+        text.push_str(&format!("{reason}\n"));
     }
     match (report.packable, report.packages.is_empty()) {
         (true, true) => text.push_str("nothing is required: it can be packed"),

@@ -5,6 +5,7 @@ use crate::environment::Environment;
 use crate::flame_graph::FlameGraph;
 use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::isolated;
+use crate::output::Output;
 use crate::printer::{self, Steps};
 use crate::supervise::{HostMemory, supervise};
 use crate::template;
@@ -35,9 +36,9 @@ pub struct Session {
     /// To be set up by the app.
     pub terminal: Option<Terminal>,
     /// A flame graph.
-    pub profile: Option<PathBuf>,
+    pub profile: Option<Output>,
     /// What is left of it after a crash.
-    pub core_dump: Option<PathBuf>,
+    pub core_dump: Option<Output>,
 }
 
 /// The engine over the person's cache, telling of long work on the terminal.
@@ -242,13 +243,11 @@ impl GrantArgs {
         let mut prepared = app.prepare(command, policy, stdio, events)?;
         // Nothing can be opened any more when the process is confined.
         let profile = match &profile {
-            Some(path) => Some((prepared.profile()?, FlameGraph::create(path)?)),
+            Some(output) => Some((prepared.profile()?, FlameGraph::create(output)?)),
             None => None,
         };
-        if let Some(path) = &core_dump {
-            let file = File::create(path)
-                .with_context(|| format!("cannot write a core dump to `{}`", path.display()))?;
-            prepared.dump_crash_to(file);
+        if let Some(output) = &core_dump {
+            prepared.dump_crash_to(output.create()?);
         }
         let host_memory = HostMemory::now(self.limits().memory);
         self.confine(|| prepared.confine_process())?;

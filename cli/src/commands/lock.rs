@@ -4,10 +4,10 @@ use super::pack::{Shown, base, dockerfile_use, settings, tell};
 use crate::args::LockArgs;
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
+use crate::output::{Kind, Output};
 use crate::printer;
 use anyhow::Context;
 use pywasm_packager::{PackSettings, Project};
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,6 +22,10 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let output = output
         .or_else(|| project.lock_path())
         .context("only the requirements of a project folder can be locked")?;
+    let output = match output == Path::new("-") {
+        true => None,
+        false => Some(Output::new(&output, Kind::Lock)?),
+    };
     let settings = PackSettings {
         dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
@@ -31,20 +35,12 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
     let (text, notes) = project.lock(&settings, &base()?, &sandbox, &progress)?;
     progress.done();
     tell(&notes);
-    if output == Path::new("-") {
-        printer::result(text.trim_end());
-        return Ok(ExitCode::SUCCESS);
+    match output {
+        None => printer::result(text.trim_end()),
+        Some(output) => {
+            output.write(text.as_bytes())?;
+            printer::result(&output.shown().to_string());
+        }
     }
-    write(&output, &text).with_context(|| format!("cannot write {}", output.display()))?;
-    printer::result(&output.display().to_string());
     Ok(ExitCode::SUCCESS)
-}
-
-/// A lock file is whole or the one that was there before.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut file = tempfile::Builder::new().tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -5,10 +5,11 @@ use crate::args::{DockerfileArgs, IndexArgs, PackArgs};
 use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::grant_args::EnvArg;
+use crate::output::{Kind, Output};
 use crate::printer::{self, Steps};
 use crate::snapshot::{self, Taken};
-use anyhow::{Context, anyhow};
-use pywasm::{Package, ReadLimits};
+use anyhow::{Context, anyhow, ensure};
+use pywasm::{AppConfig, Command, CommandError, Package, ReadLimits};
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
@@ -40,13 +41,23 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
             Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name()))))
         }
     };
+    let command = entrypoint
+        .map(|line| command_words(&line))
+        .transpose()
+        .map_err(|why| anyhow!("--entrypoint: {why}"))?;
+    ensure!(
+        command.as_ref().is_none_or(|words| !words.is_empty()),
+        "--entrypoint: it names no program; leave the flag out to start what is found"
+    );
+    // Known before the work begins: what is in its place may be worth more.
+    let target = match &output {
+        Some(output) if !dry_run => Some(Output::new(output, Kind::Package)?),
+        _ => None,
+    };
     let settings = PackSettings {
         name: tag.as_ref().map(ToString::to_string),
-        command: entrypoint
-            .map(|line| command_words(&line))
-            .transpose()
-            .map_err(|why| anyhow!("--entrypoint: {why}"))?,
-        output: output.clone(),
+        command,
+        output,
         dockerfile: dockerfile_use(dockerfile, environment),
         ..settings(&index, environment)?
     };
@@ -64,6 +75,16 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
     }
     let tag_as_path = tag.as_ref().map(|name| PathBuf::from(name.to_string()));
     let mut built = plan.build(&base, &progress)?;
+    match starts(built.config()) {
+        // A start that nobody asks for keeps nobody from another one.
+        Err(reason) if plan.is_guess() => {
+            progress.done();
+            if !quiet {
+                printer::note(&reason);
+            }
+        }
+        said => said.map_err(anyhow::Error::msg)?,
+    }
     if !snapshot.no_snapshot {
         progress.step("taking a snapshot of the started Python");
         let taken = snapshot_of(&built, &snapshot.warm, environment);
@@ -78,13 +99,14 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         let Image { digest, size, .. } = environment.store()?.put(&built.spec(), name)?;
         written.push((name.to_string(), size, digest));
     }
-    if let Some(output) = &output {
-        let report = built.write(output)?;
-        written.push((output.display().to_string(), report.size, report.digest));
+    if let Some(target) = &target {
+        let report = built.write(target.path())?;
+        written.push((target.shown().to_string(), report.size, report.digest));
     }
     progress.done();
     if !snapshot.no_snapshot {
-        let target = output.as_deref().or(tag_as_path.as_deref());
+        let written = target.as_ref().map(Output::path);
+        let target = written.or(tag_as_path.as_deref());
         target.iter().for_each(|target| warm(target, environment));
     }
     if !quiet {
@@ -92,6 +114,23 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(&summary(&built, &written));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a package can start as it says of itself; the reason why not is one for people. What cannot is not packed: a
+/// start would tell the same, but to somebody who can do nothing about it.
+pub fn starts(config: &AppConfig) -> Result<(), String> {
+    let Some(error) = Command::never_starts(config) else {
+        return Ok(());
+    };
+    let way_out = match &error {
+        CommandError::NoSuchProgram { program, .. } => {
+            format!(", or add what brings `{program}` to the requirements")
+        }
+        _ => String::new(),
+    };
+    Err(format!(
+        "the package would never start by itself: {error}{way_out}"
+    ))
 }
 
 /// Puts a snapshot into the package; returns what of it the person should know.
@@ -133,7 +172,7 @@ fn snapshot_of(
     requests: &[String],
     environment: &Environment,
 ) -> anyhow::Result<Taken> {
-    let folder = tempfile::tempdir_in(environment.cache()?.folder("packages")?)?;
+    let folder = environment.cache()?.work_folder()?;
     let package = folder.path().join("package.pkg");
     built.write(&package)?;
     snapshot::take(&package, built.config(), requests, environment)

@@ -7,6 +7,7 @@ use crate::args::RunArgs;
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::grant_args::GrantArgs;
+use crate::output::{Kind, Output};
 use crate::workers::control::Boss;
 use crate::workers::{self, Interrupts, Packing, Plan, WorkerId};
 use crate::{printer, refused, template};
@@ -18,7 +19,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub fn run(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -271,6 +272,10 @@ impl Asked {
             grants.allow_net.clear();
             publish_all = false;
         }
+        let output =
+            |path: Option<PathBuf>, kind| path.map(|path| Output::new(&path, kind)).transpose();
+        let profile = output(profile, Kind::Profile)?;
+        let core_dump = output(debug_wasm, Kind::CoreDump)?;
         let target = Path::new(target);
         let mut packing = Packing::default();
         let package = match is_project(target) {
@@ -322,7 +327,7 @@ impl Asked {
             session: Session {
                 terminal: tty.then(Terminal::of_this_process).flatten(),
                 profile,
-                core_dump: debug_wasm,
+                core_dump,
             },
         })
     }

@@ -2,44 +2,43 @@
 
 use super::pack::bytes;
 use crate::environment::Environment;
+use crate::output::{Kind, Output};
 use crate::printer;
 use crate::store_args::{LoadArgs, SaveArgs};
-use anyhow::Context;
 use pywasm::{Package, ReadLimits};
 use pywasm_format::write::{copy_package, write_oci_archive};
+use pywasm_store::{Loaded, Naming};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn save(args: &SaveArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let SaveArgs { reference, output } = args;
+    let target = Output::new(output, Kind::Package)?;
     let package = environment
         .store()?
         .package(reference, &ReadLimits::default())?;
     let size = match is_archive(output) {
-        true => write_oci_archive(output, &package)?,
-        false => copy_package(output, &package)?,
+        true => write_oci_archive(target.path(), &package)?,
+        false => copy_package(target.path(), &package)?,
     };
-    printer::result(&format!("{}  {}", output.display(), bytes(size)));
+    printer::result(&format!("{}  {}", target.shown(), bytes(size)));
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn load(args: LoadArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+pub fn load(args: &LoadArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let LoadArgs { input, tag } = args;
-    if is_archive(&input) {
-        let image = environment.store()?.load_archive(&input, tag.as_ref())?;
-        printer::result(&format!("{}  {}", image.name, image.digest));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let package = Package::open(&input, &ReadLimits::default())?;
-    let name = match (tag, package.name()) {
-        (Some(name), _) => name,
-        (None, Some(own)) => own.parse()?,
-        (None, None) => {
-            return Err(anyhow::anyhow!("give it one with -t NAME"))
-                .with_context(|| format!("{} has no name in it", input.display()));
+    let naming = tag.as_ref().map_or(Naming::Recorded, Naming::Given);
+    let store = environment.store()?;
+    let Loaded { image, before } = match is_archive(input) {
+        true => store.load_archive(input, naming)?,
+        false => {
+            let package = Package::open(input, &ReadLimits::default())?;
+            store.load(input, &package, naming)?
         }
     };
-    let image = environment.store()?.load(&package, &name)?;
+    if let Some(before) = before {
+        printer::note(&format!("{} stood for {before} until now", image.name));
+    }
     printer::result(&format!("{}  {}", image.name, image.digest));
     Ok(ExitCode::SUCCESS)
 }

@@ -22,22 +22,22 @@ pub fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
         with_suffix(&args.name, "pub"),
     );
     ensure!(
-        !public.exists(),
+        public.symlink_metadata().is_err(),
         "{} is there already; take another name, or remove it if nobody needs that key",
         public.display()
     );
     let pem = SigningKey::generate()?;
     let others = SigningKey::from_pem(&pem)?.verifying_key().to_pem();
     // Readable by its owner only from the first moment on, and never over another key.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&private)
-        .with_context(|| format!("cannot make {}", private.display()))?;
-    file.write_all(pem.as_bytes())
-        .and_then(|()| std::fs::write(&public, others))
-        .with_context(|| format!("cannot write {}", private.display()))?;
+    for (path, mode, text) in [(&private, 0o600, &pem), (&public, 0o666, &others)] {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .with_context(|| format!("cannot make {}", path.display()))?;
+    }
     printer::note(&format!(
         "{} is secret and not encrypted: keep it where only you can read it",
         private.display()
@@ -52,6 +52,7 @@ pub fn sign(args: &SignArgs, environment: &Environment) -> anyhow::Result<ExitCo
     let key = SigningKey::from_pem(&pem)
         .with_context(|| format!("cannot sign with {}", key.display()))?;
     let package = target::package(at, environment)?;
+    package.verify()?;
     let place = target::place(at);
     let repository = match &place {
         Place::Named(reference) => reference.repository().map(str::to_owned),
@@ -78,6 +79,7 @@ pub fn sign(args: &SignArgs, environment: &Environment) -> anyhow::Result<ExitCo
 pub fn verify(args: &VerifyArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let VerifyArgs { key, package: at } = args;
     let package = target::package(at, environment)?;
+    package.verify()?;
     let Claim { repository } = signed(&package, at, key, environment)?;
     printer::result(&match repository.is_empty() {
         true => format!("{} is signed", package.digest()),

@@ -41,7 +41,7 @@ fn df(environment: &Environment) -> anyhow::Result<ExitCode> {
 }
 
 fn prune(args: &PruneArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let mut freed = environment.store()?.prune()?.bytes;
+    let mut freed = environment.store()?.prune()?.bytes + environment.cache()?.sweep()?;
     if args.all {
         let folder = environment.cache_dir()?;
         freed += size_of(&folder).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -28,6 +28,17 @@ pub(crate) const ALIGNMENT: u64 = 4096;
 
 const MAX_NAME: u16 = 128;
 const MAX_EXTRA: u16 = 8192;
+
+/// What a package begins with: the local header of its first entry, whose name is always the same.
+const FIRST: &[u8] = b"oci-layout";
+
+/// Is the file at `path` a package, of whatever version and in whatever state? It is one by its beginning.
+pub fn is_package_file(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    let length = LOCAL_LENGTH + FIRST.len() as u64;
+    File::open(path)?.take(length).read_to_end(&mut head)?;
+    Ok(head.starts_with(&LOCAL_SIGNATURE.to_le_bytes()) && head.ends_with(FIRST))
+}
 
 /// Why a file is not the zip file of a package.
 #[derive(Debug, Error)]

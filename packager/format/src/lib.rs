@@ -22,7 +22,7 @@ mod verified;
 mod wire;
 pub mod write;
 
-pub use archive::ArchiveError;
+pub use archive::{ArchiveError, is_package_file};
 pub use base::BaseOrigin;
 pub use config::{AppConfig, ExposedPort, ParseExposedPortError, Protocol, ResolvedPackage};
 pub use digest::{Digest, Hasher, ParseDigestError};

@@ -273,6 +273,21 @@ impl Package {
         Ok(Verified::new(section, blob.digest, blob.size, "blob"))
     }
 
+    /// Reads everything it is made of and compares the digests, for those who vouch for it.
+    pub fn verify(&self) -> Result<(), ReadError> {
+        for blob in self.blobs() {
+            let mut reader = self.open_blob(blob)?;
+            io::copy(&mut reader, &mut io::sink()).map_err(|reason| ReadError {
+                path: self.path.clone(),
+                problem: Problem::Content {
+                    what: blob_name(&blob.digest),
+                    reason,
+                },
+            })?;
+        }
+        Ok(())
+    }
+
     /// The layer of a kind, if there is one.
     pub fn layer(&self, kind: LayerKind) -> Option<&Layer> {
         self.layers.iter().find(|layer| layer.kind == kind)

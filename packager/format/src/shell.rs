@@ -35,6 +35,8 @@ pub struct Step {
     pub when: When,
     /// The program and its arguments.
     pub words: Vec<String>,
+    /// The text names the program itself, whatever variables and arguments there are.
+    pub is_named: bool,
     /// Variables that it has besides those that were there before.
     pub env: Vec<(String, String)>,
     /// Its folder, below or instead of the one that was there before.
@@ -149,9 +151,12 @@ impl<'a> Shell<'a> {
         }
         let mut words = self.fields(&line.words);
         let mut is_last = false;
+        let mut program = line.words.iter();
+        let mut is_named = program.next().is_some_and(words::Word::is_fixed);
         if words.first().is_some_and(|word| word == "exec") {
             words.remove(0);
             is_last = !words.is_empty();
+            is_named &= program.next().is_some_and(words::Word::is_fixed);
         }
         let Some((program, arguments)) = words.split_first() else {
             self.variables.extend(assigned);
@@ -181,6 +186,7 @@ impl<'a> Shell<'a> {
                 let mut step = Step {
                     when,
                     words,
+                    is_named,
                     env,
                     folder: self.folder.clone(),
                     is_last,
@@ -188,6 +194,7 @@ impl<'a> Shell<'a> {
                 if let Some((text, arguments)) = script(&step.words) {
                     let inner = self.inner(text, arguments)?;
                     step.words = inner.words;
+                    step.is_named = inner.is_named;
                     step.env.extend(inner.env);
                     step.folder = inner.folder.or(step.folder);
                 }

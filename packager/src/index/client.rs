@@ -8,7 +8,7 @@ use super::{IndexError, MetadataFile, RemoteFile, html, json};
 use crate::wheel;
 use crate::{Event, Progress};
 use pep508_rs::PackageName;
-use pywasm_format::{Digest, Hasher};
+use pywasm_format::{Digest, EntryPoint, Hasher};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
@@ -239,24 +239,38 @@ impl<'a> Client<'a> {
     }
 
     fn metadata_of_wheel(&self, file: &RemoteFile) -> Result<Vec<u8>, IndexError> {
+        let missing = || malformed(file, "it has no METADATA");
+        self.dist_info(file, "METADATA")?.ok_or_else(missing)
+    }
+
+    /// The console scripts of a wheel, fetching as little as its server allows.
+    pub(crate) fn scripts(
+        &self,
+        file: &RemoteFile,
+    ) -> Result<Vec<(String, EntryPoint)>, IndexError> {
+        let text = self
+            .dist_info(file, "entry_points.txt")?
+            .unwrap_or_default();
+        Ok(wheel::console_scripts(&String::from_utf8_lossy(&text)))
+    }
+
+    /// A small file of a wheel's `.dist-info` folder, if it is there.
+    fn dist_info(&self, file: &RemoteFile, what: &str) -> Result<Option<Vec<u8>>, IndexError> {
         let cached = file
             .sha256
             .is_some_and(|digest| self.cache.wheel(&digest).is_file());
         let remote = matches!(file.url.scheme(), "http" | "https");
         if remote && !cached && !self.places.offline {
             let ranged = RangedFile::open(&self.http, &file.url);
-            if let Some(bytes) =
-                ranged.and_then(|ranged| wheel::read_metadata(ranged, &file.filename).ok())
+            if let Some(read) =
+                ranged.and_then(|ranged| wheel::read_dist_info(ranged, &file.filename, what).ok())
             {
-                return Ok(bytes);
+                return Ok(read);
             }
         }
         let fetched = self.wheel(file, &[])?;
-        wheel::read_metadata(fetched.file, &file.filename).map_err(|error| IndexError::Malformed {
-            url: file.url.to_string(),
-            expected: "a wheel",
-            reason: error.to_string(),
-        })
+        wheel::read_dist_info(fetched.file, &file.filename, what)
+            .map_err(|error| malformed(file, &error.to_string()))
     }
 
     /// A wheel, its digest compared with the index's and, where there are any, the `allowed` ones.
@@ -371,6 +385,14 @@ fn hashed(mut file: File) -> io::Result<FetchedWheel> {
         file,
         digest: hasher.finish(),
     })
+}
+
+fn malformed(file: &RemoteFile, reason: &str) -> IndexError {
+    IndexError::Malformed {
+        url: file.url.to_string(),
+        expected: "a wheel",
+        reason: reason.to_owned(),
+    }
 }
 
 fn page_url(index: &Url, name: &PackageName) -> Url {

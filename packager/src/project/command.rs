@@ -8,6 +8,8 @@ pub(super) struct Command {
     pub(super) entrypoint: Vec<String>,
     pub(super) cmd: Vec<String>,
     pub(super) ports: Vec<ExposedPort>,
+    /// Nobody says it: it is what projects with such files are started with.
+    pub(super) is_guess: bool,
 }
 
 /// The file that `python FILE …` would run, as it stands in the command.

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Content {
     /// Without the parts that the resolver and the base layers know.
     pub(crate) config: AppConfig,
+    /// Nobody says for sure what to start: it was found out.
+    pub(crate) is_guess: bool,
     /// By their path below the working folder.
     pub(crate) files: BTreeMap<String, AppFile>,
     /// Files of the project that decide about the package and need not be packed: what programs read.
@@ -86,6 +88,7 @@ pub(super) fn of_folder(
         notes.extend(news);
         let files = project;
         let command = chosen(settings, own.command, detected).ok_or_else(|| no_command(root))?;
+        let is_guess = command.is_guess;
         let mut config = config(default_working_dir(), command);
         config.env = own.env.into_iter().collect();
         config.exposed_ports.extend(own.expose);
@@ -97,6 +100,7 @@ pub(super) fn of_folder(
         )?;
         return Ok(Content {
             config,
+            is_guess,
             files,
             folders: BTreeSet::new(),
             read: BTreeMap::new(),
@@ -131,6 +135,8 @@ pub(super) fn of_folder(
     let written = starts.then_some(written);
     let command =
         chosen(settings, own.command, written.or(detected)).ok_or_else(|| no_command(root))?;
+    // What a program would make may be what is started.
+    let is_guess = command.is_guess || tree.incomplete;
     let mut config = config(working_dir, command);
     config.env = stage.env;
     for (name, value) in own.env {
@@ -151,6 +157,7 @@ pub(super) fn of_folder(
     notes.extend(news);
     Ok(Content {
         config,
+        is_guess,
         files,
         folders,
         read,
@@ -169,6 +176,7 @@ pub(super) fn of_script(file: &Path, settings: &PackSettings) -> Result<Content,
     };
     let command = chosen(settings, None, Some(script)).unwrap_or_default();
     Ok(Content {
+        is_guess: command.is_guess,
         config: config(default_working_dir(), command),
         files: BTreeMap::from([(
             name.to_owned(),
@@ -195,6 +203,7 @@ pub(super) fn of_requirements(
     };
     let command = chosen(settings, None, Some(interpreter)).unwrap_or_default();
     Content {
+        is_guess: command.is_guess,
         config: config(GuestPath::root(), command),
         files: BTreeMap::new(),
         folders: BTreeSet::new(),
@@ -258,7 +267,7 @@ fn started(stage: &Stage, tree: &mut Tree) -> Result<Command, ProjectError> {
     let mut command = Command {
         entrypoint: stage.entrypoint.clone(),
         cmd: stage.cmd.clone(),
-        ports: Vec::new(),
+        ..Command::default()
     };
     let line = match command.entrypoint.is_empty() {
         true => &mut command.cmd,

@@ -154,6 +154,7 @@ fn procfile(text: &str) -> Option<Result<Command, String>> {
                 entrypoint: words,
                 cmd: Vec::new(),
                 ports: exposed((asks_port || tells_port).then_some(WEB_PORT)),
+                is_guess: false,
             })
         }
     })
@@ -173,6 +174,7 @@ fn command<const N: usize, const M: usize>(
         entrypoint: entrypoint.map(str::to_owned).to_vec(),
         cmd: cmd.map(str::to_owned).to_vec(),
         ports: exposed(port),
+        is_guess: true,
     }
 }
 

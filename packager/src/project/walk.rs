@@ -3,6 +3,7 @@
 use super::ignore::{self, IgnoreRules, Verdict};
 use super::{ProjectError, io_error};
 use crate::plan::Note;
+use pywasm_format::is_package_file;
 use pywasm_format::write::FileMode;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::PermissionsExt;
@@ -30,8 +31,10 @@ pub(super) fn walk(
         output: output.and_then(|path| path.canonicalize().ok()),
         found: Vec::new(),
         notes: Vec::new(),
+        packages: Vec::new(),
     };
     walk.folder(root, "")?;
+    walk.tell_of_packages();
     Ok((walk.found, walk.notes))
 }
 
@@ -41,7 +44,12 @@ struct Walk<'a> {
     output: Option<PathBuf>,
     found: Vec<Found>,
     notes: Vec<Note>,
+    /// Those that are left out.
+    packages: Vec<String>,
 }
+
+/// No package is smaller: its first blob begins on the second page.
+const SMALLEST_PACKAGE: u64 = 4096;
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, below: &str) -> Result<(), ProjectError> {
@@ -89,7 +97,8 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, source: PathBuf, path: String, name: &str) -> Result<(), ProjectError> {
-        let wanted = match self.rules.verdict(&path) {
+        let verdict = self.rules.verdict(&path);
+        let wanted = match verdict {
             Some(Verdict::Include) => true,
             Some(Verdict::Ignore) => false,
             None => match ignore::default_for_file(name, &source) {
@@ -105,10 +114,33 @@ impl Walk<'_> {
         };
         let is_output = self.output.is_some() && source.canonicalize().ok() == self.output;
         if wanted && !is_output {
-            let metadata = fs::metadata(&source).map_err(|reason| io_error(&source, reason))?;
-            self.push(source, path, &metadata);
+            let failed = |reason| io_error(&source, reason);
+            let metadata = fs::metadata(&source).map_err(failed)?;
+            // What was packed of the project before is no part of it.
+            let may_be_package = verdict.is_none() && metadata.len() >= SMALLEST_PACKAGE;
+            match may_be_package && is_package_file(&source).map_err(failed)? {
+                true => self.packages.push(path),
+                false => self.push(source, path, &metadata),
+            }
         }
         Ok(())
+    }
+
+    fn tell_of_packages(&mut self) {
+        let (who, first) = match self.packages.as_slice() {
+            [] => return,
+            [one] => (format!("{one} is left out: it is a package"), one.clone()),
+            [first, more @ ..] => {
+                let who = format!(
+                    "{first} and {} more are left out: they are packages",
+                    more.len()
+                );
+                (who, first.clone())
+            }
+        };
+        self.note(format!(
+            "{who} of pywasm (to pack it, add the line `!{first}` to .pywasmignore)"
+        ));
     }
 
     /// Links are packed as the file they lead to; out of the project they do not lead.

@@ -4,6 +4,7 @@ use super::WheelName;
 use pywasm_format::EntryPoint;
 use std::io::{self, Read, Seek};
 use zip::ZipArchive;
+use zip::result::ZipError;
 
 const LARGEST_METADATA: u64 = 16 << 20;
 
@@ -62,17 +63,30 @@ pub(crate) fn headers(text: &str) -> Vec<(String, String)> {
 
 /// Takes `METADATA` out of a wheel.
 pub(crate) fn read_metadata(wheel: impl Read + Seek, filename: &str) -> io::Result<Vec<u8>> {
+    let missing = || io::Error::other("it has no METADATA");
+    read_dist_info(wheel, filename, "METADATA")?.ok_or_else(missing)
+}
+
+/// Takes a small file out of a wheel's `.dist-info` folder, if it is there.
+pub(crate) fn read_dist_info(
+    wheel: impl Read + Seek,
+    filename: &str,
+    what: &str,
+) -> io::Result<Option<Vec<u8>>> {
     let mut archive = ZipArchive::new(wheel)?;
     let name =
         WheelName::parse(filename).ok_or_else(|| io::Error::other("its name is not a wheel's"))?;
     let folder = dist_info(archive.file_names().filter_map(Result::ok), &name)
         .ok_or_else(|| io::Error::other("it has no .dist-info folder of its name"))?;
-    let file = archive.by_name(&format!("{folder}/METADATA"))?;
+    let file = match archive.by_name(&format!("{folder}/{what}")) {
+        Err(ZipError::FileNotFound) => return Ok(None),
+        found => found?,
+    };
     let mut bytes = Vec::new();
     file.take(LARGEST_METADATA + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > LARGEST_METADATA {
-        true => Err(io::Error::other("its METADATA is too large")),
-        false => Ok(bytes),
+        true => Err(io::Error::other(format!("its {what} is too large"))),
+        false => Ok(Some(bytes)),
     }
 }
 
@@ -97,7 +111,7 @@ pub(super) fn dist_info(
 }
 
 /// The console scripts in an `entry_points.txt`; lines that name no function are left out.
-pub(super) fn console_scripts(text: &str) -> Vec<(String, EntryPoint)> {
+pub(crate) fn console_scripts(text: &str) -> Vec<(String, EntryPoint)> {
     let mut inside = false;
     let mut scripts = Vec::new();
     for line in text.lines().map(str::trim) {

@@ -1,8 +1,8 @@
 //! OCI archives: image layouts in tar files, as other tools write them.
 
 use crate::incoming::Settled;
-use crate::{Image, Store, StoreError};
-use pywasm_format::{Blob, Digest, ImageName, ReadLimits, layout_image};
+use crate::{Loaded, Naming, Store, StoreError};
+use pywasm_format::{Blob, Digest, ReadLimits, layout_image};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -11,9 +11,9 @@ use tar::{Archive, Entry};
 type Part<'a> = Entry<'a, BufReader<File>>;
 
 impl Store {
-    /// Takes the package out of an OCI archive and gives it a name, by default the one recorded there.
+    /// Takes the package out of an OCI archive and gives it a name.
     /// Each part is compared with its digest as it comes; what no name needs in the end, `prune` removes.
-    pub fn load_archive(&self, path: &Path, name: Option<&ImageName>) -> Result<Image, StoreError> {
+    pub fn load_archive(&self, path: &Path, naming: Naming<'_>) -> Result<Loaded, StoreError> {
         let limits = ReadLimits::default();
         let wrong = |reason: String| StoreError::Archive {
             path: path.to_owned(),
@@ -57,17 +57,7 @@ impl Store {
         let index = index
             .ok_or_else(|| wrong("it has no index.json, so it is no OCI archive".to_owned()))?;
         let (manifest, recorded) = layout_image(&path.display().to_string(), &index)?;
-        let name = match (name, recorded) {
-            (Some(name), _) => name.clone(),
-            (None, Some(recorded)) => recorded
-                .parse()
-                .map_err(|error| wrong(format!("its name cannot be used: {error}")))?,
-            (None, None) => {
-                return Err(wrong(
-                    "it has no name in it; give it one with -t NAME".to_owned(),
-                ));
-            }
-        };
+        let (name, before) = self.name_for(path, manifest.digest, recorded.as_deref(), naming)?;
         if !self.holds(&manifest.digest) {
             return Err(wrong(format!(
                 "its manifest {} is missing",
@@ -75,7 +65,8 @@ impl Store {
             )));
         }
         let manifest = self.small(&manifest)?;
-        self.admit(&manifest, &name)
+        let image = self.admit(&manifest, &name)?;
+        Ok(Loaded { image, before })
     }
 
     fn take(

@@ -19,4 +19,4 @@ mod store;
 
 pub use incoming::{Incoming, Settled};
 pub use reference::{ParseReferenceError, Reference};
-pub use store::{Freed, Image, Store, StoreError, Usage};
+pub use store::{Freed, Image, Loaded, Naming, Store, StoreError, Usage};

@@ -4,7 +4,7 @@ use crate::incoming::{self, Incoming};
 use crate::names::{self, Named};
 use crate::reference::Reference;
 use pywasm_format::write::{ImageBlobs, PackageSpec, WriteError};
-use pywasm_format::{Blob, Digest, ImageName, Package, ReadError, ReadLimits};
+use pywasm_format::{Blob, Digest, ImageName, Package, ParseImageNameError, ReadError, ReadLimits};
 use pywasm_signature::Signatures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -46,6 +46,47 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// A package that says no name of itself.
+    #[error("{path} has no name in it; give it one with -t NAME", path = path.display())]
+    Unnamed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A package that says a name of itself which none can have.
+    #[error("{path} cannot have the name that is recorded in it: {reason}; give it another with -t NAME", path = path.display())]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: ParseImageNameError,
+    },
+    /// A package that says another one's name of itself.
+    #[error(
+        "{path} calls itself `{name}`, and that is another package here ({digest}); give it another name with -t, or say \
+         that it takes that one's place with `-t {name}`",
+        path = path.display()
+    )]
+    Taken {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: ImageName,
+        /// What it stands for.
+        digest: Digest,
+    },
+    /// A package that says of itself that it comes from a registry.
+    #[error(
+        "{path} calls itself `{name}`, and nothing shows that it comes from there; `pywasm pull {name}` fetches what does, \
+         -t gives this one a name, such as `-t {own}`",
+        path = path.display(),
+        own = name.repository().rsplit('/').next().unwrap_or_default()
+    )]
+    FromRegistry {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: ImageName,
+    },
     /// Nobody is called so.
     #[error(
         "there is no package `{0}` here; `pywasm images` lists those there are, `pywasm pack -t NAME .` makes one"
@@ -78,6 +119,24 @@ impl StoreError {
             reason,
         }
     }
+}
+
+/// What a package is to be called that comes from a file, which can be anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming<'a> {
+    /// As the person says, whatever the name stood for.
+    Given(&'a ImageName),
+    /// As it says of itself: never in another one's place, and never as if it came from a registry.
+    Recorded,
+}
+
+/// What was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The package under its name.
+    pub image: Image,
+    /// What the name stood for, if it was another package.
+    pub before: Option<Digest>,
 }
 
 /// A package in the store, under one of its names.
@@ -159,8 +218,14 @@ impl Store {
         self.image(name)
     }
 
-    /// Copies a package from its file and gives it a name. Every byte is verified on the way.
-    pub fn load(&self, package: &Package, name: &ImageName) -> Result<Image, StoreError> {
+    /// Copies a package from its file at `path` and gives it a name. Every byte is verified on the way.
+    pub fn load(
+        &self,
+        path: &Path,
+        package: &Package,
+        naming: Naming<'_>,
+    ) -> Result<Loaded, StoreError> {
+        let (name, before) = self.name_for(path, package.digest(), package.name(), naming)?;
         let _guard = self.shared()?;
         let mut blobs = package.blobs();
         // The manifest stands first and must come last: it needs the others.
@@ -177,8 +242,37 @@ impl Store {
                 })?;
             self.put_blob(blob.digest, &bytes)?;
         }
-        names::write(&self.names(), name, package.digest())?;
-        self.image(name)
+        names::write(&self.names(), &name, package.digest())?;
+        let image = self.image(&name)?;
+        Ok(Loaded { image, before })
+    }
+
+    /// The name for the package `digest` in the file at `path`, and what else it stands for now.
+    pub(crate) fn name_for(
+        &self,
+        path: &Path,
+        digest: Digest,
+        recorded: Option<&str>,
+        naming: Naming<'_>,
+    ) -> Result<(ImageName, Option<Digest>), StoreError> {
+        let path = path.to_owned();
+        let name = match (naming, recorded) {
+            (Naming::Given(name), _) => name.clone(),
+            (Naming::Recorded, None) => return Err(StoreError::Unnamed { path }),
+            (Naming::Recorded, Some(recorded)) => match recorded.parse() {
+                Ok(name) => name,
+                Err(reason) => return Err(StoreError::Misnamed { path, reason }),
+            },
+        };
+        let now = names::read(&names::path(&self.names(), &name))?.map(|named| named.digest);
+        let before = now.filter(|before| *before != digest);
+        match (naming, before) {
+            (Naming::Recorded, Some(digest)) => Err(StoreError::Taken { path, name, digest }),
+            (Naming::Recorded, None) if now.is_none() && name.registry().is_some() => {
+                Err(StoreError::FromRegistry { path, name })
+            }
+            _ => Ok((name, before)),
+        }
     }
 
     /// Is this blob here, whole?
@@ -348,12 +442,7 @@ impl Store {
     pub fn verify(&self) -> Result<(), StoreError> {
         let _guard = self.shared()?;
         for named in names::all(&self.names())? {
-            let package = self.opened(named.digest)?;
-            for blob in package.blobs() {
-                let mut reader = package.open_blob(blob)?;
-                io::copy(&mut reader, &mut io::sink())
-                    .map_err(|reason| StoreError::read(&self.blob(&blob.digest), reason))?;
-            }
+            self.opened(named.digest)?.verify()?;
         }
         Ok(())
     }

@@ -52,7 +52,12 @@ impl Person {
     pub fn check(&self, text: &str) -> Result<CheckReport, PlanError> {
         let path = self.home.path().join("requirements.txt");
         std::fs::write(&path, text).expect("written");
-        Project::requirements_only(&[], &[path]).check(&self.settings(), &base(), &Silent)
+        Project::requirements_only(&[], &[path]).check(
+            &self.settings(),
+            &base(),
+            &|_| Ok(()),
+            &Silent,
+        )
     }
 
     /// `name version` of everything chosen.

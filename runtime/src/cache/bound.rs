@@ -155,7 +155,7 @@ pub(super) fn mark(file: &File) {
 }
 
 /// The sizes of all files below; what goes away meanwhile counts nothing.
-fn size_of(path: &Path) -> u64 {
+pub(super) fn size_of(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return 0;
     };

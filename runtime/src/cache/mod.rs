@@ -8,6 +8,7 @@ mod bound;
 pub(crate) use bound::InUse;
 pub use bound::{Entry, EntryKind};
 
+use crate::scratch::{self, WorkFolder};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use pywasm_format::{Digest, FILE_TIME};
@@ -90,6 +91,25 @@ impl Cache {
         let path = self.root.join(name);
         create_private(&path)?;
         Ok(path)
+    }
+
+    /// The folder of all that is only there as long as its process runs.
+    pub(crate) fn running(&self) -> Result<PathBuf, CacheError> {
+        self.folder("running")
+    }
+
+    /// A folder for work on the way to something that is kept. What killed processes left of theirs is removed.
+    pub fn work_folder(&self) -> Result<WorkFolder, CacheError> {
+        let all = self.running()?;
+        WorkFolder::create(&all).map_err(CacheError::io("make a folder in", &all))
+    }
+
+    /// Removes what killed processes left behind. Returns how many bytes it was.
+    pub fn sweep(&self) -> Result<u64, CacheError> {
+        let all = self.running()?;
+        let before = bound::size_of(&all);
+        scratch::sweep(&all).map_err(CacheError::io("look into", &all))?;
+        Ok(before.saturating_sub(bound::size_of(&all)))
     }
 
     /// The native code of the component or module with this digest, compiled from `wasm` if it is not

@@ -25,6 +25,14 @@ impl Line {
     }
 }
 
+impl Word {
+    /// Is it the same whatever the variables and arguments are?
+    pub(super) fn is_fixed(&self) -> bool {
+        let fixed = |part: &Part| matches!(part, Part::Text(_) | Part::Quoted(_));
+        self.0.iter().all(fixed)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     And,

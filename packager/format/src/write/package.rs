@@ -132,8 +132,8 @@ pub(super) fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::
     Ok(size)
 }
 
-/// Writes a file beside `dest`, brings it to the disk and renames it.
-pub(super) fn replace_file(
+/// Writes a file beside `dest`, brings it to the disk and renames it: `dest` is what it was before, or all that `write` wrote.
+pub fn replace_file(
     dest: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
