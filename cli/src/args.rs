@@ -31,6 +31,7 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     Run(RunArgs),
+    #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
     /// Serve a WSGI or ASGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
     #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
     Serve(Box<ServeArgs>),
@@ -102,6 +103,7 @@ pub enum Verb {
 pub enum PolicyVerb {
     /// Show what a package needs and what these flags of `run` grant
     Show(Box<RunArgs>),
+    #[command(override_usage = "pywasm policy show [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
     /// Print the flags that would have granted what the last run was denied
     Suggest,
 }
@@ -293,10 +295,7 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...",
-    args_override_self = true
-)]
+#[command(args_override_self = true)]
 pub struct RunArgs {
     #[command(flatten)]
     pub grants: GrantArgs,
@@ -412,6 +411,18 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+    }
+
+    #[test]
+    fn every_verb_shows_its_own_usage() {
+        for verb in ["run", "serve", "dev", "policy show"] {
+            let line = ["pywasm"].into_iter().chain(verb.split(' '));
+            let shown = Cli::try_parse_from(line).expect_err(verb).to_string();
+            assert!(
+                shown.contains(&format!("Usage: pywasm {verb} [OPTIONS]")),
+                "{shown}"
+            );
+        }
 
     #[test]
     fn arguments_after_the_target_belong_to_the_app() {
