@@ -55,6 +55,9 @@ enum Kind {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProjectError {
+    /// What was asked for is not there.
+    #[error("there is no {path}; give a project folder or a .py file", path = .0.display())]
+    Missing(PathBuf),
     /// Not there, not readable.
     #[error("{path} cannot be read: {reason}", path = path.display())]
     Io {
@@ -103,9 +106,10 @@ pub enum ProjectError {
 impl Project {
     /// Finds a project folder or a single `.py` file.
     pub fn open(path: &Path) -> Result<Self, ProjectError> {
-        let absolute = path
-            .canonicalize()
-            .map_err(|reason| io_error(path, reason))?;
+        let absolute = path.canonicalize().map_err(|reason| match reason.kind() {
+            io::ErrorKind::NotFound => ProjectError::Missing(path.to_owned()),
+            _ => io_error(path, reason),
+        })?;
         let (stem, kind) = if absolute.is_dir() {
             (absolute.clone(), Kind::Folder(absolute))
         } else if absolute
