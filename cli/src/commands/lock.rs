@@ -6,6 +6,7 @@ use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::printer;
 use anyhow::Context;
+use pywasm_format::write::replace_file;
 use pywasm_packager::{PackSettings, Project};
 use std::io::Write;
 use std::path::Path;
@@ -35,16 +36,9 @@ pub fn lock(args: LockArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(text.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    write(&output, &text).with_context(|| format!("cannot write {}", output.display()))?;
+    // A lock file is whole or the one that was there before.
+    replace_file(&output, |file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", output.display()))?;
     printer::result(&output.display().to_string());
     Ok(ExitCode::SUCCESS)
-}
-
-/// A lock file is whole or the one that was there before.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut file = tempfile::Builder::new().tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

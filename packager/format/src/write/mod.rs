@@ -7,4 +7,4 @@ mod zip;
 
 pub use copy::{copy_package, write_oci_archive};
 pub use layer::{BuiltLayer, FileMode, LayerError, LayerWriter};
-pub use package::{ImageBlobs, PackageSpec, WriteError, Written, write_package};
+pub use package::{ImageBlobs, PackageSpec, WriteError, Written, replace_file, write_package};
