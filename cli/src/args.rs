@@ -7,6 +7,7 @@ use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
+use crate::units::number;
 use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm_format::ImageName;
@@ -124,7 +125,7 @@ impl Verb {
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
     /// Process number of the `pywasm run --workers` or `pywasm serve` in question
-    #[arg(value_name = "PID")]
+    #[arg(value_name = "PID", value_parser = number("a process", 1..=i32::MAX))]
     pub pid: i32,
 }
 
@@ -346,7 +347,7 @@ pub struct RunArgs {
     #[arg(short, long)]
     pub tty: bool,
     /// Run this many instances of the app, which share the published ports
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number("workers", NonZeroU16::MIN..=NonZeroU16::MAX))]
     pub workers: Option<NonZeroU16>,
     /// Be one of them: standard input is the line to the command that started this process
     #[arg(long, hide = true, value_name = "NUMBER")]

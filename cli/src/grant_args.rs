@@ -1,8 +1,9 @@
 //! The rights that a person gives on the command line: the same flags for everything that runs.
 
-use crate::units::{ByteSize, Span};
+use crate::units::{ByteSize, Span, number};
 use crate::volume_name::VolumeName;
-use clap::{Args, ValueEnum, value_parser};
+use anyhow::bail;
+use clap::{Args, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -104,16 +105,16 @@ pub struct LimitArgs {
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub cpu_time: Option<Span>,
     /// End the app after this many WebAssembly instructions, always at the same one (exit code 124)
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("instructions", 1..=u64::MAX))]
     pub fuel: Option<u64>,
     /// Most threads at once [default: 1024]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("threads", 1..=u32::MAX))]
     pub pids_limit: Option<u32>,
     /// Most sockets open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("sockets", 0..=u32::MAX))]
     pub max_sockets: Option<u32>,
     /// Most files and folders open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("files", 0..=u32::MAX))]
     pub max_files: Option<u32>,
     /// Most that the app's private files may take on disk, such as 100m [default: 1g]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]

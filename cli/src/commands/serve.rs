@@ -117,7 +117,8 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     };
     let defaults = Limits::default();
     let limits = Limits {
-        connections: max_connections.map_or(defaults.connections, usize::from),
+        connections: max_connections
+            .map_or(defaults.connections, |number| usize::from(number.get())),
         body: max_body.map_or(defaults.body, |size| size.0),
         message: max_message.map_or(defaults.message, |size| {
             usize::try_from(size.0).unwrap_or(usize::MAX)
