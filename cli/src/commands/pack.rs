@@ -6,6 +6,7 @@ use crate::build_sandbox::Subprocess;
 use crate::environment::Environment;
 use crate::grant_args::EnvArg;
 use crate::printer::{self, Steps};
+use crate::report::in_full;
 use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow};
 use pywasm::{Package, ReadLimits};
@@ -102,7 +103,8 @@ fn add_snapshot(built: &mut Built, taken: anyhow::Result<Taken>) -> Vec<String> 
             told(&left_out)
         }
         Err(reason) => vec![format!(
-            "the package has no snapshot and starts without: {reason:#}"
+            "the package has no snapshot and starts without: {}",
+            in_full(&reason)
         )],
     }
 }
