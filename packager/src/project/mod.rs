@@ -59,13 +59,16 @@ pub enum ProjectError {
     #[error("there is no {path}; give a project folder or a .py file", path = .0.display())]
     Missing(PathBuf),
     /// Not there, not readable.
-    #[error("{path} cannot be read: {reason}", path = path.display())]
+    #[error("{path} cannot be read: {reason}{}", way_out(reason), path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's error.
         reason: io::Error,
     },
+    /// Text in another encoding, or no text.
+    #[error("{path} is not UTF-8 text; save it as UTF-8", path = .0.display())]
+    NotText(PathBuf),
     /// Neither a folder nor a `.py` file.
     #[error("{path} is neither a folder nor a .py file; give the folder of your app", path = .0.display())]
     Kind(PathBuf),
@@ -212,6 +215,18 @@ fn io_error(path: &Path, reason: io::Error) -> ProjectError {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, ProjectError> {
-    std::fs::read_to_string(path).map_err(|reason| io_error(path, reason))
+fn way_out(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; change who may read it, or name it in .pywasmignore if the app does not need it"
+        }
+        _ => "",
+    }
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String, ProjectError> {
+    std::fs::read_to_string(path).map_err(|reason| match reason.kind() {
+        io::ErrorKind::InvalidData => ProjectError::NotText(path.to_owned()),
+        _ => io_error(path, reason),
+    })
 }
