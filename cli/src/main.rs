@@ -6,6 +6,7 @@ mod commands;
 mod denials;
 mod environment;
 mod flame_graph;
+mod given_file;
 mod grant_args;
 mod isolated;
 mod policy_file;

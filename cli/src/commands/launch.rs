@@ -3,6 +3,7 @@
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::flame_graph::FlameGraph;
+use crate::given_file;
 use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::isolated;
 use crate::printer::{self, Steps};
@@ -138,9 +139,7 @@ impl GrantArgs {
     fn environment(&self, shell: &Environment) -> anyhow::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for path in &self.env_file {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!("cannot read the environment file `{}`", path.display())
-            })?;
+            let text = given_file::text("--env-file", path)?;
             for (number, line) in text.lines().enumerate() {
                 let line = line.trim_start();
                 if line.is_empty() || line.starts_with('#') {
