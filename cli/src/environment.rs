@@ -103,7 +103,13 @@ impl Environment {
 
     /// The packages kept by name.
     pub fn store(&self) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.data_dir()?.join("store"))?)
+        let folder = self.data_dir()?.join("store");
+        Store::open(&folder).with_context(|| {
+            format!(
+                "cannot keep packages in {}; choose another folder with PYWASM_DATA",
+                folder.display()
+            )
+        })
     }
 
     /// Who this person is to registries: the `config.json` of `$DOCKER_CONFIG`, else of `~/.docker`.
@@ -127,7 +133,13 @@ impl Environment {
 
     /// The cache folder, made private where it is new. `$PYWASM_CACHE_LIMIT` bounds it, such as `2g`.
     pub fn cache(&self) -> anyhow::Result<Cache> {
-        let cache = Cache::open(&self.cache_dir()?)?;
+        let folder = self.cache_dir()?;
+        let cache = Cache::open(&folder).with_context(|| {
+            format!(
+                "cannot keep a cache in {}; choose another folder with PYWASM_CACHE",
+                folder.display()
+            )
+        })?;
         Ok(match self.get("PYWASM_CACHE_LIMIT") {
             Some(limit) => {
                 let limit: ByteSize = limit
