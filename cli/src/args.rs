@@ -31,8 +31,8 @@ pub struct Cli {
 #[command(defer = true)]
 pub enum Verb {
     /// Run a package, a project folder or a Python file
-    Run(RunArgs),
     #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
+    Run(RunArgs),
     /// Serve a WSGI or ASGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
     #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
     Serve(Box<ServeArgs>),
@@ -103,21 +103,21 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     /// Show what a package needs and what these flags of `run` grant
-    Show(Box<RunArgs>),
     #[command(override_usage = "pywasm policy show [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
+    Show(Box<RunArgs>),
     /// Print the flags that would have granted what the last run was denied
     Suggest,
 }
 
 impl Verb {
-    /// The files named by `--policy`.
-    pub fn policy_files(&self) -> &[PathBuf] {
+    /// What the person grants, where something runs.
+    pub fn grants(&self) -> Option<&GrantArgs> {
         match self {
-            Self::Run(args) => &args.grants.policy,
-            Self::Dev(args) => &args.grants.policy,
-            Self::Serve(args) => &args.run.grants.policy,
-            Self::Python(args) => &args.grants.policy,
-            _ => &[],
+            Self::Run(args) => Some(&args.grants),
+            Self::Dev(args) => Some(&args.grants),
+            Self::Serve(args) => Some(&args.run.grants),
+            Self::Python(args) => Some(&args.grants),
+            _ => None,
         }
     }
 }
@@ -412,7 +412,6 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
-    }
 
     #[test]
     fn every_verb_shows_its_own_usage() {
@@ -424,6 +423,7 @@ mod tests {
                 "{shown}"
             );
         }
+    }
 
     #[test]
     fn arguments_after_the_target_belong_to_the_app() {

@@ -111,8 +111,10 @@ fn args() -> Result<args::Cli, Refused> {
         args::Cli::try_parse_from(given).map_err(|error| Refused::new(error, given))
     };
     let cli = parse(&given)?;
-    match cli.command.policy_files() {
-        [] => Ok(cli),
-        files => parse(&policy_file::expanded(&given, files).map_err(Refused::Explained)?),
+    match cli.command.grants() {
+        Some(grants) if !grants.policy.is_empty() => {
+            parse(&policy_file::expanded(&given, grants).map_err(Refused::Explained)?)
+        }
+        _ => Ok(cli),
     }
 }

@@ -73,6 +73,7 @@ fn no_engine(error: &impl fmt::Display) -> anyhow::Error {
 impl GrantArgs {
     /// What these grants allow an app.
     pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
+        self.refuse_double()?;
         let mut policy = Policy::none()
             .limits(self.limits())
             .envs(default_env(config))
@@ -84,14 +85,14 @@ impl GrantArgs {
                     true => Access::ReadOnly,
                     false => Access::ReadWrite,
                 };
-                policy = policy.mount(Mount::new(&host, volume.guest.parse()?, access)?);
+                policy = policy.mount(Mount::new(&host, volume.guest.clone(), access)?);
             }
         }
         if self.read_only {
             policy = policy.root(Access::ReadOnly);
         }
         for folder in &self.tmpfs {
-            policy = policy.private_folder(folder.parse()?);
+            policy = policy.private_folder(folder.clone());
         }
         for port in self.publish.iter().flat_map(PortMaps::iter) {
             policy = policy.publish(port);
@@ -179,7 +180,7 @@ impl GrantArgs {
                     "`{}` is a file: mount the folder that holds it, or give the app a copy with :ro",
                     host.display()
                 );
-                command = command.file(host, volume.guest.parse()?);
+                command = command.file(host, volume.guest.clone());
             }
         }
         Ok(command)
