@@ -85,8 +85,12 @@ fn parse(text: &str) -> Result<ImageName, String> {
         }
         None => repository,
     };
-    for part in path.split('/') {
-        check_part(part)?;
+    let small = path.to_ascii_lowercase();
+    match path.split('/').try_for_each(check_part) {
+        Err(_) if small.split('/').try_for_each(check_part).is_ok() => {
+            return Err(format!("write it in small letters: {small}"));
+        }
+        checked => checked?,
     }
     let first = tag.bytes().next();
     let sane = first.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -123,10 +127,6 @@ fn check_host(host: &str) -> Result<(), String> {
 
 /// Lower-case letters and digits, joined by `.`, `_`, `__` or dashes.
 fn check_part(part: &str) -> Result<(), String> {
-    let small = part.to_ascii_lowercase();
-    if small != part && check_part(&small).is_ok() {
-        return Err(format!("write it in small letters: {small}"));
-    }
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [part.bytes().next(), part.bytes().next_back()];
     let sane = ends.iter().all(|byte| byte.is_some_and(is_word))
@@ -191,6 +191,8 @@ mod tests {
             ("a:-x", "the tag"),
             ("host:x/a", "no HOST[:PORT]"),
             ("UP PER", "must be small letters"),
+            ("UP/PER_", "must be small letters"),
+            ("Me/App:1", "small letters: me/app"),
         ] {
             let error = text.parse::<ImageName>().expect_err(text).to_string();
             assert!(error.contains(part), "{error}");
