@@ -13,6 +13,9 @@ use std::str::FromStr;
 
 const LIMITS: &str = "Limits";
 
+/// With less the smallest of our Pythons does not start, as a test says.
+const LEAST_MEMORY: ByteSize = ByteSize(16 << 20);
+
 #[derive(Debug, Args)]
 pub struct GrantArgs {
     /// Publish a port, or a range of them; without IP on 127.0.0.1 only
@@ -28,7 +31,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
     /// Most memory the app may use, such as 512m or 1g [default: 1g]
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<ByteSize>,
     /// End the app after this long, such as 30s or 5m (exit code 124)
     #[arg(long, value_name = "TIME")]
@@ -144,7 +147,7 @@ impl GrantArgs {
     fn mounted(&self) -> impl Iterator<Item = (&GuestPath, String)> {
         let volumes = self.volume.iter().map(|volume| {
             let VolumeArg { source, guest, .. } = volume;
-            (guest, format!("-v {source}:{guest}"))
+            (guest, format!("--volume {source}:{guest}"))
         });
         let folders = self.tmpfs.iter();
         volumes.chain(folders.map(|guest| (guest, format!("--tmpfs {guest}"))))
@@ -200,6 +203,16 @@ impl FromStr for VolumeArg {
             guest,
             read_only,
         })
+    }
+}
+
+fn parse_memory(text: &str) -> Result<ByteSize, String> {
+    match text.parse()? {
+        size if size < LEAST_MEMORY => Err(format!(
+            "`{text}` is less than Python needs to start; give at least {}m",
+            LEAST_MEMORY.0 >> 20
+        )),
+        size => Ok(size),
     }
 }
 
@@ -268,6 +281,16 @@ mod tests {
         ] {
             assert!(volume(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn memory_in_which_python_does_not_start_is_refused() {
+        for little in ["1", "1k", "15m"] {
+            let error = parse_memory(little).expect_err(little);
+            assert!(error.contains("at least 16m"), "{error}");
+        }
+        assert_eq!(parse_memory("16m"), Ok(LEAST_MEMORY));
+        assert!(parse_memory("x").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 /// Bytes, written as docker takes them: `1048576`, `64m`, `1g`, `1.5g`, `512MiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
 /// A span of time: `30`, `30s`, `500ms`, `5m`, `1h`.
