@@ -208,7 +208,7 @@ fn name_of(path: &Path) -> String {
     }
 }
 
-fn io_error(path: &Path, reason: io::Error) -> ProjectError {
+pub(crate) fn io_error(path: &Path, reason: io::Error) -> ProjectError {
     ProjectError::Io {
         path: path.to_owned(),
         reason,
@@ -229,4 +229,22 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ProjectError> {
         io::ErrorKind::InvalidData => ProjectError::NotText(path.to_owned()),
         _ => io_error(path, reason),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_a_way_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("app.py");
+        let missing = Project::open(&file).expect_err("not there").to_string();
+        assert!(missing.ends_with("app.py; give a project folder or a .py file"));
+        std::fs::write(&file, b"x = '\xe4'").expect("written");
+        let latin = read_text(&file).expect_err("no UTF-8").to_string();
+        assert!(latin.ends_with("app.py is not UTF-8 text; save it as UTF-8"));
+        let denied = io_error(&file, io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.contains(".pywasmignore"), "{denied}");
+    }
 }

@@ -188,6 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_key_holds_is_said() {
+        for (text, line, expected) in [
+            (
+                "[tool.pywasm]\ncommand = 5",
+                2,
+                "a line of text or a list of words",
+            ),
+            ("[tool]\npywasm = 1", 2, "expected a table"),
+            ("tool = 1", 1, "expected a table"),
+        ] {
+            let error = own("pyproject.toml", text).expect_err(text).to_string();
+            assert!(error.contains(&format!("line {line}")), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn flags_come_first() {
         let text = "as-of = '2021-08-01'\nexcludes = ['a']\nextras = ['web']\ndockerfile = false";
         let own = own("pywasm.toml", text).expect("read");
