@@ -7,6 +7,7 @@ use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
+use crate::units::number;
 use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm_format::ImageName;
@@ -30,6 +31,7 @@ pub struct Cli {
 #[command(defer = true)]
 pub enum Verb {
     /// Run a package, a project folder or a Python file
+    #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
     Run(RunArgs),
     /// Serve a WSGI or ASGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
     #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
@@ -101,20 +103,21 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     /// Show what a package needs and what these flags of `run` grant
+    #[command(override_usage = "pywasm policy show [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
     Show(Box<RunArgs>),
     /// Print the flags that would have granted what the last run was denied
     Suggest,
 }
 
 impl Verb {
-    /// The files named by `--policy`.
-    pub fn policy_files(&self) -> &[PathBuf] {
+    /// What the person grants, where something runs.
+    pub fn grants(&self) -> Option<&GrantArgs> {
         match self {
-            Self::Run(args) => &args.grants.policy,
-            Self::Dev(args) => &args.grants.policy,
-            Self::Serve(args) => &args.run.grants.policy,
-            Self::Python(args) => &args.grants.policy,
-            _ => &[],
+            Self::Run(args) => Some(&args.grants),
+            Self::Dev(args) => Some(&args.grants),
+            Self::Serve(args) => Some(&args.run.grants),
+            Self::Python(args) => Some(&args.grants),
+            _ => None,
         }
     }
 }
@@ -122,7 +125,7 @@ impl Verb {
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
     /// Process number of the `pywasm run --workers` or `pywasm serve` in question
-    #[arg(value_name = "PID")]
+    #[arg(value_name = "PID", value_parser = number("a process", 1..=i32::MAX))]
     pub pid: i32,
 }
 
@@ -293,10 +296,7 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...",
-    args_override_self = true
-)]
+#[command(args_override_self = true)]
 pub struct RunArgs {
     #[command(flatten)]
     pub grants: GrantArgs,
@@ -347,7 +347,7 @@ pub struct RunArgs {
     #[arg(short, long)]
     pub tty: bool,
     /// Run this many instances of the app, which share the published ports
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number("workers", NonZeroU16::MIN..=NonZeroU16::MAX))]
     pub workers: Option<NonZeroU16>,
     /// Be one of them: standard input is the line to the command that started this process
     #[arg(long, hide = true, value_name = "NUMBER")]
@@ -411,6 +411,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_its_own_usage() {
+        for verb in ["run", "serve", "dev", "policy show"] {
+            let line = ["pywasm"].into_iter().chain(verb.split(' '));
+            let shown = Cli::try_parse_from(line).expect_err(verb).to_string();
+            assert!(
+                shown.contains(&format!("Usage: pywasm {verb} [OPTIONS]")),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

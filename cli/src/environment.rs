@@ -74,7 +74,7 @@ impl Environment {
             Some(state) => state.join("pywasm/runs"),
             None => self.cache_dir()?.join("runs"),
         };
-        private_folder(folder)
+        private_folder(folder, "XDG_STATE_HOME")
     }
 
     /// The folder of all named volumes, which is there if one has been made.
@@ -84,7 +84,7 @@ impl Environment {
 
     /// A named volume's folder, made where it is new.
     pub fn volume(&self, name: &VolumeName) -> anyhow::Result<PathBuf> {
-        private_folder(self.volumes()?.join(name.as_str()))
+        private_folder(self.volumes()?.join(name.as_str()), "PYWASM_DATA")
     }
 
     /// `$PYWASM_DATA`, else `$XDG_DATA_HOME/pywasm`, else `~/.local/share/pywasm`.
@@ -103,7 +103,13 @@ impl Environment {
 
     /// The packages kept by name.
     pub fn store(&self) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.data_dir()?.join("store"))?)
+        let folder = self.data_dir()?.join("store");
+        Store::open(&folder).with_context(|| {
+            format!(
+                "cannot keep packages in {}; choose another folder with PYWASM_DATA",
+                folder.display()
+            )
+        })
     }
 
     /// Who this person is to registries: the `config.json` of `$DOCKER_CONFIG`, else of `~/.docker`.
@@ -127,7 +133,13 @@ impl Environment {
 
     /// The cache folder, made private where it is new. `$PYWASM_CACHE_LIMIT` bounds it, such as `2g`.
     pub fn cache(&self) -> anyhow::Result<Cache> {
-        let cache = Cache::open(&self.cache_dir()?)?;
+        let folder = self.cache_dir()?;
+        let cache = Cache::open(&folder).with_context(|| {
+            format!(
+                "cannot keep a cache in {}; choose another folder with PYWASM_CACHE",
+                folder.display()
+            )
+        })?;
         Ok(match self.get("PYWASM_CACHE_LIMIT") {
             Some(limit) => {
                 let limit: ByteSize = limit
@@ -140,11 +152,17 @@ impl Environment {
     }
 }
 
-fn private_folder(path: PathBuf) -> anyhow::Result<PathBuf> {
+/// Makes a folder, whose place `variable` sets, for this person alone where it is new.
+fn private_folder(path: PathBuf, variable: &str) -> anyhow::Result<PathBuf> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&path)
-        .with_context(|| format!("cannot make the folder `{}`", path.display()))?;
+        .with_context(|| {
+            format!(
+                "cannot make the folder {}; choose another place with {variable}",
+                path.display()
+            )
+        })?;
     Ok(path)
 }

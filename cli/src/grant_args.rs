@@ -1,13 +1,20 @@
 //! The rights that a person gives on the command line: the same flags for everything that runs.
 
-use crate::units::{ByteSize, Span};
+use crate::units::{ByteSize, Span, number};
 use crate::volume_name::VolumeName;
-use clap::{Args, ValueEnum, value_parser};
+use anyhow::bail;
+use clap::{Args, ValueEnum};
 use pywasm::policy::{CpuShare, OutboundRule, PortMaps};
+use pywasm_format::{GuestPath, GuestPathError};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 const LIMITS: &str = "Limits";
+
+/// With less the smallest of our Pythons does not start, as a test says.
+const LEAST_MEMORY: ByteSize = ByteSize(16 << 20);
 
 #[derive(Debug, Args)]
 pub struct GrantArgs {
@@ -24,7 +31,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
     /// Most memory the app may use, such as 512m or 1g [default: 1g]
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<ByteSize>,
     /// End the app after this long, such as 30s or 5m (exit code 124)
     #[arg(long, value_name = "TIME")]
@@ -43,7 +50,7 @@ pub struct GrantArgs {
     pub read_only: bool,
     /// Empty folder that the app may change, thrown away with it
     #[arg(long, value_name = "FOLDER", value_parser = parse_tmpfs)]
-    pub tmpfs: Vec<String>,
+    pub tmpfs: Vec<GuestPath>,
     #[command(flatten)]
     pub limits: LimitArgs,
     /// Let the kernel confine the process too (Landlock, seccomp): as far as it can, fully, or not
@@ -62,7 +69,7 @@ pub struct GrantArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeArg {
     pub source: VolumeSource,
-    pub guest: String,
+    pub guest: GuestPath,
     pub read_only: bool,
 }
 
@@ -73,6 +80,15 @@ pub enum VolumeSource {
     Path(PathBuf),
     /// In a folder that pywasm keeps under this name.
     Named(VolumeName),
+}
+
+impl fmt::Display for VolumeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Named(name) => name.fmt(f),
+        }
+    }
 }
 
 /// `-e NAME=VALUE`, or `-e NAME` for the value of this process.
@@ -104,16 +120,16 @@ pub struct LimitArgs {
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub cpu_time: Option<Span>,
     /// End the app after this many WebAssembly instructions, always at the same one (exit code 124)
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("instructions", 1..=u64::MAX))]
     pub fuel: Option<u64>,
     /// Most threads at once [default: 1024]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("threads", 1..=u32::MAX))]
     pub pids_limit: Option<u32>,
     /// Most sockets open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("sockets", 0..=u32::MAX))]
     pub max_sockets: Option<u32>,
     /// Most files and folders open at once [default: 4096]
-    #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
+    #[arg(long, value_name = "NUMBER", help_heading = LIMITS, value_parser = number("files", 0..=u32::MAX))]
     pub max_files: Option<u32>,
     /// Most that the app's private files may take on disk, such as 100m [default: 1g]
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
@@ -124,6 +140,34 @@ pub struct LimitArgs {
     /// Most output a second; the app waits when it writes more
     #[arg(long, value_name = "SIZE", help_heading = LIMITS)]
     pub output_rate: Option<ByteSize>,
+}
+
+impl GrantArgs {
+    /// What is mounted where, each with its flag.
+    fn mounted(&self) -> impl Iterator<Item = (&GuestPath, String)> {
+        let volumes = self.volume.iter().map(|volume| {
+            let VolumeArg { source, guest, .. } = volume;
+            (guest, format!("--volume {source}:{guest}"))
+        });
+        let folders = self.tmpfs.iter();
+        volumes.chain(folders.map(|guest| (guest, format!("--tmpfs {guest}"))))
+    }
+
+    /// Of two folders at the same place the app would see one, and nobody could tell which.
+    pub fn refuse_double(&self) -> anyhow::Result<()> {
+        let mut at = BTreeMap::new();
+        for (guest, flag) in self.mounted() {
+            if let Some(other) = at.insert(guest, flag.clone()) {
+                bail!("`{other}` and `{flag}` have the same place; give each a folder of its own");
+            }
+        }
+        Ok(())
+    }
+
+    /// Is something mounted at `place`?
+    pub fn mounts_at(&self, place: &GuestPath) -> bool {
+        self.mounted().any(|(guest, _)| guest == place)
+    }
 }
 
 impl FromStr for VolumeArg {
@@ -141,11 +185,12 @@ impl FromStr for VolumeArg {
                 );
             }
         };
-        if host.is_empty() || !guest.starts_with('/') {
+        if host.is_empty() {
             return Err(format!(
-                "`{guest}` is not an absolute path of the app, such as /data"
+                "what to mount is missing before `:{guest}`; write HOST:GUEST, for example ./data:/data"
             ));
         }
+        let guest = parse_place(guest)?;
         let source = match host.contains('/') || host == "." || host == ".." {
             true => VolumeSource::Path(host.into()),
             false => VolumeSource::Named(
@@ -155,22 +200,44 @@ impl FromStr for VolumeArg {
         };
         Ok(Self {
             source,
-            guest: guest.to_owned(),
+            guest,
             read_only,
         })
     }
 }
 
+fn parse_memory(text: &str) -> Result<ByteSize, String> {
+    match text.parse()? {
+        size if size < LEAST_MEMORY => Err(format!(
+            "`{text}` is less than Python needs to start; give at least {}m",
+            LEAST_MEMORY.0 >> 20
+        )),
+        size => Ok(size),
+    }
+}
+
 /// `FOLDER`; docker's options after a colon are for a kernel's file system.
-fn parse_tmpfs(text: &str) -> Result<String, String> {
+fn parse_tmpfs(text: &str) -> Result<GuestPath, String> {
     match text.split_once(':') {
         Some((folder, _)) => Err(format!(
             "write only {folder}: the size of all private files together is set with --disk"
         )),
-        None if text.starts_with('/') => Ok(text.to_owned()),
-        None => Err(format!(
-            "`{text}` is not an absolute path of the app, such as /cache"
+        None => parse_place(text),
+    }
+}
+
+/// A folder of the app with something else in its place.
+fn parse_place(text: &str) -> Result<GuestPath, String> {
+    match text.parse::<GuestPath>() {
+        Ok(place) if place.is_root() => Err(
+            "at `/` it would hide the app itself; give it a folder of its own, such as /data"
+                .to_owned(),
+        ),
+        Ok(place) => Ok(place),
+        Err(GuestPathError::Relative(_)) => Err(format!(
+            "`{text}` is not an absolute path of the app, such as /data"
         )),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -215,14 +282,36 @@ mod tests {
             parsed.map(|v| (v.source, v.guest, v.read_only))
         };
         let path = |path: &str| VolumeSource::Path(path.into());
-        assert_eq!(volume("./a:/b"), Ok((path("./a"), "/b".into(), false)));
-        assert_eq!(volume("/a:/b:ro"), Ok((path("/a"), "/b".into(), true)));
+        let place = |text: &str| text.parse::<GuestPath>().expect("a path");
+        assert_eq!(volume("./a:/b"), Ok((path("./a"), place("/b"), false)));
+        assert_eq!(volume("/a:/b/:ro"), Ok((path("/a"), place("/b"), true)));
         let named = VolumeSource::Named("data".parse().expect("a name"));
-        assert_eq!(volume("data:/b"), Ok((named, "/b".into(), false)));
+        assert_eq!(volume("data:/b"), Ok((named, place("/b"), false)));
         for wrong in [
-            "/a", "/a:b", "/a:/b:x", "da ta:/b", ".x:/b", "-x:/b", ":/b", "a:b:c:d",
+            "/a", "/a:b", "/a:/b:x", "da ta:/b", ".x:/b", "-x:/b", ":/b", "a:b:c:d", "./a:/",
+            "./a:/..",
         ] {
             assert!(volume(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn memory_in_which_python_does_not_start_is_refused() {
+        for little in ["1", "1k", "15m"] {
+            let error = parse_memory(little).expect_err(little);
+            assert!(error.contains("at least 16m"), "{error}");
+        }
+        assert_eq!(parse_memory("16m"), Ok(LEAST_MEMORY));
+        assert!(parse_memory("x").is_err());
+    }
+
+    #[test]
+    fn what_would_hide_the_app_is_refused() {
+        for text in ["/", "//", "/."] {
+            let error = parse_tmpfs(text).expect_err(text);
+            assert!(error.contains("would hide the app"), "{error}");
+        }
+        let error = ":/a".parse::<VolumeArg>().expect_err("no host");
+        assert!(error.contains("missing before `:/a`"), "{error}");
     }
 }

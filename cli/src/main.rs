@@ -6,6 +6,7 @@ mod commands;
 mod denials;
 mod environment;
 mod flame_graph;
+mod given_file;
 mod grant_args;
 mod isolated;
 mod output;
@@ -111,8 +112,10 @@ fn args() -> Result<args::Cli, Refused> {
         args::Cli::try_parse_from(given).map_err(|error| Refused::new(error, given))
     };
     let cli = parse(&given)?;
-    match cli.command.policy_files() {
-        [] => Ok(cli),
-        files => parse(&policy_file::expanded(&given, files).map_err(Refused::Explained)?),
+    match cli.command.grants() {
+        Some(grants) if !grants.policy.is_empty() => {
+            parse(&policy_file::expanded(&given, grants).map_err(Refused::Explained)?)
+        }
+        _ => Ok(cli),
     }
 }

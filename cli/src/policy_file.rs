@@ -1,8 +1,10 @@
 //! `--policy FILE`: grants written down, as the flags they stand for.
 
+use crate::given_file;
+use crate::grant_args::{GrantArgs, VolumeArg};
 use anyhow::{Context, bail};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The flags that a file may set: those that grant or limit, by their long names.
 const KEYS: [&str; 20] = [
@@ -28,21 +30,20 @@ const KEYS: [&str; 20] = [
     "wall",
 ];
 
-/// A command line with the grants of files put before its own flags, which so win.
-pub fn expanded(command_line: &[OsString], files: &[PathBuf]) -> anyhow::Result<Vec<OsString>> {
+/// A command line with the grants of files put before its own, `given` ones, which so win.
+pub fn expanded(command_line: &[OsString], given: &GrantArgs) -> anyhow::Result<Vec<OsString>> {
     let (front, rest) = command_line.split_at(command_line.len().min(2));
     let mut all = front.to_vec();
-    for file in files {
-        all.extend(words(file)?.into_iter().map(OsString::from));
+    for file in &given.policy {
+        all.extend(words(file, given)?.into_iter().map(OsString::from));
     }
     all.extend_from_slice(rest);
     Ok(all)
 }
 
 /// The words that a file stands for.
-fn words(path: &Path) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the policy `{}`", path.display()))?;
+fn words(path: &Path, given: &GrantArgs) -> anyhow::Result<Vec<String>> {
+    let text = given_file::text("--policy", path)?;
     let file: toml::Table = text
         .parse()
         .with_context(|| format!("`{}` is not TOML", path.display()))?;
@@ -67,6 +68,7 @@ fn words(path: &Path) -> anyhow::Result<Vec<String>> {
             match value {
                 toml::Value::Boolean(true) => words.push(format!("--{key}")),
                 toml::Value::Boolean(false) => {}
+                toml::Value::String(text) if is_replaced(key, text, given) => {}
                 toml::Value::String(text) => {
                     words.push(format!("--{key}={}", below(folder, key, text)));
                 }
@@ -80,6 +82,16 @@ fn words(path: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(words)
+}
+
+/// Has a flag something else for the same place?
+fn is_replaced(key: &str, text: &str, given: &GrantArgs) -> bool {
+    let place = match key {
+        "volume" => text.parse().ok().map(|volume: VolumeArg| volume.guest),
+        "tmpfs" => text.parse().ok(),
+        _ => None,
+    };
+    place.is_some_and(|place| given.mounts_at(&place))
 }
 
 /// Relative paths in a file are relative to it, wherever it is used from.
@@ -99,14 +111,28 @@ fn below(folder: &Path, key: &str, text: &str) -> String {
 mod tests {
     use super::*;
     use crate::args::Cli;
+    use crate::args::Verb;
     use clap::Parser as _;
 
+    /// The grants of a command line.
+    fn given(flags: &[&str]) -> GrantArgs {
+        let line = ["pywasm", "run"].iter().chain(flags).chain(&["app.pkg"]);
+        match Cli::try_parse_from(line).expect("a run").command {
+            Verb::Run(run) => run.grants,
+            other => panic!("{other:?} is no run"),
+        }
+    }
+
     fn flags(text: &str) -> anyhow::Result<Vec<String>> {
+        flags_beside(text, &[])
+    }
+
+    fn flags_beside(text: &str, others: &[&str]) -> anyhow::Result<Vec<String>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("pywasm.toml");
         std::fs::write(&path, text)?;
         let at = folder.path().display().to_string();
-        Ok(words(&path)?
+        Ok(words(&path, &given(others))?
             .iter()
             .map(|word| word.replace(&at, "AT"))
             .collect())
@@ -140,6 +166,13 @@ mod tests {
                 "--volume=AT/./data:/data:ro",
             ]
         );
+    }
+
+    #[test]
+    fn a_flag_takes_the_place_of_what_the_file_mounts_there() {
+        let text = "[policy]\nvolume = ['/a:/data', '/b:/more']\ntmpfs = '/cache'";
+        let flags = flags_beside(text, &["-v", "/c:/data/", "-v", "/d:/cache"]);
+        assert_eq!(flags.expect("a policy"), ["--volume=/b:/more"]);
     }
 
     #[test]

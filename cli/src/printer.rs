@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "this is the printer")]
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +11,37 @@ use std::sync::{Mutex, PoisonError};
 
 /// Something the person should know while the app runs.
 pub fn note(text: &str) {
-    eprintln!("pywasm: {text}");
+    eprintln!("pywasm: {}", plain(text));
 }
 
 /// Why the command failed.
 pub fn error(text: &str) {
-    eprintln!("pywasm: error: {text}");
+    eprintln!("pywasm: error: {}", plain(text));
 }
 
 /// The result that a command was asked for.
 pub fn result(text: &str) {
     // Whoever has read enough (`| head`) may close the pipe.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", plain(text));
+}
+
+/// Text without the control characters by which it would take over a terminal: it may tell of what a package says, or a
+/// server.
+fn plain(text: &str) -> Cow<'_, str> {
+    let controls = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    match text.contains(controls) {
+        false => Cow::Borrowed(text),
+        true => {
+            let mut plain = String::with_capacity(text.len());
+            for c in text.chars() {
+                match controls(c) {
+                    true => plain.extend(c.escape_debug()),
+                    false => plain.push(c),
+                }
+            }
+            Cow::Owned(plain)
+        }
+    }
 }
 
 /// Rows in columns as wide as they need to be.
@@ -56,7 +76,7 @@ impl Steps {
     /// Begins the next step.
     pub fn step(&self, text: &str) {
         if self.terminal {
-            eprint!("\r\x1b[2Kpywasm: {text}");
+            eprint!("\r\x1b[2Kpywasm: {}", plain(text));
             self.open.store(true, Ordering::Relaxed);
         } else {
             note(text);
@@ -132,5 +152,16 @@ impl Bars {
         }
         // Through the bars, which would otherwise be drawn over it.
         self.all.suspend(|| note(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_take_over_a_terminal() {
+        assert_eq!(plain("a\tb\nc – ü"), "a\tb\nc – ü");
+        assert_eq!(plain("a\u{1b}[2J\r\u{9b}1m"), "a\\u{1b}[2J\\r\\u{9b}1m");
     }
 }

@@ -1,7 +1,7 @@
 //! The command line of `pywasm serve`.
 
 use crate::args::RunArgs;
-use crate::units::{ByteSize, Span};
+use crate::units::{ByteSize, Span, address, number};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -16,7 +16,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MODULE:APP", conflicts_with = "wsgi")]
     pub asgi: Option<String>,
     /// Where to listen
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000", value_parser = address)]
     pub bind: SocketAddr,
     /// Encrypt connections: the certificate in PEM format, with those that vouch for it
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -31,7 +31,7 @@ pub struct ServeArgs {
     #[arg(long)]
     pub gzip: bool,
     /// Where to answer /health and /metrics (Prometheus); nowhere unless given
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     pub admin: Option<SocketAddr>,
     /// Write a line of JSON for each response to a file, `-` for standard output
     #[arg(long, value_name = "FILE")]
@@ -46,11 +46,11 @@ pub struct ServeArgs {
     )]
     pub isolate: Isolate,
     /// Requests that one worker serves at the same time [default: 8, with --asgi 1000]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number("requests", NonZeroU16::MIN..=NonZeroU16::MAX))]
     pub concurrency: Option<NonZeroU16>,
     /// Most connections of clients at once [default: 1024]
-    #[arg(long, value_name = "NUMBER")]
-    pub max_connections: Option<u16>,
+    #[arg(long, value_name = "NUMBER", value_parser = number("connections", NonZeroU16::MIN..=NonZeroU16::MAX))]
+    pub max_connections: Option<NonZeroU16>,
     /// Most bytes of a request's body, such as 10m [default: 100m]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<ByteSize>,

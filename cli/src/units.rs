@@ -1,10 +1,13 @@
-//! Sizes and times as people write them.
+//! Numbers, sizes, times and addresses as people write them.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 /// Bytes, written as docker takes them: `1048576`, `64m`, `1g`, `1.5g`, `512MiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
 /// A span of time: `30`, `30s`, `500ms`, `5m`, `1h`.
@@ -52,6 +55,29 @@ impl FromStr for Span {
     }
 }
 
+/// Takes a number of something, such as workers, within a range.
+pub fn number<T: FromStr + PartialOrd + Display + Clone>(
+    what: &'static str,
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "`{text}` is no number of {what}; give a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+/// Takes an address to listen at.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.parse();
+    parsed.map_err(|_| {
+        format!("`{text}` is no address to listen at; write IP:PORT, such as 127.0.0.1:8000")
+    })
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     text.split_at(
         text.find(|c: char| c.is_ascii_alphabetic())
@@ -82,6 +108,7 @@ pub fn ago(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU16;
 
     #[test]
     fn sizes() {
@@ -95,6 +122,30 @@ mod tests {
         }
         for wrong in ["", "m", "-1m", "0", "1t", "1 m", "nan", "inf"] {
             assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        let workers = number("workers", NonZeroU16::MIN..=NonZeroU16::MAX);
+        assert_eq!(workers("8"), Ok(NonZeroU16::MIN.saturating_add(7)));
+        for wrong in ["-1", "0", "65536", "x", ""] {
+            assert_eq!(
+                workers(wrong),
+                Err(format!(
+                    "`{wrong}` is no number of workers; give a whole number from 1 to 65535"
+                ))
+            );
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for right in ["127.0.0.1:0", "[::1]:80"] {
+            assert!(address(right).is_ok(), "{right}");
+        }
+        for wrong in ["", "x", "80", ":80", "127.0.0.1", "localhost:80"] {
+            assert!(address(wrong).is_err(), "{wrong}");
         }
     }
 

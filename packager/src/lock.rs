@@ -17,7 +17,7 @@ const CREATED_BY: &str = "pywasm";
 
 /// The file as the standard has it; other tools' further fields are passed over.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "a table")]
 struct Lock {
     lock_version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -32,13 +32,14 @@ struct Lock {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a table")]
 struct Tool {
     pywasm: Option<Own>,
 }
 
 /// Our own part.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "a table")]
 struct Own {
     /// What the requirements were when it was written.
     requirements: Option<Digest>,
@@ -47,6 +48,7 @@ struct Own {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a table")]
 struct Package {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,7 @@ struct Package {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a table")]
 struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -143,7 +146,12 @@ pub(crate) fn read(
     asked: &RequirementSet,
 ) -> Result<Vec<RequirementInput>, PlanError> {
     let fail = |reason: String| PlanError::Lock(format!("{}: {reason}", path.display()));
-    let lock: Lock = toml::from_str(text).map_err(|error| fail(error.message().to_owned()))?;
+    let lock: Lock = toml::from_str(text).map_err(|error| {
+        fail(format!(
+            "not the TOML expected: {}",
+            error.to_string().trim_end()
+        ))
+    })?;
     if lock.lock_version.split('.').next() != Some("1") {
         return Err(fail(format!(
             "its lock-version is {}, known is {VERSION}",

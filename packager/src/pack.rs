@@ -3,12 +3,12 @@
 use crate::dependencies::{self, DependenciesError, DependenciesLayer};
 use crate::index::Client;
 use crate::plan::{Note, Plan};
+use crate::project::{ProjectError, io_error};
 use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
 };
 use pywasm_format::{AppConfig, BaseOrigin, Digest, LayerKind};
-use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -43,13 +43,8 @@ pub struct LayerReport {
 #[non_exhaustive]
 pub enum PackError {
     /// A file of the app cannot be read.
-    #[error("{path} cannot be read: {reason}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        reason: io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] ProjectError),
     /// A layer cannot be made.
     #[error("the {kind} layer: {reason}")]
     Layer {
@@ -183,10 +178,9 @@ impl Plan {
                 writer.directory(path).map_err(fail)?;
                 continue;
             };
-            let content = file.open().map_err(|reason| PackError::Read {
-                path: file.source.clone(),
-                reason,
-            })?;
+            let content = file
+                .open()
+                .map_err(|reason| io_error(&file.source, reason))?;
             writer
                 .file(path, file.mode, file.size, content)
                 .map_err(fail)?;

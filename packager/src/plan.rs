@@ -4,7 +4,7 @@ use crate::build::Builder;
 use crate::index::{Client, IndexError};
 use crate::lock;
 use crate::programs::Sandboxed;
-use crate::project::{Content, Programs, ProjectError};
+use crate::project::{Content, Programs, ProjectError, read_text};
 use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
 use crate::settings::{Access, LockUse, Machine, SettingsError};
@@ -168,10 +168,7 @@ impl Project {
             }
             (_, Some(path)) => path,
         };
-        let text = std::fs::read_to_string(&path).map_err(|reason| ProjectError::Io {
-            path: path.clone(),
-            reason,
-        })?;
+        let text = read_text(&path)?;
         let inputs = lock::read(&path, &text, asked)?;
         Ok(Some(RequirementSet::read(
             &inputs,

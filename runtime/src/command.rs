@@ -31,8 +31,9 @@ pub(crate) struct Next {
 pub enum CommandError {
     /// Neither Python nor a console script.
     #[error(
-        "`{program}` is not a program of this package; it has python{scripts}. Start a module with \
-         `python -m NAME`, a file with `python FILE.py`"
+        "`{}` is not a program of this package; it has python{scripts}. Start a module with \
+         `python -m NAME`, a file with `python FILE.py`",
+        program.escape_debug()
     )]
     NoSuchProgram {
         /// The program as given.

@@ -18,10 +18,12 @@ use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
 use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use pywasm_format::GuestPath;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -98,6 +100,11 @@ pub enum StartError {
         /// What the system said.
         source: wasmtime::Error,
     },
+    /// The app would start where nothing is, or a file.
+    #[error(
+        "there is no folder {0} in the sandbox to start the app in; give another working folder"
+    )]
+    WorkingFolder(GuestPath),
     /// The instance's private folder cannot be made.
     #[error("cannot prepare the app's private files in the cache folder")]
     Scratch(#[source] io::Error),
@@ -196,11 +203,19 @@ impl Task {
             .map_err(StartError::Scratch)?;
         scratch
             .mount_point(&command.cwd)
-            .map_err(StartError::Scratch)?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    StartError::WorkingFolder(command.cwd.clone())
+                }
+                _ => StartError::Scratch(error),
+            })?;
         for (from, at) in &command.files {
             scratch.copy_file(from, at).map_err(StartError::Scratch)?;
         }
         let preopens = preopens(&parts, policy, &scratch)?;
+        if !is_folder(&command.cwd, &preopens) {
+            return Err(StartError::WorkingFolder(command.cwd));
+        }
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
         let folders = folders.chain([scratch.root().own().to_owned()]);
@@ -323,6 +338,26 @@ fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Pre
             .map_err(StartError::Scratch)?;
     }
     Ok(all)
+}
+
+/// Is there a folder at `at`, if it lies in one of these? In the guest's own root there is.
+fn is_folder(at: &GuestPath, preopens: &[Preopen]) -> bool {
+    let below = |preopen: &Preopen| {
+        let below = Path::new(at.as_str()).strip_prefix(preopen.place.guest.as_str());
+        below.ok().map(Path::to_owned)
+    };
+    let inside = preopens
+        .iter()
+        .filter_map(|preopen| Some((below(preopen)?, preopen)))
+        .min_by_key(|(below, _)| below.as_os_str().len());
+    match inside {
+        Some((below, preopen)) if below != Path::new("") => {
+            // As the guest sees it: links lead nowhere else.
+            Dir::open_ambient_dir(&preopen.host, ambient_authority())
+                .is_ok_and(|folder| folder.is_dir(below))
+        }
+        _ => true,
+    }
 }
 
 pub(crate) fn wasi_context(

@@ -62,6 +62,35 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn values_that_cannot_be_are_refused_with_those_that_can() {
+    let mut said = String::new();
+    for line in [
+        "run --fuel=-5 x.pkg",
+        "run --workers=0 x.pkg",
+        "run --max-sockets=-1 x.pkg",
+        "run -m 1 x.pkg",
+        "run -v :/a x.pkg",
+        "run -v ./a:/ x.pkg",
+        "run --tmpfs / x.pkg",
+        "python --tmpfs /a --volume .:/a -c 1",
+        "python --volume .:/data --workdir /data/nope -c 1",
+        "python --workdir /dev/null -c 1",
+        "python --env-file nope -c 1",
+        "python --policy nope -c 1",
+        "run nope.py",
+        "dev nope.py",
+        "serve --bind x x.pkg",
+        "serve --max-connections 0 x.pkg",
+        "reload x",
+        "pack -t UP/PER_",
+    ] {
+        let ended = run(pywasm(line.split(' ')));
+        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn a_file_that_is_no_package_is_refused() {
     let folder = project(&[("app.pkg", "not a package")]);
     let mut command = pywasm(["run", "app.pkg"]);

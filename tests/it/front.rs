@@ -129,7 +129,7 @@ fn connections_are_encrypted_and_what_is_not_tls_is_sent_away() {
     };
     assert!(refused("other.pem").contains("the certificate and the key cannot be used"));
     assert!(refused("app.py").contains("there is no private key in PEM format in it"));
-    assert!(refused("none.pem").contains("cannot read `none.pem`"));
+    assert!(refused("none.pem").contains("--tls-key: there is no file `none.pem`"));
 }
 
 #[test]

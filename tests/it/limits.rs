@@ -16,6 +16,19 @@ bytearray(10**6); print('goes on')";
 }
 
 #[test]
+fn python_starts_in_the_least_memory_that_is_taken() {
+    let ended = python(["--memory", "16m", "-c", "print(1)"]);
+    assert_eq!(ended.stdout, "1\n", "{}", ended.stderr);
+    let refused = python(["--memory", "15m", "-c", "print(1)"]);
+    assert_eq!(refused.code, Some(125));
+    assert!(
+        refused.stderr.contains("give at least 16m"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn a_time_limit_ends_code_that_sleeps_and_code_that_computes() {
     for code in [
         "import time; time.sleep(600)",

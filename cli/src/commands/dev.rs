@@ -91,6 +91,8 @@ struct Sources {
 
 impl Sources {
     fn of(target: &Path, index: &IndexArgs, environment: &Environment) -> anyhow::Result<Self> {
+        // What is broken may be mended, but what is not there was most likely written wrongly.
+        Project::open(target)?;
         let mut sources = Self {
             target: target.to_owned(),
             settings: pack::settings(index, environment)?,

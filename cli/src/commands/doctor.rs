@@ -2,6 +2,7 @@
 
 use crate::environment::Environment;
 use crate::printer;
+use crate::report::in_full;
 use pywasm::Wall;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ pub fn doctor(environment: &Environment) -> anyhow::Result<ExitCode> {
     // Opening it checks that nobody else can write to it.
     let private = match environment.cache() {
         Ok(_) => "private".to_owned(),
-        Err(error) => format!("{error:#}"),
+        Err(error) => in_full(&error),
     };
     let lines = [
         (

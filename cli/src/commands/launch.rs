@@ -3,6 +3,7 @@
 use crate::denials::Log;
 use crate::environment::Environment;
 use crate::flame_graph::FlameGraph;
+use crate::given_file;
 use crate::grant_args::{GrantArgs, LimitArgs, VolumeArg, VolumeSource, WallArg};
 use crate::isolated;
 use crate::output::Output;
@@ -73,6 +74,7 @@ fn no_engine(error: &impl fmt::Display) -> anyhow::Error {
 impl GrantArgs {
     /// What these grants allow an app.
     pub fn policy(&self, config: &AppConfig, environment: &Environment) -> anyhow::Result<Policy> {
+        self.refuse_double()?;
         let mut policy = Policy::none()
             .limits(self.limits())
             .envs(default_env(config))
@@ -84,14 +86,14 @@ impl GrantArgs {
                     true => Access::ReadOnly,
                     false => Access::ReadWrite,
                 };
-                policy = policy.mount(Mount::new(&host, volume.guest.parse()?, access)?);
+                policy = policy.mount(Mount::new(&host, volume.guest.clone(), access)?);
             }
         }
         if self.read_only {
             policy = policy.root(Access::ReadOnly);
         }
         for folder in &self.tmpfs {
-            policy = policy.private_folder(folder.parse()?);
+            policy = policy.private_folder(folder.clone());
         }
         for port in self.publish.iter().flat_map(PortMaps::iter) {
             policy = policy.publish(port);
@@ -139,9 +141,7 @@ impl GrantArgs {
     fn environment(&self, shell: &Environment) -> anyhow::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for path in &self.env_file {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!("cannot read the environment file `{}`", path.display())
-            })?;
+            let text = given_file::text("--env-file", path)?;
             for (number, line) in text.lines().enumerate() {
                 let line = line.trim_start();
                 if line.is_empty() || line.starts_with('#') {
@@ -181,7 +181,7 @@ impl GrantArgs {
                     "`{}` is a file: mount the folder that holds it, or give the app a copy with :ro",
                     host.display()
                 );
-                command = command.file(host, volume.guest.parse()?);
+                command = command.file(host, volume.guest.clone());
             }
         }
         Ok(command)

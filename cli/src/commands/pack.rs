@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::grant_args::EnvArg;
 use crate::output::{Kind, Output};
 use crate::printer::{self, Steps};
+use crate::report::in_full;
 use crate::snapshot::{self, Taken};
 use anyhow::{Context, anyhow, ensure};
 use pywasm::{AppConfig, Command, CommandError, Package, ReadLimits};
@@ -141,7 +142,8 @@ fn add_snapshot(built: &mut Built, taken: anyhow::Result<Taken>) -> Vec<String> 
             told(&left_out)
         }
         Err(reason) => vec![format!(
-            "the package has no snapshot and starts without: {reason:#}"
+            "the package has no snapshot and starts without: {}",
+            in_full(&reason)
         )],
     }
 }

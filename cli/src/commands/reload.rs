@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 pub fn reload(args: &ReloadArgs) -> anyhow::Result<ExitCode> {
     let pid = args.pid;
-    let Some(process) = Pid::from_raw(pid).filter(|_| pid > 0 && has_workers(pid)) else {
+    let Some(process) = Pid::from_raw(pid).filter(|_| has_workers(pid)) else {
         bail!("process {pid} is no `pywasm run --workers` or `pywasm serve` of yours");
     };
     kill_process(process, Signal::USR1).with_context(|| format!("cannot reach process {pid}"))?;

@@ -262,6 +262,11 @@ impl Asked {
         let Some((target, args)) = target_and_args.split_first() else {
             bail!("nothing to run; give a package file, a project folder or a .py file");
         };
+        if target.is_empty() {
+            bail!(
+                "the name of what to run is empty; give a package's name or file, a project folder or a .py file"
+            );
+        }
         if target.starts_with('-') {
             let reason =
                 refused::reason(target).unwrap_or("see `pywasm run --help` for those there are");
@@ -304,7 +309,12 @@ impl Asked {
             })?,
         };
         if !require_signature.is_empty() {
-            signed(&package, target, &require_signature, environment)?;
+            signed(
+                &package,
+                target,
+                ("--require-signature", &require_signature),
+                environment,
+            )?;
         }
         Ok(Self {
             package,

@@ -4,6 +4,7 @@ use super::run::{Asked, Needs, Role, refuse_unmet};
 use super::serve_target::Target;
 use crate::denials::{Log, News};
 use crate::environment::Environment;
+use crate::given_file;
 use crate::printer;
 use crate::serve_args::{Isolate, ServeArgs};
 use crate::template;
@@ -118,7 +119,8 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     };
     let defaults = Limits::default();
     let limits = Limits {
-        connections: max_connections.map_or(defaults.connections, usize::from),
+        connections: max_connections
+            .map_or(defaults.connections, |number| usize::from(number.get())),
         body: max_body.map_or(defaults.body, |size| size.0),
         message: max_message.map_or(defaults.message, |size| {
             usize::try_from(size.0).unwrap_or(usize::MAX)
@@ -205,10 +207,10 @@ fn at_once(interface: Interface, life: Life) -> usize {
 }
 
 fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Tls> {
-    let read = |path: &Path| {
-        std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
-    };
-    let tls = Tls::new(&read(certificate)?, &read(key)?);
+    let tls = Tls::new(
+        &given_file::bytes("--tls-cert", certificate)?,
+        &given_file::bytes("--tls-key", key)?,
+    );
     tls.with_context(|| {
         format!(
             "cannot serve with the certificate `{}` and the key `{}`",

@@ -2,19 +2,17 @@
 
 use super::target::{self, Place};
 use crate::environment::Environment;
+use crate::given_file;
 use crate::printer;
 use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use anyhow::{Context, anyhow, ensure};
 use pywasm::Package;
 use pywasm_signature::{Claim, Signature, Signatures, SigningKey, VerifyingKey};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// A key or a list of signatures is not longer.
-const LONGEST: u64 = 8 << 20;
 
 pub fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
     let (private, public) = (
@@ -48,7 +46,7 @@ pub fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
 
 pub fn sign(args: &SignArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let SignArgs { key, package: at } = args;
-    let pem = read(key)?;
+    let pem = given_file::text("--key", key)?;
     let key = SigningKey::from_pem(&pem)
         .with_context(|| format!("cannot sign with {}", key.display()))?;
     let package = target::package(at, environment)?;
@@ -80,7 +78,7 @@ pub fn verify(args: &VerifyArgs, environment: &Environment) -> anyhow::Result<Ex
     let VerifyArgs { key, package: at } = args;
     let package = target::package(at, environment)?;
     package.verify()?;
-    let Claim { repository } = signed(&package, at, key, environment)?;
+    let Claim { repository } = signed(&package, at, ("--key", key), environment)?;
     printer::result(&match repository.is_empty() {
         true => format!("{} is signed", package.digest()),
         false => format!("{} is signed as {repository}", package.digest()),
@@ -88,15 +86,15 @@ pub fn verify(args: &VerifyArgs, environment: &Environment) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// The package at `at` is signed by one of these keys, or it is an error.
+/// The package at `at` is signed by one of these keys, which were given after `flag`, or it is an error.
 pub fn signed(
     package: &Package,
     at: &Path,
-    keys: &[PathBuf],
+    (flag, keys): (&str, &[PathBuf]),
     environment: &Environment,
 ) -> anyhow::Result<Claim> {
     let keys = keys.iter().map(|path| {
-        VerifyingKey::from_pem(&read(path)?)
+        VerifyingKey::from_pem(&given_file::text(flag, path)?)
             .with_context(|| format!("{} is no key to verify with", path.display()))
     });
     let keys = keys.collect::<anyhow::Result<Vec<_>>>()?;
@@ -113,11 +111,16 @@ pub fn signed(
 /// The signatures of a package file lie beside it.
 fn beside(file: &Path) -> anyhow::Result<Signatures> {
     let path = signature_file(file);
-    match path.exists() {
-        true => Signatures::parse(read(&path)?.as_bytes())
-            .with_context(|| format!("cannot use {}", path.display())),
-        false => Ok(Signatures::default()),
+    if !path.exists() {
+        return Ok(Signatures::default());
     }
+    let bytes = given_file::bytes("the signatures of the package", &path)?;
+    Signatures::parse(&bytes).with_context(|| {
+        format!(
+            "{} is damaged; remove it, and sign the package again",
+            path.display()
+        )
+    })
 }
 
 fn signature_file(package: &Path) -> PathBuf {
@@ -129,12 +132,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     name.into()
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
 }

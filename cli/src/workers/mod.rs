@@ -150,7 +150,7 @@ pub async fn run(plan: Plan, face: &mut impl Face) -> anyhow::Result<u8> {
                         crew.plan.packing = packing;
                         crew.reload()?;
                     }
-                    Err(error) => printer::note(&format!("not reloaded: {error:#}; the old workers stay")),
+                    Err(error) => printer::note(&format!("not reloaded: {}; the old workers stay", crate::report::in_full(&error))),
                 }
                 continue;
             }

@@ -72,7 +72,7 @@ impl Worker {
                         Ok(Some(news)) => drop(tell.send((id, Happened::News(news))).await),
                         Ok(None) => break child.wait().await,
                         Err(error) => {
-                            crate::printer::note(&format!("{error:#}; ending that worker"));
+                            crate::printer::note(&format!("{}; ending that worker", crate::report::in_full(&error)));
                             // It is waited for all the same.
                             let _ = child.start_kill();
                             break child.wait().await;

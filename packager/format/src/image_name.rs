@@ -13,7 +13,7 @@ pub struct ImageName {
 
 /// A text that is no name of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{text}` is no name for a package: {reason}")]
+#[error("`{}` is no name for a package: {reason}", text.escape_debug())]
 pub struct ParseImageNameError {
     text: String,
     reason: String,
@@ -85,8 +85,12 @@ fn parse(text: &str) -> Result<ImageName, String> {
         }
         None => repository,
     };
-    for part in path.split('/') {
-        check_part(part)?;
+    let small = path.to_ascii_lowercase();
+    match path.split('/').try_for_each(check_part) {
+        Err(_) if small.split('/').try_for_each(check_part).is_ok() => {
+            return Err(format!("write it in small letters: {small}"));
+        }
+        checked => checked?,
     }
     let first = tag.bytes().next();
     let sane = first.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -100,7 +104,8 @@ fn parse(text: &str) -> Result<ImageName, String> {
             tag: tag.to_owned(),
         }),
         false => Err(format!(
-            "the tag `{tag}` may have letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`"
+            "the tag `{}` may have letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
+            tag.escape_debug()
         )),
     }
 }
@@ -116,18 +121,12 @@ fn check_host(host: &str) -> Result<(), String> {
     }) && port.parse::<u16>().is_ok_and(|port| port > 0);
     match sane {
         true => Ok(()),
-        false => Err(format!("`{host}` is no HOST[:PORT]")),
+        false => Err(format!("`{}` is no HOST[:PORT]", host.escape_debug())),
     }
 }
 
 /// Lower-case letters and digits, joined by `.`, `_`, `__` or dashes.
 fn check_part(part: &str) -> Result<(), String> {
-    if part.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(format!(
-            "write it in small letters: {}",
-            part.to_ascii_lowercase()
-        ));
-    }
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [part.bytes().next(), part.bytes().next_back()];
     let sane = ends.iter().all(|byte| byte.is_some_and(is_word))
@@ -139,7 +138,8 @@ fn check_part(part: &str) -> Result<(), String> {
     match sane {
         true => Ok(()),
         false => Err(format!(
-            "`{part}` must be small letters and digits, joined by single `.`, `_` or `-`"
+            "`{}` must be small letters and digits, joined by single `.`, `_` or `-`",
+            part.escape_debug()
         )),
     }
 }
@@ -190,9 +190,20 @@ mod tests {
             ("a:", "the tag"),
             ("a:-x", "the tag"),
             ("host:x/a", "no HOST[:PORT]"),
+            ("UP PER", "must be small letters"),
+            ("UP/PER_", "must be small letters"),
+            ("Me/App:1", "small letters: me/app"),
         ] {
             let error = text.parse::<ImageName>().expect_err(text).to_string();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_from_elsewhere_cannot_write_to_terminals() {
+        for text in ["a\u{1b}[2J", "a:\u{1b}[2J", "\u{1b}.b/a"] {
+            let error = text.parse::<ImageName>().expect_err(text).to_string();
+            assert!(!error.contains('\u{1b}'), "{error:?}");
         }
     }
 }

@@ -18,7 +18,12 @@ pub struct Needs {
 
 /// The form in which needs are written, in TOML and in a package's config.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    default,
+    expecting = "a table"
+)]
 struct NeedsText {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,

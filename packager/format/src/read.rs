@@ -1,6 +1,7 @@
 //! Opening a package.
 
 use crate::archive::{Archive, ArchiveError, Section, Source};
+use crate::problem::json_problem;
 use crate::verified::Verified;
 use crate::wire::{self, ConfigError, Descriptor, ImageConfig, Index, Manifest, OciLayout};
 use crate::{AppConfig, BaseOrigin, Digest, FORMAT_VERSION, GuestPath, Layer, LayerKind};
@@ -72,10 +73,7 @@ pub(crate) enum Problem {
     #[error("`{what}` cannot be read: {reason}")]
     Content { what: String, reason: io::Error },
     #[error("`{what}` is not the JSON expected there: {reason}")]
-    Json {
-        what: String,
-        reason: serde_json::Error,
-    },
+    Json { what: String, reason: String },
     #[error("has image layout version `{0}`, this pywasm reads 1.0.0")]
     LayoutVersion(String),
     #[error(
@@ -415,9 +413,9 @@ impl Documents<'_> {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|reason| Problem::Json {
+    serde_json::from_slice(bytes).map_err(|error| Problem::Json {
         what: what.to_owned(),
-        reason,
+        reason: json_problem(bytes, &error),
     })
 }
 

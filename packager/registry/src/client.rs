@@ -4,6 +4,7 @@ use crate::challenge::Challenge;
 use crate::credentials::Login;
 use crate::error::{detail, shown};
 use crate::{RegistryError, RegistryHost, Transport};
+use pywasm_format::json_problem;
 use pywasm_http::{Agents, Connection, Pauses, Redirects, is_passing};
 use serde::Deserialize;
 use std::io::Read;
@@ -353,8 +354,8 @@ impl Client {
         }
         let malformed =
             |reason: String| Failed::For(RegistryError::malformed(&url, "a token", reason));
-        let answer: TokenAnswer =
-            serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
+        let answer: TokenAnswer = serde_json::from_slice(&body)
+            .map_err(|error| malformed(json_problem(&body, &error)))?;
         let token = answer
             .token
             .or(answer.access_token)

@@ -3,6 +3,7 @@
 use crate::RegistryHost;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pywasm_format::json_problem;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::io::{self, Write};
@@ -203,7 +204,8 @@ impl CredentialStore {
 
     fn read(&self) -> Result<Map<String, Value>, CredentialsError> {
         match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| self.malformed(error)),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| self.malformed(json_problem(&bytes, &error))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
             Err(reason) => Err(self.io("read", reason)),
         }

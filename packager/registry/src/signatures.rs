@@ -3,7 +3,7 @@
 
 use crate::client::Client;
 use crate::{At, RegistryError, RemoteName, blobs, manifests};
-use pywasm_format::{Blob, Digest};
+use pywasm_format::{Blob, Digest, json_problem};
 use pywasm_signature::{Signature, Signatures};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -72,7 +72,7 @@ pub(crate) fn fetch(
     let url = client.url(&repository)?;
     let odd = |reason: String| RegistryError::malformed(&url, "a list of signatures", reason);
     let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| odd(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| odd(json_problem(&bytes, &error)))?;
     for layer in manifest.layers {
         let Some(signature) = layer.annotations.get(SIGNATURE) else {
             continue;

@@ -3,7 +3,7 @@
 use crate::{KeyError, SigningKey, VerifyingKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pywasm_format::Digest;
+use pywasm_format::{Digest, json_problem};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -148,8 +148,8 @@ impl Signature {
 impl Signatures {
     /// Reads what [`Self::to_bytes`] wrote.
     pub fn parse(bytes: &[u8]) -> Result<Self, SignaturesError> {
-        let all: Vec<Signature> =
-            serde_json::from_slice(bytes).map_err(|error| SignaturesError(error.to_string()))?;
+        let all: Vec<Signature> = serde_json::from_slice(bytes)
+            .map_err(|error| SignaturesError(json_problem(bytes, &error)))?;
         let mut signatures = Self::default();
         for one in all {
             signatures.add(Signature::new(one.payload, one.signature)?)?;

@@ -3,8 +3,8 @@
 
 use super::content::AppFile;
 use flate2::read::MultiGzDecoder;
-use pywasm_format::Hasher;
 use pywasm_format::write::FileMode;
+use pywasm_format::{Hasher, archive_problem};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -84,7 +84,7 @@ pub(super) fn unpacked(name: &str, archive: &Path, cache_dir: &Path) -> Result<U
                 Compression::None => unpack(file, work.path()),
                 Compression::Gzip => unpack(MultiGzDecoder::new(file), work.path()),
                 Compression::Zstd => zstd::Decoder::new(file)
-                    .map_err(|error| error.to_string())
+                    .map_err(|error| archive_problem(&error))
                     .and_then(|source| unpack(source, work.path())),
             };
             let content = content.map_err(|reason| format!("{name} is not unpacked: {reason}"))?;
@@ -115,7 +115,7 @@ fn known(kept: &Path) -> Option<Content> {
 }
 
 fn unpack(source: impl Read, folder: &Path) -> Result<Content, String> {
-    let text = |error: io::Error| error.to_string();
+    let text = |error: io::Error| archive_problem(&error);
     let mut content = Content::default();
     let mut left = MOST_BYTES;
     let mut archive = tar::Archive::new(source);
@@ -245,6 +245,20 @@ mod tests {
                 .expect("a folder")
                 .count();
             assert_eq!(left, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused_in_plain_words() {
+        for name in ["a.tar", "a.tgz", "a.tar.zst"] {
+            let folder = TempDir::new().expect("a folder");
+            let junk = folder.path().join(name);
+            fs::write(&junk, [b'x'; 2048]).expect("written");
+            let error = unpacked(name, &junk, folder.path()).expect_err(name);
+            assert!(
+                error.ends_with("not the archive that its name says"),
+                "{error}"
+            );
         }
     }
 }

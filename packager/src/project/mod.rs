@@ -55,14 +55,20 @@ enum Kind {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProjectError {
+    /// What was asked for is not there.
+    #[error("there is no {path}; give a project folder or a .py file", path = .0.display())]
+    Missing(PathBuf),
     /// Not there, not readable.
-    #[error("{path} cannot be read: {reason}", path = path.display())]
+    #[error("{path} cannot be read: {reason}{}", way_out(reason), path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's error.
         reason: io::Error,
     },
+    /// Text in another encoding, or no text.
+    #[error("{path} is not UTF-8 text; save it as UTF-8", path = .0.display())]
+    NotText(PathBuf),
     /// Neither a folder nor a `.py` file.
     #[error("{path} is neither a folder nor a .py file; give the folder of your app", path = .0.display())]
     Kind(PathBuf),
@@ -103,9 +109,10 @@ pub enum ProjectError {
 impl Project {
     /// Finds a project folder or a single `.py` file.
     pub fn open(path: &Path) -> Result<Self, ProjectError> {
-        let absolute = path
-            .canonicalize()
-            .map_err(|reason| io_error(path, reason))?;
+        let absolute = path.canonicalize().map_err(|reason| match reason.kind() {
+            io::ErrorKind::NotFound => ProjectError::Missing(path.to_owned()),
+            _ => io_error(path, reason),
+        })?;
         let (stem, kind) = if absolute.is_dir() {
             (absolute.clone(), Kind::Folder(absolute))
         } else if absolute
@@ -201,13 +208,43 @@ fn name_of(path: &Path) -> String {
     }
 }
 
-fn io_error(path: &Path, reason: io::Error) -> ProjectError {
+pub(crate) fn io_error(path: &Path, reason: io::Error) -> ProjectError {
     ProjectError::Io {
         path: path.to_owned(),
         reason,
     }
 }
 
-fn read_text(path: &Path) -> Result<String, ProjectError> {
-    std::fs::read_to_string(path).map_err(|reason| io_error(path, reason))
+fn way_out(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; change who may read it, or name it in .pywasmignore if the app does not need it"
+        }
+        _ => "",
+    }
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String, ProjectError> {
+    std::fs::read_to_string(path).map_err(|reason| match reason.kind() {
+        io::ErrorKind::InvalidData => ProjectError::NotText(path.to_owned()),
+        _ => io_error(path, reason),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_a_way_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("app.py");
+        let missing = Project::open(&file).expect_err("not there").to_string();
+        assert!(missing.ends_with("app.py; give a project folder or a .py file"));
+        std::fs::write(&file, b"x = '\xe4'").expect("written");
+        let latin = read_text(&file).expect_err("no UTF-8").to_string();
+        assert!(latin.ends_with("app.py is not UTF-8 text; save it as UTF-8"));
+        let denied = io_error(&file, io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.contains(".pywasmignore"), "{denied}");
+    }
 }

@@ -12,7 +12,12 @@ use std::str::FromStr;
 
 /// The whole of it. Its `[policy]` is what a person grants, and no business of a package.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    default,
+    expecting = "a table"
+)]
 pub(super) struct Own {
     pub(super) needs: Needs,
     /// What to start.
@@ -37,11 +42,13 @@ pub(super) struct Own {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct PyProject {
     tool: Option<Tools>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct Tools {
     pywasm: Option<Own>,
 }
@@ -108,7 +115,10 @@ fn parse<T: for<'a> Deserialize<'a>>(file: &Path) -> Result<T, ProjectError> {
 /// A command as a list of words or as one line.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(
+        untagged,
+        expecting = "expected the command as a line of text or a list of words"
+    )]
     enum Command {
         Line(String),
         Words(Vec<String>),
@@ -174,6 +184,23 @@ mod tests {
             "[",
         ] {
             assert!(own("pywasm.toml", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_key_holds_is_said() {
+        for (text, line, expected) in [
+            (
+                "[tool.pywasm]\ncommand = 5",
+                2,
+                "a line of text or a list of words",
+            ),
+            ("[tool]\npywasm = 1", 2, "expected a table"),
+            ("tool = 1", 1, "expected a table"),
+        ] {
+            let error = own("pyproject.toml", text).expect_err(text).to_string();
+            assert!(error.contains(&format!("line {line}")), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The part of `[tool.poetry]` that says what is required.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default, expecting = "a table")]
 pub(super) struct Poetry {
     dependencies: BTreeMap<String, Entry>,
     /// The group `dev` of older files.
@@ -21,12 +21,13 @@ pub(super) struct Poetry {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a table")]
 struct Group {
     dependencies: BTreeMap<String, Entry>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a table")]
 struct Source {
     url: Option<String>,
     priority: Option<String>,
@@ -34,7 +35,10 @@ struct Source {
 
 /// A version, or more, or one for each of several platforms.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a version, a table or a list of tables"
+)]
 enum Entry {
     Version(String),
     One(Box<Dependency>),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "a table")]
 struct PyProject {
     project: Option<Table>,
     #[serde(default)]
@@ -18,6 +18,7 @@ struct PyProject {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(expecting = "a table")]
 struct Tools {
     poetry: Option<Poetry>,
     setuptools: Option<Setuptools>,
@@ -25,22 +26,25 @@ struct Tools {
 
 /// Where setuptools reads what is `dynamic`.
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct Setuptools {
     dynamic: Option<Dynamic>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct Dynamic {
     dependencies: Option<DynamicFiles>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct DynamicFiles {
     file: OneOrMore,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMore {
     One(String),
     More(Vec<String>),
@@ -48,7 +52,10 @@ enum OneOrMore {
 
 /// A line of a dependency group (PEP 735).
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a requirement or a table with `include-group`"
+)]
 enum GroupEntry {
     Requirement(String),
     Include {
@@ -58,7 +65,7 @@ enum GroupEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "a table")]
 struct Table {
     dependencies: Option<Vec<String>>,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use crate::incoming::Settled;
 use crate::{Loaded, Naming, Store, StoreError};
-use pywasm_format::{Blob, Digest, ReadLimits, layout_image};
+use pywasm_format::{Blob, Digest, ReadLimits, archive_problem, layout_image};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -19,7 +19,7 @@ impl Store {
             path: path.to_owned(),
             reason,
         };
-        let broken = |error: std::io::Error| wrong(error.to_string());
+        let broken = |error: std::io::Error| wrong(archive_problem(&error));
         let file = File::open(path).map_err(|reason| StoreError::read(path, reason))?;
         let mut archive = Archive::new(BufReader::new(file));
         let mut index = None;
@@ -45,7 +45,14 @@ impl Store {
                     self.take(&mut part, digest, &broken, &wrong)?;
                 }
                 None if place == "index.json" && is_file => {
-                    let bytes = small(&mut part, limits.json).map_err(broken)?;
+                    if part.size() > limits.json {
+                        return Err(wrong(format!(
+                            "index.json is over the limit of {}",
+                            limits.json
+                        )));
+                    }
+                    let mut bytes = Vec::new();
+                    part.read_to_end(&mut bytes).map_err(broken)?;
                     if index.replace(bytes).is_some() {
                         return Err(wrong("it has two files index.json".to_owned()));
                     }
@@ -96,15 +103,4 @@ impl Store {
             ))),
         }
     }
-}
-
-fn small(part: &mut Part<'_>, limit: u64) -> std::io::Result<Vec<u8>> {
-    if part.size() > limit {
-        return Err(std::io::Error::other(format!(
-            "index.json is over the limit of {limit}"
-        )));
-    }
-    let mut bytes = Vec::new();
-    part.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! Names as files.
 
 use crate::StoreError;
-use pywasm_format::{Digest, ImageName};
+use pywasm_format::{Digest, ImageName, json_problem};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
@@ -96,7 +96,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Named>, StoreError> {
         name,
         digest,
         since,
-    } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    } = serde_json::from_slice(&bytes).map_err(|error| damaged(json_problem(&bytes, &error)))?;
     Ok(Some(Named {
         name: name
             .parse()

@@ -8,7 +8,7 @@ use crate::wire::{
 };
 use crate::{AppConfig, BaseOrigin, Digest, Layer};
 use serde::Serialize;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -132,7 +132,8 @@ pub(super) fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::
     Ok(size)
 }
 
-/// Writes a file beside `dest`, brings it to the disk and renames it: `dest` is what it was before, or all that `write` wrote.
+/// Writes a file beside `dest`, brings it to the disk and renames it: `dest` is what it was before, or all that `write` wrote. Others may
+/// do with it what they might do with the one it replaces.
 pub fn replace_file(
     dest: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
@@ -149,6 +150,11 @@ pub fn replace_file(
     write(&mut buffered)?;
     buffered.flush()?;
     drop(buffered);
+    if let Ok(old) = fs::metadata(dest)
+        && old.is_file()
+    {
+        file.as_file().set_permissions(old.permissions())?;
+    }
     file.as_file().sync_all()?;
     file.persist(dest).map_err(|error| error.error)?;
     // The rename itself must survive a crash too.
