@@ -296,6 +296,29 @@ mod tests {
     }
 
     #[test]
+    fn a_loopback_is_no_place_to_connect_to() {
+        for own in [
+            "localhost:5432",
+            "127.0.0.1",
+            "127.0.0.0/8",
+            "[::1]:80",
+            "LOCALHOST",
+        ] {
+            let error = outbound(own).expect_err(own);
+            assert!(error.contains("the app itself"), "{error}");
+        }
+        for other in [
+            "localhost.example:5432",
+            "192.0.2.7",
+            "*",
+            "0.0.0.0/0",
+            "*.localhost",
+        ] {
+            assert!(outbound(other).is_ok(), "{other}");
+        }
+    }
+
+    #[test]
     fn memory_in_which_python_does_not_start_is_refused() {
         for little in ["1", "1k", "15m"] {
             let error = parse_memory(little).expect_err(little);

@@ -374,6 +374,16 @@ fn hostile_websockets_are_closed_and_harm_nobody_else() {
 }
 
 #[test]
+fn an_interrupt_is_an_end_like_another() {
+    let (_folder, mut server, address) = serve(&[]);
+    assert_eq!(body(&get(address, "/after")), "done");
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(130));
+    assert_eq!(server.count_all("lifespan.shutdown"), 1);
+    assert_eq!(server.count_all("Traceback"), 0);
+}
+
+#[test]
 fn the_end_waits_for_requests_and_tells_websockets_and_the_app() {
     let (_folder, mut server, address) = serve(&["--workers", "2"]);
     let mut socket = Socket::open(address, "/");

@@ -2,6 +2,7 @@
 
 use crate::support::http::{body, status};
 use crate::support::{Running, get, project, pywasm, run};
+use crate::workers::{is_alive, workers_of};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -60,6 +61,24 @@ fn no_request_finds_what_another_left() {
     }
     let names: std::collections::BTreeSet<_> = (0..10).map(|_| body(&get(address, "/"))).collect();
     assert_eq!(names.len(), 10, "randomness is each one's own");
+}
+
+#[test]
+fn a_worker_whose_command_is_killed_ends_at_once_whatever_requests_do() {
+    let (_folder, mut server, address) =
+        serve(APP, &["--wsgi", "app:app", "--stop-timeout", "300s"]);
+    // It gets no answer.
+    std::thread::spawn(move || get(address, "/loop"));
+    server.line("looping");
+    let workers = workers_of(&server);
+    assert_eq!(workers.len(), 1);
+    server.signal("KILL");
+    server.wait();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while workers.iter().copied().any(is_alive) {
+        assert!(Instant::now() < deadline, "the worker stays behind");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What an app sees of its start: its import, and each request.

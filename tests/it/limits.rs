@@ -152,6 +152,13 @@ del files
 open('/tmp/x').close(); print('room again')",
         ),
         (
+            ["--memory", "100m"],
+            "
+try: kept = bytearray(1 << 30)
+except MemoryError: print('refused')
+kept = bytearray(1 << 20); print('room again')",
+        ),
+        (
             ["--max-sockets", "20"],
             "
 import socket

@@ -28,6 +28,30 @@ fn programs_without_a_handler_end() {
 }
 
 #[test]
+fn the_third_interrupt_in_a_row_ends_what_swallows_them() {
+    let mut app = Running::start({
+        let mut command = pywasm(["python"]);
+        command.args([
+            "-c",
+            "
+import signal, time
+signal.signal(signal.SIGINT, lambda *_: print('swallowed', flush=True))
+print('up', flush=True)
+while True: time.sleep(600)
+",
+        ]);
+        command
+    });
+    app.line("up");
+    for _ in 0..2 {
+        app.signal("INT");
+        app.line("swallowed");
+    }
+    app.signal("INT");
+    assert_eq!(app.wait(), Some(130));
+}
+
+#[test]
 fn an_interrupt_ends_every_way_of_waiting() {
     for wait in [
         "time.sleep(600)",

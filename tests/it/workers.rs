@@ -54,7 +54,7 @@ fn two_workers(address: SocketAddr, former: &BTreeSet<String>) -> BTreeSet<Strin
     names
 }
 
-fn workers_of(server: &Running) -> Vec<u32> {
+pub fn workers_of(server: &Running) -> Vec<u32> {
     let pid = server.pid();
     let children = format!("/proc/{pid}/task/{pid}/children");
     let children = std::fs::read_to_string(children).expect("linux");
@@ -64,7 +64,7 @@ fn workers_of(server: &Running) -> Vec<u32> {
         .collect()
 }
 
-fn is_alive(pid: u32) -> bool {
+pub fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default();
     !state.is_empty() && !state.trim_start().starts_with('Z')
