@@ -9,11 +9,13 @@ use crate::supervise::HostMemory;
 use crate::workers::control::{Boss, Word};
 use pywasm::net::Doors;
 use pywasm::{Exit, Instance, Limit, Prepared, Signal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often it is looked whether a request has been given up by those who asked.
 const LOOK: Duration = Duration::from_millis(100);
@@ -58,6 +60,7 @@ where
         let ending = watch::Sender::new(false);
         let mut instances = JoinSet::new();
         let mut first = None;
+        let free = Arc::new(AtomicUsize::new(0));
         let mut wanted = 1;
         let ends = boss.ends();
         tokio::pin!(ends);
@@ -68,7 +71,7 @@ where
             while instances.len() < wanted {
                 let (instance, running) = prepare()?.start_here();
                 first.get_or_insert_with(|| instance.doors());
-                let alive = live(instance, patience, ending.subscribe());
+                let alive = live(instance, patience, ending.subscribe(), Free::new(&free));
                 instances.spawn(async { tokio::join!(alive, running).0 });
             }
             tokio::select! {
@@ -110,16 +113,33 @@ enum Life {
     Idle(Exit),
 }
 
+/// An instance that nobody has asked for anything yet, counted as long as this lives.
+struct Free(Arc<AtomicUsize>);
+
+impl Free {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Stays with an instance to its end.
 async fn live(
     mut instance: Instance,
     patience: Duration,
     mut ending: watch::Receiver<bool>,
+    free: Free,
 ) -> Life {
     let doors = instance.doors();
     let exit = tokio::select! {
         exit = instance.wait() => Some(exit),
-        () = deserted(&doors) => timeout(patience, instance.wait()).await.ok(),
+        () = given_up(&doors, patience, free) => None,
         () = async { drop(ending.wait_for(|ending| *ending).await) } => {
             doors.shut();
             let _ = timeout(patience, doors.quiet()).await;
@@ -147,9 +167,21 @@ async fn opened(doors: Option<&Doors>) {
     }
 }
 
-/// Resolves when the one who asked has gone.
-async fn deserted(doors: &Doors) {
+/// Resolves when the one who asked has gone, and the instance has had its time to end by itself. One whose answer nobody
+/// waits for any more gets none of it where others have to wait.
+async fn given_up(doors: &Doors, patience: Duration, free: Free) {
+    while !doors.entered() {
+        sleep(LOOK).await;
+    }
+    let others = Arc::clone(&free.0);
+    drop(free);
     while !doors.is_deserted() {
+        sleep(LOOK).await;
+    }
+    let forsaken = doors.is_forsaken();
+    let is_in_the_way = || forsaken && others.load(Ordering::Relaxed) == 0;
+    let left = Instant::now() + patience;
+    while Instant::now() < left && !is_in_the_way() {
         sleep(LOOK).await;
     }
 }

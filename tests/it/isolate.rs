@@ -64,6 +64,33 @@ fn no_request_finds_what_another_left() {
 }
 
 #[test]
+fn requests_that_nobody_waits_for_keep_nobody_waiting() {
+    let (_folder, mut server, address) = serve(
+        APP,
+        &[
+            "--wsgi",
+            "app:app",
+            "--request-timeout",
+            "1s",
+            "--stop-timeout",
+            "300s",
+        ],
+    );
+    // As many as there are instances at once.
+    for _ in 0..2 {
+        std::thread::spawn(move || get(address, "/loop"));
+    }
+    for _ in 0..2 {
+        server.line("looping");
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while status(&get(address, "/")) != "200" {
+        assert!(Instant::now() < deadline, "they are waited for");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn a_worker_whose_command_is_killed_ends_at_once_whatever_requests_do() {
     let (_folder, mut server, address) =
         serve(APP, &["--wsgi", "app:app", "--stop-timeout", "300s"]);

@@ -165,6 +165,8 @@ class Wsgi:
                     if data or response.only_part:
                         response.write(data)
                 response.end()
+                if self.job.once:
+                    connection.shutdown(socket.SHUT_WR)  # what the app does from here on is not for the client
             finally:
                 if hasattr(result, "close"):
                     result.close()

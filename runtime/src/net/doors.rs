@@ -83,6 +83,13 @@ impl Doors {
         state.entered && !open.any(|connection| connection.has_peer())
     }
 
+    /// Has one of those who came in gone without having had its answer?
+    pub fn is_forsaken(&self) -> bool {
+        let state = lock(&self.0);
+        let mut open = state.connections.iter().filter_map(Weak::upgrade);
+        open.any(|connection| connection.is_forsaken())
+    }
+
     /// A listener that is open to the host; false when it must not be.
     pub(super) fn add(&self, listener: &Arc<Listener>) -> bool {
         let mut state = lock(&self.0);

@@ -135,6 +135,15 @@ impl HostStream {
         }
     }
 
+    /// Has the peer gone before the guest was done with it?
+    pub(crate) fn is_forsaken(&self) -> bool {
+        let done = matches!(
+            lock(&self.sending).state,
+            SendState::Ending | SendState::Ended
+        );
+        !done && !self.has_peer()
+    }
+
     pub(crate) fn socket(&self) -> &Socket {
         self.socket.socket()
     }
