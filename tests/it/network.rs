@@ -44,7 +44,7 @@ fn an_unpublished_port_is_not_reachable_and_the_flag_is_named() {
     let mut command = pywasm(["python", "-c"]);
     command.arg(code);
     let mut server = Running::start(command);
-    server.line(&format!("add -p {0}:{0}", free.port()));
+    server.line(&format!("add --publish {0}:{0}", free.port()));
     let refused = TcpStream::connect(free).expect_err("nobody listens on the host");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
