@@ -251,6 +251,9 @@ fn an_allowed_name_is_looked_up() {
     use std::net::ToSocketAddrs;
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("linux");
     let name = name.trim();
+    if name == "localhost" {
+        return; // a machine without a name of its own: this one is the app's
+    }
     let Ok(found) = (name, 80).to_socket_addrs() else {
         return; // a machine that does not know itself
     };
