@@ -66,7 +66,7 @@ where
         tokio::pin!(ends);
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
-        let mut left = patience;
+        let mut heard = None;
         let code = loop {
             while instances.len() < wanted {
                 let (instance, running) = prepare()?.start_here();
@@ -88,10 +88,7 @@ where
                 () = opened(first.as_ref()), if wanted < at_once => wanted = at_once,
                 () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
                 word = &mut ends => {
-                    // Nobody waits for an answer of workers without a command.
-                    if word != Ok(Word::End) {
-                        left = Duration::ZERO;
-                    }
+                    heard = Some(word);
                     break 143;
                 }
                 _ = interrupt.recv() => break 130,
@@ -100,7 +97,21 @@ where
         };
         ending.send_replace(true);
         let all = async { while instances.join_next().await.is_some() {} };
-        let _ = timeout(left + 2 * GRACE, all).await;
+        // Nobody waits for an answer of workers without a command.
+        let gone = async {
+            let word = match heard {
+                Some(word) => word,
+                None => ends.await,
+            };
+            if word == Ok(Word::End) {
+                std::future::pending::<()>().await;
+            }
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            _ = timeout(patience + 2 * GRACE, all) => {}
+            () = gone => {}
+        }
         Ok(code)
     })
 }
