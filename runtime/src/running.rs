@@ -131,17 +131,11 @@ impl Running {
     }
 
     async fn execute(self) -> Exit {
-        let Self {
-            family,
-            program,
-            host,
-            handles,
-            after: _,
-        } = self;
-        let draining = host.network.draining();
+        let family = Arc::clone(&self.family);
+        let draining = self.host.network.draining();
         let meter = Meter::default();
-        let mut store = match store(&family, host, handles, &meter) {
-            Ok(store) => store,
+        let (program, mut store) = match self.into_store(&meter) {
+            Ok(ready) => ready,
             Err(error) => return Exit::host_failed(format!("{error:#}")),
         };
         let run = async {
@@ -162,22 +156,13 @@ impl Running {
         let _ = tokio::time::timeout(LINGER, draining.finished()).await;
         exit
     }
-}
 
-impl Running {
     pub(crate) async fn prepare_memory(self) -> Result<Vec<u8>, SnapshotError> {
-        let Self {
-            family,
-            program,
-            host,
-            handles,
-            after: _,
-        } = self;
+        // What comes out is all of the guest's memory, and stays where it is.
+        let most = usize::try_from(self.family.limits.memory).unwrap_or(usize::MAX);
         let interpreter = SnapshotError::Interpreter;
         let meter = Meter::default();
-        let mut store = store(&family, host, handles, &meter).map_err(interpreter)?;
-        // What comes out is all of the guest's memory, and stays where it is.
-        let most = usize::try_from(family.limits.memory).unwrap_or(usize::MAX);
+        let (program, mut store) = self.into_store(&meter).map_err(interpreter)?;
         store.set_hostcall_fuel(most.saturating_add(HOSTCALL_BYTES));
         let instance = program.instance_pre().instantiate_async(&mut store).await;
         let instance = instance.map_err(interpreter)?;
@@ -190,6 +175,17 @@ impl Running {
             Err(error) => Err(SnapshotError::Ended(classify(Err(error), &mut store))),
         }
     }
+
+    /// The interpreter, and a store for it in which the limits hold.
+    fn into_store(self, meter: &Meter) -> wasmtime::Result<(CommandPre<Host>, Store<Host>)> {
+        let shared = &self.family.runtime.shared;
+        let mut store = Store::new(&shared.engine, self.host);
+        store.limiter(|host| &mut host.memory);
+        store.set_max_component_handles(self.handles);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        restrain(&mut store, shared.interruption, &self.family, meter)?;
+        Ok((self.program, store))
+    }
 }
 
 /// The export that starts Python, imports modules and gives out the memory.
@@ -198,22 +194,6 @@ const PREPARE: &str = "prepare";
 /// What the host copies of a guest's memory for one call. It comes on top of the memory limit, and is more than the
 /// guest's C library passes in one piece, but for `pwrite` of as much.
 const HOSTCALL_BYTES: usize = 32 << 20;
-
-/// A store in which the limits hold.
-fn store(
-    family: &Arc<Family>,
-    host: Host,
-    handles: usize,
-    meter: &Meter,
-) -> wasmtime::Result<Store<Host>> {
-    let shared = &family.runtime.shared;
-    let mut store = Store::new(&shared.engine, host);
-    store.limiter(|host| &mut host.memory);
-    store.set_max_component_handles(handles);
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
-    restrain(&mut store, shared.interruption, family, meter)?;
-    Ok(store)
-}
 
 /// Sets up the checks that are compiled into the guest.
 fn restrain(
