@@ -62,11 +62,9 @@ where
         let mut first = None;
         let free = Arc::new(AtomicUsize::new(0));
         let mut wanted = 1;
-        let ends = boss.ends();
-        tokio::pin!(ends);
+        let mut word = boss.word();
         let exhausted = host_memory.exhausted();
         tokio::pin!(exhausted);
-        let mut heard = None;
         let code = loop {
             while instances.len() < wanted {
                 let (instance, running) = prepare()?.start_here();
@@ -87,30 +85,18 @@ where
                 },
                 () = opened(first.as_ref()), if wanted < at_once => wanted = at_once,
                 () = &mut exhausted => break Exit::Limit(Limit::Memory).code(),
-                word = &mut ends => {
-                    heard = Some(word);
-                    break 143;
-                }
+                // One that cannot be asked any more has gone, and takes its workers along.
+                () = async { drop(word.wait_for(|word| *word != Word::Serve).await) } => break 143,
                 _ = interrupt.recv() => break 130,
                 _ = terminate.recv() => break 143,
             }
         };
         ending.send_replace(true);
         let all = async { while instances.join_next().await.is_some() {} };
-        // Nobody waits for an answer of workers without a command.
-        let gone = async {
-            let word = match heard {
-                Some(word) => word,
-                None => ends.await,
-            };
-            if word == Ok(Word::End) {
-                std::future::pending::<()>().await;
-            }
-            sleep(GRACE).await;
-        };
         tokio::select! {
             _ = timeout(patience + 2 * GRACE, all) => {}
-            () = gone => {}
+            // Nobody waits for an answer of workers without a command.
+            () = async { drop(word.wait_for(|word| *word == Word::Gone).await) } => sleep(GRACE).await,
         }
         Ok(code)
     })

@@ -1,6 +1,6 @@
 //! Waits for an app to end, or ends it: signals, time limit, and guests that do not listen.
 
-use crate::workers::control::Boss;
+use crate::workers::control::{Boss, Word};
 use pywasm::net::Doors;
 use pywasm::{Exit, Instance, Limit, Signal, Terminal};
 use std::fs::File;
@@ -127,7 +127,7 @@ async fn leave(boss: Option<Boss>, doors: Doors, stop_timeout: Duration) {
         return std::future::pending().await;
     };
     // One that cannot be asked any more has gone, and takes its workers along.
-    let _ = boss.ends().await;
+    drop(boss.word().wait_for(|word| *word != Word::Serve).await);
     doors.shut();
     // What is left of the time is for the program to end in.
     let _ = timeout(stop_timeout.saturating_sub(NOTICE), doors.quiet()).await;

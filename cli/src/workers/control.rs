@@ -93,26 +93,26 @@ impl Boss {
         }))
     }
 
-    /// Waits for the word to end, or for the end of the command itself, and says which it was. On a thread, for standard input may
-    /// not become non-blocking: it is shared with whoever else has it.
-    pub fn ends(self) -> tokio::sync::oneshot::Receiver<Word> {
-        let (tell, ends) = tokio::sync::oneshot::channel();
+    /// What the command wants, from now on. Read on a thread, for standard input may not become non-blocking: it is shared with
+    /// whoever else has it.
+    pub fn word(self) -> tokio::sync::watch::Receiver<Word> {
+        let (tell, word) = tokio::sync::watch::channel(Word::Serve);
         std::thread::spawn(move || {
-            let mut word = [0];
             // Whatever comes: there is one word.
-            let told = (&self.0).read(&mut word);
-            let _ = tell.send(match told {
-                Ok(1..) => Word::End,
-                _ => Word::Gone,
-            });
+            while matches!((&self.0).read(&mut [0]), Ok(1..)) {
+                tell.send_replace(Word::End);
+            }
+            tell.send_replace(Word::Gone);
         });
-        ends
+        word
     }
 }
 
 /// What a worker hears of its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
+    /// Nothing yet.
+    Serve,
     /// It is to end, when those whom it serves have been served.
     End,
     /// There is no command any more.
