@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use pywasm_format::is_package_file;
-use pywasm_format::write::replace_file;
+use pywasm_format::write::{folder_of, replace_file};
 use rustix::fs::{Access, access};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -190,10 +190,7 @@ fn check_folder(path: &Path, given: &Path) -> anyhow::Result<()> {
         names_file || path.is_dir(),
         "`{shown}` is the name of a folder that is not there; name a file"
     );
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let named = folder.display();
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(

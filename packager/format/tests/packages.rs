@@ -2,15 +2,10 @@
 
 mod support;
 
-use pywasm_format::write::{
-    FileMode, LayerWriter, PackageSpec, WriteError, replace_file, write_package,
-};
+use pywasm_format::write::{FileMode, LayerWriter, PackageSpec, WriteError, write_package};
 use pywasm_format::{Digest, LayerKind, Package, ReadLimits};
 use serde_json::json;
-use std::fs::Permissions;
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io::Read;
 use support::{Layout, Zip, config, layers, open_bytes, open_with, read_all, write};
 use tempfile::TempDir;
 
@@ -67,27 +62,6 @@ fn other_readers_see_the_same_file_with_aligned_blobs() {
         if let Some(digits) = name.strip_prefix("blobs/sha256/") {
             assert_eq!(Digest::of(&content).hex(), digits);
         }
-    }
-}
-
-#[test]
-fn what_is_replaced_keeps_its_mode() {
-    let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("x");
-    let mode = |path: &Path| {
-        let metadata = std::fs::metadata(path).expect("there");
-        metadata.permissions().mode() & 0o777
-    };
-    let write = || replace_file(&path, |file| file.write_all(b"x"));
-    write().expect("written");
-    // As any other new file.
-    let other = folder.path().join("other");
-    std::fs::write(&other, "").expect("written");
-    assert_eq!(mode(&path), mode(&other));
-    for bits in [0o600, 0o664] {
-        std::fs::set_permissions(&path, Permissions::from_mode(bits)).expect("owned");
-        write().expect("written");
-        assert_eq!(mode(&path), bits);
     }
 }
 

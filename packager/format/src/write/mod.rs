@@ -7,4 +7,6 @@ mod zip;
 
 pub use copy::{copy_package, write_oci_archive};
 pub use layer::{BuiltLayer, FileMode, LayerError, LayerWriter};
-pub use package::{ImageBlobs, PackageSpec, WriteError, Written, replace_file, write_package};
+pub use package::{
+    ImageBlobs, PackageSpec, WriteError, Written, folder_of, replace_file, write_package,
+};

@@ -132,16 +132,21 @@ pub(super) fn write_atomically(dest: &Path, entries: &[(String, &[u8])]) -> io::
     Ok(size)
 }
 
+/// Where a file of this name is.
+pub fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a file beside `dest`, brings it to the disk and renames it: `dest` is what it was before, or all that `write` wrote. Others may
 /// do with it what they might do with the one it replaces.
 pub fn replace_file(
     dest: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = match dest.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(dest);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".pywasm-").suffix(".tmp");
     // As any tool would create it: what others may do is the umask's business.
@@ -247,4 +252,33 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_else(|error| {
         unreachable!("structs of strings, numbers and maps with string keys are JSON: {error}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use tempfile::TempDir;
+
+    #[test]
+    fn what_is_replaced_keeps_its_mode() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("x");
+        let mode = |path: &Path| {
+            let metadata = std::fs::metadata(path).expect("there");
+            metadata.permissions().mode() & 0o777
+        };
+        let write = || replace_file(&path, |file| file.write_all(b"x"));
+        write().expect("written");
+        // As any other new file.
+        let other = folder.path().join("other");
+        std::fs::write(&other, "").expect("written");
+        assert_eq!(mode(&path), mode(&other));
+        for bits in [0o600, 0o664] {
+            std::fs::set_permissions(&path, Permissions::from_mode(bits)).expect("owned");
+            write().expect("written");
+            assert_eq!(mode(&path), bits);
+        }
+    }
 }
