@@ -12,11 +12,13 @@
 //! whole package.
 
 mod archive;
+mod error;
 mod incoming;
 mod names;
 mod reference;
 mod store;
 
+pub use error::StoreError;
 pub use incoming::{Incoming, Settled};
 pub use reference::{ParseReferenceError, Reference};
-pub use store::{Freed, Image, Loaded, Naming, Store, StoreError, Usage};
+pub use store::{Freed, Image, Loaded, Naming, Store, Usage};
