@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import time
-from importlib import _bootstrap_external, import_module
+from importlib import _bootstrap, _bootstrap_external, import_module
 from importlib.util import resolve_name
 from random import Random, _inst
 
@@ -275,6 +275,7 @@ class _Looks:
     def __init__(self):
         self.found = {}
         self._importing = []
+        self._time = time.time_ns()
         self._execute = _bootstrap_external._LoaderBasics.exec_module
         self._import = builtins.__import__
 
@@ -287,7 +288,7 @@ class _Looks:
         def watched_import(name, globals=None, locals=None, fromlist=(), level=0):
             module = import_(name, globals, locals, fromlist, level)
             if self.found:
-                whole = resolve_name("." * level + name, globals["__package__"]) if level else name
+                whole = resolve_name("." * level + name, _bootstrap._calc___package__(globals)) if level else name
                 parts = [f"{whole}.{part}" for part in fromlist or ()]
                 for reason in [self.found[one] for one in (whole, *parts) if one in self.found]:
                     self._blame(reason)
@@ -297,7 +298,6 @@ class _Looks:
         builtins.__import__ = watched_import
         _command_line.watch()
         self._settle()
-        self.found.clear()
 
     def unwatch(self):
         _bootstrap_external._LoaderBasics.exec_module = self._execute
@@ -320,7 +320,7 @@ class _Looks:
         if _seeds.were_used():
             reasons.append("draws random numbers")
         now = time.time_ns()
-        if now - getattr(self, "_time", now) > TICK:
+        if now - self._time > TICK:
             reasons.append("looks at the clock")
         self._time = now
         if reasons and self._importing and not _is_no_matter(self._importing[-1]):
