@@ -9,6 +9,11 @@ fn shown(ended: Ended) -> String {
     )
 }
 
+/// What the first start on a machine says besides is not what is looked at.
+fn start_once() {
+    assert_eq!(python(["-c", ""]).code, Some(0));
+}
+
 #[test]
 fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
     insta::assert_snapshot!(shown(run(pywasm(["run", "--privileged", "app.pkg"]))));
@@ -42,6 +47,7 @@ fn a_docker_verb_that_is_not_there_is_refused_with_the_reason() {
 
 #[test]
 fn mistakes_are_named() {
+    start_once();
     insta::assert_snapshot!("port", shown(run(pywasm(["run", "-p", "5000", "x.pkg"]))));
     insta::assert_snapshot!("memory", shown(run(pywasm(["run", "-m", "64x", "x.pkg"]))));
     insta::assert_snapshot!(
@@ -63,6 +69,7 @@ fn mistakes_are_named() {
 
 #[test]
 fn values_that_cannot_be_are_refused_with_those_that_can() {
+    start_once();
     let mut said = String::new();
     for line in [
         "run --fuel=-5 x.pkg",
