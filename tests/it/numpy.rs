@@ -49,8 +49,10 @@ fn registry_numpy_is_built_in_and_starts_from_a_snapshot() {
 #[test]
 fn registry_numpy_of_another_release_is_an_error_that_names_the_built_one() {
     let folder = project(&[("app.py", APP), ("requirements.txt", "numpy<2\n")]);
-    let mut command = pywasm(["pack", "-o", "-"]);
-    command.arg(folder.path());
+    let mut command = pywasm(["pack", "-o"]);
+    command
+        .arg(folder.path().join("app.pkg"))
+        .arg(folder.path());
     let ended = run(command);
     let natives = &pywasm_guest::manifest().natives;
     let built = natives.iter().find(|native| native.name == "numpy");

@@ -59,6 +59,37 @@ print(wait_for_changes('pelicanconf.py', {'PATH': 'content'}))
     );
 }
 
+/// The worker that its command starts by itself wants to fork.
+#[test]
+fn registry_celery_runs_tasks_in_threads() {
+    let tasks = "
+from celery import Celery
+app = Celery('tasks', broker='memory://', backend='cache+memory://')
+app.conf.worker_redirect_stdouts = False
+
+@app.task
+def add(x, y):
+    return x + y
+
+@app.task
+def fail():
+    raise ValueError('as it should')
+";
+    let program = "
+import os, signal, sys, threading
+from tasks import add, app, fail
+def ask():
+    wait = dict(timeout=30, propagate=False, disable_sync_subtasks=False)
+    print([add.delay(n, n).get(**wait) for n in range(3)], type(fail.delay().get(**wait)).__name__)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=ask).start()
+app.worker_main(['worker', '--loglevel=WARNING'])
+";
+    let printed = output("celery\n", &[("app.py", program), ("tasks.py", tasks)], &[]);
+    assert!(printed.contains("[0, 2, 4] ValueError\n"), "{printed}");
+    assert!(printed.contains("(thread)"), "{printed}");
+}
+
 #[test]
 fn registry_sphinx_builds_a_manual() {
     let printed = output(

@@ -79,6 +79,10 @@ assert db.execute("select * from t where t match 'fox'").fetchall() == [("a quic
 assert zoneinfo.ZoneInfo("Asia/Shanghai").utcoffset(datetime.datetime(2026, 1, 1)).total_seconds() == 28800
 assert hashlib.sha256(b"").hexdigest().startswith("e3b0c442")
 assert zlib.decompress(zlib.compress(b"x" * 999)) == b"x" * 999
+import grp, os, pwd, resource
+assert pwd.getpwuid(os.getuid()).pw_dir == os.path.expanduser("~") and grp.getgrgid(os.getgid()).gr_gid == os.getgid()
+sum(range(100000))
+assert resource.getrusage(resource.RUSAGE_SELF).ru_utime > 0 and resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime == 0
 print("ok")
 "#;
     let ended = python(["-c", code]);

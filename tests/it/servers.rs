@@ -255,7 +255,7 @@ fn registry_servers_serve_stream_and_stop() {
         ("tor.py", TORNADO),
         (
             "requirements.txt",
-            "aiohttp\ndjango\ngunicorn\nhypercorn\nstarlette\ntornado\nuvicorn\nwaitress\nwebsockets\n",
+            "aiohttp\ndjango\ngunicorn\nhypercorn\nstarlette\ntornado\ntwisted\nuvicorn\nwaitress\nwebsockets\n",
         ),
     ]);
     let package = app.path().join("servers.pkg");
@@ -273,7 +273,7 @@ fn registry_servers_serve_stream_and_stop() {
         graceful,
         says,
     };
-    let servers: [Server; 12] = [
+    let servers: [Server; 13] = [
         // It ends by the signal it got, once all is closed.
         server(
             &["-m", "uvicorn", "asgi:app", "--host=0.0.0.0"],
@@ -362,6 +362,20 @@ fn registry_servers_serve_stream_and_stop() {
         ),
         server(&["aio.py"], true, 0, true, SHUT_DOWN),
         server(&["tor.py"], true, 0, false, SHUT_DOWN),
+        // It stops at once, by the signal it got.
+        server(
+            &[
+                "-m",
+                "twisted",
+                "web",
+                "--wsgi=wsgi.app",
+                "--listen=tcp:8000",
+            ],
+            false,
+            143,
+            false,
+            "Site starting on 8000",
+        ),
         // It has no handler of its own, on no machine.
         server(
             &["-m", "waitress", "--listen=0.0.0.0:8000", "wsgi:app"],

@@ -70,15 +70,20 @@ def _hypercorn(module):
     module.run = run
 
 
-def _gunicorn(package):
-    import socket
+def _with_local_sockets(module):
+    """Has a module imported, with its package, that names local sockets in the body of a class or will not be imported where
+    there are none. An address of that kind is then refused by the socket."""
 
-    # The body of a class in it names the constant. An address of that kind is then refused by the socket.
-    socket.AF_UNIX = _AF_UNIX
-    try:
-        __import__("gunicorn.sock")
-    finally:
-        del socket.AF_UNIX
+    def change(package):
+        import socket
+
+        socket.AF_UNIX = _AF_UNIX
+        try:
+            __import__(module)
+        finally:
+            del socket.AF_UNIX
+
+    return change
 
 
 class _ForkIntoChild:
@@ -123,13 +128,34 @@ def _sanic(startup):
     startup.StartupMixin.serve = classmethod(serve)
 
 
+def _celery(concurrency):
+    original = concurrency.get_implementation
+    told = []
+
+    def get_implementation(cls):
+        if cls in ("prefork", "processes"):
+            if not told:
+                told.append(cls)
+                print(
+                    "pywasm: the worker runs its tasks in threads, as with `--pool threads`: processes of the sandbox are no forks, "
+                    "which the pool `prefork` needs.",
+                    file=sys.stderr,
+                )
+            cls = "threads"
+        return original(cls)
+
+    concurrency.get_implementation = get_implementation
+
+
 CHANGES = {
+    "celery.concurrency": _celery,
     "werkzeug._reloader": _werkzeug,
     "django.utils.autoreload": _django,
     "uvicorn.supervisors.basereload": _uvicorn_reload,
     "uvicorn.supervisors.multiprocess": _uvicorn_workers,
     "hypercorn.run": _hypercorn,
     "sanic.mixins.startup": _sanic,
-    "gunicorn": _gunicorn,
+    "gunicorn": _with_local_sockets("gunicorn.sock"),
     "gunicorn.arbiter": _gunicorn_arbiter,
+    "twisted.internet": _with_local_sockets("twisted.internet.posixbase"),
 }

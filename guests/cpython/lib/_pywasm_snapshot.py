@@ -29,7 +29,8 @@ TICK = 1000
 # Modules that draw random numbers or look at the clock when they are imported, of which nothing comes that has to differ
 # from start to start: names and numbers that are to be unique in their own process, and trials of whether it works.
 INDIFFERENT = (
-    "dash._jupyter", "fastapi.telemetry", "opentelemetry", "passlib.utils", "rich.style", "structlog.stdlib", "sympy.core.symbol",
+    "dash._jupyter", "fastapi.telemetry", "litestar.config.cors", "litestar.constants", "litestar.openapi.controller",
+    "opentelemetry", "passlib.utils", "rich.style", "structlog.stdlib", "sympy.core.symbol",
 )
 
 
@@ -269,15 +270,16 @@ def _is_no_matter(module):
 
 
 class _Looks:
-    """Which modules made something of what differs from start to start, and what that was: those whose code ran, and those
-    that were about to be imported and had them imported."""
+    """Which modules made something of what differs from start to start: those whose code ran, and those that were about to
+    be imported and had them imported."""
 
     def __init__(self):
-        self.found = {}
+        self._found = {}  # by module: the one whose code ran, and what it did
         self._importing = []
         self._time = time.time_ns()
         self._execute = _bootstrap_external._LoaderBasics.exec_module
         self._import = builtins.__import__
+        self._tzset = time.tzset
 
     def watch(self):
         execute, import_ = self._execute, self._import
@@ -287,21 +289,29 @@ class _Looks:
 
         def watched_import(name, globals=None, locals=None, fromlist=(), level=0):
             module = import_(name, globals, locals, fromlist, level)
-            if self.found:
+            if self._found:
                 whole = resolve_name("." * level + name, _bootstrap._calc___package__(globals)) if level else name
                 parts = [f"{whole}.{part}" for part in fromlist or ()]
-                for reason in [self.found[one] for one in (whole, *parts) if one in self.found]:
-                    self._blame(reason)
+                for cause in [self._found[one] for one in (whole, *parts) if one in self._found]:
+                    self._blame(cause)
             return module
 
         _bootstrap_external._LoaderBasics.exec_module = watched
         builtins.__import__ = watched_import
+        time.tzset = self._unseen_tzset
         _command_line.watch()
         self._settle()
 
     def unwatch(self):
         _bootstrap_external._LoaderBasics.exec_module = self._execute
         builtins.__import__ = self._import
+        time.tzset = self._tzset
+
+    def _unseen_tzset(self):
+        """Time zones are the environment's, but the C library looks at the year for the rules of summer time."""
+        before = time.time_ns()
+        self._tzset()
+        self._time += time.time_ns() - before + TICK
 
     def during(self, module, work):
         self._settle()
@@ -324,17 +334,22 @@ class _Looks:
             reasons.append("looks at the clock")
         self._time = now
         if reasons and self._importing and not _is_no_matter(self._importing[-1]):
-            self._blame(f"it {reasons[0]} when it is imported")
+            self._blame((self._importing[-1], reasons[0]))
 
-    def _blame(self, reason):
+    def _blame(self, cause):
         for module in self._importing:
-            self.found.setdefault(module, reason)
+            self._found.setdefault(module, cause)
+
+    def reasons(self):
+        """Why which modules are to be left out."""
+        return {
+            module: f"{'it' if module == other else other} {what} when it is imported"
+            for module, (other, what) in self._found.items()
+        }
 
 
 class _NoLooks:
     """For the memory of one run alone: what its app saw when it was imported is the app's."""
-
-    found = {}
 
     def watch(self):
         pass
@@ -344,6 +359,9 @@ class _NoLooks:
 
     def during(self, module, work):
         return work()
+
+    def reasons(self):
+        return {}
 
 
 def _clock_stands_still():
@@ -402,7 +420,7 @@ def prepare():
             refused[module] = stays or reason
         if stays:
             break
-    refused = looks.found | refused
+    refused = looks.reasons() | refused
     for module, reason in refused.items():
         _report("refused", module, reason)
     if refused:

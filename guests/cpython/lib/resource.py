@@ -8,7 +8,6 @@ error = OSError
 
 RUSAGE_SELF = 0
 RUSAGE_CHILDREN = -1
-RUSAGE_THREAD = 1
 
 RLIM_INFINITY = -1
 RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_NPROC, RLIMIT_NOFILE = range(8)
@@ -24,10 +23,10 @@ struct_rusage = _namedtuple(
 
 def getrusage(who, /):
     """Processor time. The rest is not kept, and 0."""
-    if who not in (RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD):
+    if who not in (RUSAGE_SELF, RUSAGE_CHILDREN):
         raise ValueError("invalid who parameter")
-    clock = {RUSAGE_SELF: _time.process_time, RUSAGE_THREAD: _time.thread_time}.get(who)
-    return struct_rusage(clock() if clock else 0.0, 0.0, *[0] * 14)
+    used = _time.process_time() if who == RUSAGE_SELF else 0.0
+    return struct_rusage(used, 0.0, *[0] * 14)
 
 
 def getrlimit(resource, /):
