@@ -7,7 +7,7 @@ use crate::signature_args::{KeyArgs, SignArgs, VerifyArgs};
 use crate::store_args::{
     CacheVerb, ImagesArgs, LoadArgs, PackageArg, RmiArgs, SaveArgs, SystemVerb, TagArgs, VolumeVerb,
 };
-use crate::units::number;
+use crate::units::{number, request_path};
 use crate::workers::WorkerId;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pywasm_format::ImageName;
@@ -233,7 +233,7 @@ pub struct SnapshotArgs {
     #[arg(long)]
     pub no_snapshot: bool,
     /// Path that a server is asked for in the trial run which finds out what the app imports [default: /]
-    #[arg(long, value_name = "PATH", conflicts_with = "no_snapshot")]
+    #[arg(long, value_name = "PATH", conflicts_with = "no_snapshot", value_parser = request_path)]
     pub warm: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The command line of `pywasm serve`.
 
 use crate::args::RunArgs;
-use crate::units::{ByteSize, Span, address, number};
+use crate::units::{ByteSize, Span, address, number, request_path};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -45,6 +45,10 @@ pub struct ServeArgs {
         hide_possible_values = true
     )]
     pub isolate: Isolate,
+    /// With --isolate request: have the app answer this path before instances begin with its memory, so that it is as fast
+    /// as one that has run for a while; what it keeps of that, all requests find
+    #[arg(long, value_name = "PATH", value_parser = request_path)]
+    pub warm: Vec<String>,
     /// Requests that one worker serves at the same time [default: 8, with --asgi 1000]
     #[arg(long, value_name = "NUMBER", value_parser = number("requests", NonZeroU16::MIN..=NonZeroU16::MAX))]
     pub concurrency: Option<NonZeroU16>,

@@ -19,15 +19,16 @@ const REFUSED: u8 = 3;
 /// What the file may hold beside the memory: the same memory in a form of its own.
 const OVERHEAD: u64 = 16 << 20;
 
-/// Under which the app of `target` is imported.
-pub fn policy(policy: &Policy, target: &str) -> Policy {
+/// Under which the app of `target` is imported, and asked for the pages `warm`.
+pub fn policy(policy: &Policy, target: &str, warm: &[String]) -> Policy {
     let mut environment = policy.environment().iter();
     let path = match environment.find(|(name, _)| name == "PYTHONPATH") {
         Some((_, path)) => format!("{GATEWAY_FOLDER}:{path}"),
         None => GATEWAY_FOLDER.to_owned(),
     };
     let policy = policy.clone().env("PYTHONPATH", path);
-    policy.env("PYWASM_TARGET", target)
+    let policy = policy.env("PYWASM_TARGET", target);
+    policy.env("PYWASM_WARM", warm.join(" "))
 }
 
 /// Takes it in this process, and writes it to the file at standard input.

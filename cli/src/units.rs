@@ -78,6 +78,16 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Takes what of a URL a request is for: a path, with a query where there is one.
+pub fn request_path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`{text}` is no path of a request; write one such as /shop?page=2, with %20 for a space"
+        )),
+    }
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     text.split_at(
         text.find(|c: char| c.is_ascii_alphabetic())
@@ -122,6 +132,16 @@ mod tests {
         }
         for wrong in ["", "m", "-1m", "0", "1t", "1 m", "nan", "inf"] {
             assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn request_paths() {
+        for path in ["/", "/shop?page=2&x=%20"] {
+            assert_eq!(request_path(path).as_deref(), Ok(path));
+        }
+        for wrong in ["", "shop", "http://x/", "/a b", "/ä", "/a\n"] {
+            assert!(request_path(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -108,6 +108,62 @@ fn a_worker_whose_command_is_killed_ends_at_once_whatever_requests_do() {
     }
 }
 
+/// Counts its requests, from its start and from when it was asked first.
+const COUNTING: &str = "
+import sys, threading
+COUNT = 0
+def app(environ, start):
+    global COUNT
+    COUNT += 1
+    threading.Thread(target=int).start()
+    start('404 Not Found' if environ['PATH_INFO'] == '/missing' else '200 OK', [('Content-Type', 'text/plain')])
+    return [f\"{COUNT} {environ['QUERY_STRING']} {environ['wsgi.run_once']}\".encode()]
+";
+
+/// The same for ASGI, with a lifespan and a function in a thread of asyncio's.
+const COUNTING_ASGI: &str = "
+import asyncio
+COUNT, LIVES = 0, 0
+async def app(scope, receive, send):
+    global COUNT, LIVES
+    if scope['type'] == 'lifespan':
+        LIVES += 1
+        scope['state']['life'] = LIVES
+        await receive()
+        await send({'type': 'lifespan.startup.complete'})
+        await receive()
+        await send({'type': 'lifespan.shutdown.complete'})
+        return
+    COUNT += await asyncio.to_thread(int, '1')
+    status = 404 if scope['path'] == '/missing' else 200
+    await send({'type': 'http.response.start', 'status': status, 'headers': []})
+    words = f\"{COUNT} {scope['query_string'].decode()} {scope['state']['life'] == LIVES}\"
+    await send({'type': 'http.response.body', 'body': words.encode()})
+";
+
+#[test]
+fn instances_begin_warm_where_the_app_was_asked_before() {
+    for (flag, app) in [("--wsgi", COUNTING), ("--asgi", COUNTING_ASGI)] {
+        let warm = ["--warm", "/?a=1", "--warm", "/missing"];
+        let flags = [&[flag, "app:app"][..], &warm].concat();
+        let (_folder, mut server, address) = serve(app, &flags);
+        for _ in 0..3 {
+            // Eight times for the one, once for the other, and this one.
+            assert_eq!(body(&get(address, "/?b=2")), "10 b=2 True", "{flag}");
+        }
+        server.signal("TERM");
+        server.wait();
+        let told = "pywasm: --warm /missing was answered with 404";
+        assert_eq!(server.count_all(told), 1, "{flag}");
+    }
+    let folder = project(&[("app.py", APP)]);
+    let mut command = pywasm(["serve", "--wsgi", "app:app", "--warm", "/"]);
+    command.arg(folder.path());
+    let ended = run(command);
+    assert_eq!(ended.code, Some(125));
+    insta::assert_snapshot!(ended.stderr, @"pywasm: error: --warm is for the memory that instances begin with, so it needs --isolate request; what a package's snapshot is to have imported is for `pywasm pack --warm`");
+}
+
 /// What an app sees of its start: its import, and each request.
 const START: &str = "
 import os, random, sys, tempfile, time, uuid

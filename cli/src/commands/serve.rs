@@ -44,6 +44,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         admin,
         access_log,
         isolate,
+        warm,
         concurrency,
         max_connections,
         max_body,
@@ -52,6 +53,11 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         template,
         mut run,
     } = args;
+    anyhow::ensure!(
+        warm.is_empty() || isolate == Isolate::Request,
+        "--warm is for the memory that instances begin with, so it needs --isolate request; what a package's snapshot \
+         is to have imported is for `pywasm pack --warm`"
+    );
     if template.is_some() {
         run.with_parent = template;
     }
@@ -90,7 +96,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
         if template.is_some() {
             // It takes no requests, and others have the ports.
             let policy = policy.published_at(SharedPorts::bind(&Policy::none())?);
-            let policy = template::policy(&policy, &target.app);
+            let policy = template::policy(&policy, &target.app, &warm);
             return asked.write_template(LOADED_AHEAD, &policy, environment, &gateway, command);
         }
         let (boss, sockets) = Boss::of_stdin(own.ports().len())?;

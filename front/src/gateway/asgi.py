@@ -456,6 +456,52 @@ class Server:
         await lifespan.end()
 
 
+class Nobody(asyncio.Transport):
+    """The client of requests that nobody sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = b""
+        self.closed = False
+
+    def write(self, data):
+        self.said += data
+
+    def close(self):
+        self.closed = True
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+async def ask_all(job, paths):
+    server = Server(job, asyncio.get_running_loop())
+    lifespan = Lifespan(server.app)
+    await lifespan.start()
+    server.state = lifespan.state
+    answers = []
+    for target in paths:
+        path, _, query = target.partition("?")
+        words = ["GET", path, query, "http", "1.1", "127.0.0.1", "1", "127.0.0.1", "80", "host", "localhost"]
+        nobody, connection = Nobody(), Connection(server)
+        connection.connection_made(nobody)
+        hello = len(nobody.said)
+        connection.data_received(frame(b"R", "\0".join(words).encode("latin-1")))
+        while server.tasks:
+            await asyncio.wait(server.tasks)
+        answers.append(nobody.said[hello:])
+    await lifespan.end()
+    return answers
+
+
+def ask(job, paths):
+    """What the app says to requests for some paths, one after the other."""
+    return asyncio.run(ask_all(job, paths))
+
+
 async def run(job):
     await Server(job, asyncio.get_running_loop()).serve()
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 import urllib.parse
 
@@ -21,6 +22,7 @@ DRAIN = 1 << 20  # A body that the app left is read so far, to keep the connecti
 END = FRAME.pack(b"E", 0)
 FAILED = FRAME.pack(b"X", 0)
 HIDDEN = b"Internal Server Error\n"  # Clients learn nothing of what is wrong.
+WARM_UPS = 8  # Python adapts code to what it meets when it has run a few times.
 
 
 class Job:
@@ -56,15 +58,40 @@ def load(target):
 
 
 def load_ahead():
-    """Loads an app in an instance whose memory others begin with. The environment says which, and nothing of that is
-    seen by the app."""
+    """Loads an app in an instance whose memory others begin with, and asks it for pages. The environment says which, and nothing
+    of that is seen by the app."""
     here, _, path = os.environ.pop("PYTHONPATH").partition(":")
     if path:
         os.environ["PYTHONPATH"] = path
     sys.path[sys.path.index(here)] = ""  # the working folder, as after `python -c`
     target = os.environ.pop("PYWASM_TARGET")
+    paths = os.environ.pop("PYWASM_WARM", "").split()
     sys.argv[:] = [target.partition(":")[0]]
     load(target)
+    if paths:
+        warm_up(Job(target, "0", "request"), paths)
+
+
+def warm_up(job, paths):
+    """Has the app answer requests that nobody sent. Where it is not at ease with one, that is told and not tried again."""
+    fine = []
+    for path, said in zip(paths, ask(job, paths), strict=True):
+        status = status_of(said)
+        if status[:1] in "123":
+            fine.append(path)
+        else:
+            print(f"pywasm: --warm {path} was answered with {status}", file=sys.stderr, flush=True)
+    ask(job, fine * (WARM_UPS - 1))
+    for _ in range(100):
+        if not threading._count():
+            break
+        time.sleep(0.01)  # until those of a pool that has been closed have ended
+
+
+def status_of(said):
+    """The status of a response."""
+    _, size = FRAME.unpack_from(said)
+    return said[FRAME.size : FRAME.size + size].partition(b"\0")[0].decode("latin-1")
 
 
 def listen():

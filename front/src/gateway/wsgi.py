@@ -186,6 +186,37 @@ class Wsgi:
         return sent is None or sent.drain()
 
 
+class Nobody:
+    """The client of requests that nobody sent."""
+
+    def __init__(self):
+        self.said = b""
+
+    def sendall(self, data):
+        self.said += data
+
+    def shutdown(self, how):
+        pass
+
+
+def ask(job, paths):
+    """What the app says to requests for some paths, one after the other."""
+    wsgi = Wsgi(job)
+    answers = []
+    for target in paths:
+        path, _, query = target.partition("?")
+        words = {
+            "REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_URI": target, "RAW_URI": target,
+            "wsgi.url_scheme": "http", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
+            "REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "1", "HTTP_HOST": "localhost",
+        }
+        content = "\0".join(word for pair in words.items() for word in pair)
+        nobody = Nobody()
+        wsgi.request(nobody, io.BytesIO(frame(b"R", content.encode("latin-1"))))
+        answers.append(nobody.said)
+    return answers
+
+
 def serve(job):
     wsgi = Wsgi(job)
     listener = listen()
