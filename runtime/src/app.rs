@@ -2,11 +2,12 @@
 
 use crate::cache::{Cache, CacheError, InUse};
 use crate::command::Command;
-use crate::engine::{Progress, Runtime};
+use crate::engine::{Progress, Runtime, Shared};
 use crate::events::EventSink;
 use crate::host::Host;
 use crate::image::image;
 use crate::instance::{Instance, Prepared, StartError, Task};
+use crate::memory::Initial;
 use crate::modules::Modules;
 use crate::names::{self, Names};
 use crate::policy::{Access, Limits, Policy};
@@ -88,13 +89,35 @@ pub(crate) struct Started {
 pub(crate) struct Program {
     component: Component,
     names: Arc<Names>,
-    state: Option<Module>,
+    state: Option<State>,
     linked: OnceLock<CommandPre<Host>>,
+}
+
+/// The memory that an interpreter begins with: an empty one to link, and what lies in it.
+pub(crate) struct State {
+    module: Module,
+    /// To be there as long as the module.
+    _initial: Arc<Initial>,
+}
+
+impl State {
+    /// One that the engine of `shared` knows, with a module made by `compile`.
+    pub(crate) fn new<E: From<wasmtime::Error>>(
+        shared: &Shared,
+        initial: Initial,
+        compile: impl FnOnce(Vec<u8>) -> Result<Module, E>,
+    ) -> Result<Self, E> {
+        let initial = Arc::new(initial);
+        Ok(Self {
+            module: compile(shared.memories.adopt(&initial)?)?,
+            _initial: initial,
+        })
+    }
 }
 
 impl Program {
     /// `state` is the memory of an interpreter that has none of its own.
-    pub(crate) fn new(component: Component, names: Names, state: Option<Module>) -> Self {
+    pub(crate) fn new(component: Component, names: Names, state: Option<State>) -> Self {
         Self {
             component,
             names: Arc::new(names),
@@ -104,7 +127,7 @@ impl Program {
     }
 
     /// The same interpreter, which begins with another memory.
-    fn with_state(&self, state: Module) -> Self {
+    fn with_state(&self, state: State) -> Self {
         Self {
             component: self.component.clone(),
             names: Arc::clone(&self.names),
@@ -125,7 +148,7 @@ impl Program {
         }
         let mut linker = linker.clone();
         if let Some(state) = &self.state {
-            linker.root().module(pywasm_state::IMPORT, state)?;
+            linker.root().module(pywasm_state::IMPORT, &state.module)?;
         }
         let linked = CommandPre::new(linker.instantiate_pre(&self.component)?)?;
         Ok(self.linked.get_or_init(|| linked))
@@ -147,7 +170,7 @@ impl Parts {
     }
 
     /// The same app, whose instances begin with `memory`.
-    pub(crate) fn with_template(&self, memory: Module) -> Self {
+    pub(crate) fn with_template(&self, memory: State) -> Self {
         Self {
             snapshot: self.snapshot.clone(),
             template: Some(self.interpreter.with_state(memory)),
@@ -465,7 +488,7 @@ impl Loading {
             names::hide(&mut component);
             Ok::<_, LoadError>(component)
         })?;
-        let state = self.state(digest, folder)?;
+        let state = self.state(self.initial(digest, folder)?)?;
         Ok(Program::new(component, Names::of(&file), Some(state)))
     }
 
@@ -481,17 +504,26 @@ impl Loading {
         if record.made_from != self.made_from {
             return Err(wrong("it was made from other layers"));
         }
+        let pages = |bytes| self.runtime.shared.cache.pages(digest, bytes);
+        let initial = self.initial(digest, folder)?.with_pages(pages);
         Ok(Started {
-            program: interpreter.with_state(self.state(digest, folder)?),
+            program: interpreter.with_state(self.state(initial)?),
             record,
         })
     }
 
     /// The memory in `folder`, to which the layer `digest` is unpacked.
-    fn state(&self, digest: &Digest, folder: &Path) -> Result<Module, LoadError> {
+    fn initial(&self, digest: &Digest, folder: &Path) -> Result<Initial, LoadError> {
+        let state = || read(&folder.join(STATE));
+        self.runtime.shared.cache.memory(digest, state)
+    }
+
+    fn state(&self, initial: Initial) -> Result<State, LoadError> {
         let shared = &self.runtime.shared;
-        let wasm = || read(&folder.join(STATE));
-        shared.cache.code(&shared.engine, digest, wasm)
+        State::new(shared, initial, |module| {
+            let digest = Digest::of(&module);
+            shared.cache.code(&shared.engine, &digest, || Ok(module))
+        })
     }
 
     /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every

@@ -4,9 +4,9 @@ use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
 use crate::exit::Limit;
 use crate::host::{Host, link};
+use crate::memory::{Creator, Life, Memories};
 use crate::modules::Modules;
 use crate::policy::Limits;
-use crate::pool::{Memories, Pool};
 use crate::scratch::Nest;
 use pywasm_format::{AppConfig, GuestPath, Package};
 use std::sync::Arc;
@@ -61,15 +61,16 @@ impl Interruption {
     }
 }
 
-/// How code is compiled and run.
-fn config(interruption: Interruption) -> Config {
+/// How code is compiled and run, in memories of these.
+fn config(interruption: Interruption, memories: &Arc<Memories>) -> Config {
     let mut config = Config::new();
     config
+        .with_host_memory(Arc::new(Creator(Arc::clone(memories))))
+        // They know what they begin as.
+        .memory_init_cow(false)
         .wasm_component_model_threading(true)
         .async_stack_size(STACK)
         .max_wasm_stack(WASM_STACK)
-        // Without dense images a large one silently loses copy-on-write.
-        .memory_guaranteed_dense_image_size(1 << 30)
         // Where a table is filled as it is used, an instance is made in less than a tenth of the time, but each call
         // through it looks first: 4 % of a program's time. Who makes many instances takes engines with epochs.
         .table_lazy_init(interruption.has_epochs())
@@ -93,8 +94,7 @@ pub(crate) struct Shared {
     /// Where instances have their private folders.
     pub(crate) nest: Nest,
     pub(crate) interruption: Interruption,
-    /// Of the memories that instances of a template take one after the other.
-    pub(crate) pool: Option<Arc<Pool>>,
+    pub(crate) memories: Arc<Memories>,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 }
 
@@ -127,9 +127,12 @@ impl Runtime {
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config(interruption))?;
+        let life = match interruption {
+            Interruption::ProcessExit => Life::Process,
+            Interruption::Checked | Interruption::Metered => Life::Instance,
+        };
         let nest = Nest::Common(cache.running()?);
-        Self::with(engine, cache, nest, interruption, None, Arc::new(progress))
+        Self::with(cache, nest, interruption, life, Arc::new(progress))
     }
 
     /// The same for a process that starts one instance after the other: their private folders lie in one of this process, so
@@ -141,26 +144,19 @@ impl Runtime {
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> wasmtime::Result<Self> {
-        let pool = Pool::new();
-        let mut config = config(interruption);
-        // The pool knows what memories begin as.
-        config
-            .with_host_memory(Arc::new(Memories(Arc::clone(&pool))))
-            .memory_init_cow(false);
-        let engine = Engine::new(&config)?;
         let nest = Nest::own(&cache.running()?)?;
-        let pool = Some(pool);
-        Self::with(engine, cache, nest, interruption, pool, Arc::new(progress))
+        Self::with(cache, nest, interruption, Life::Request, Arc::new(progress))
     }
 
     fn with(
-        engine: Engine,
         cache: Cache,
         nest: Nest,
         interruption: Interruption,
-        pool: Option<Arc<Pool>>,
+        life: Life,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> wasmtime::Result<Self> {
+        let memories = Memories::new(life);
+        let engine = Engine::new(&config(interruption, &memories))?;
         let mut linker = Linker::new(&engine);
         link(&mut linker)?;
         if interruption.has_epochs() {
@@ -172,7 +168,7 @@ impl Runtime {
             cache,
             nest,
             interruption,
-            pool,
+            memories,
             progress,
         };
         Ok(Self {

@@ -142,6 +142,7 @@ impl Running {
             let began = Instant::now();
             let command = program.instantiate_async(&mut store).await?;
             let took = began.elapsed();
+            family.runtime.shared.memories.ready();
             family.events.tell(Event::Instantiated { took });
             command.wasi_cli_run().call_run(&mut store).await
         };

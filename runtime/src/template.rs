@@ -3,10 +3,11 @@
 //! A template is to one run what a snapshot is to a package. It is taken for this run alone, so it may hold what is the
 //! run's own: the app's modules, and what the environment made of them.
 
-use crate::app::{App, LoadError};
+use crate::app::{App, LoadError, State};
 use crate::command::Command;
 use crate::events::EventSink;
 use crate::instance::{StartError, Task};
+use crate::memory::Initial;
 use crate::policy::Policy;
 use crate::snapshot::{REPORT, Report, SnapshotError, Surroundings};
 use crate::stdio::{Captured, Output, Stdio};
@@ -65,14 +66,9 @@ impl App {
     /// To be called before the process is confined: it makes code, and a file in memory.
     pub fn with_template(&self, memory: &[u8]) -> Result<Self, LoadError> {
         let shared = &self.runtime.shared;
-        let memory = match &shared.pool {
-            Some(pool) => Module::new(&shared.engine, pool.adopt(memory)?)?,
-            None => {
-                let memory = Module::new(&shared.engine, memory)?;
-                memory.initialize_copy_on_write_image()?;
-                memory
-            }
-        };
+        let memory = State::new(shared, Initial::of_state(memory)?, |module| {
+            Module::new(&shared.engine, module)
+        })?;
         Ok(Self {
             runtime: self.runtime.clone(),
             parts: Arc::new(self.parts.with_template(memory)),

@@ -1,5 +1,5 @@
-//! Why a snapshot starts in microseconds however large it is: the memory of an instance is the compiled file, mapped copy-on-write,
-//! and not a copy of it.
+//! Why a snapshot starts in microseconds however large it is: the memory of an instance is a file, mapped copy-on-write, and not a
+//! copy of it.
 
 use crate::support::{Running, project, pywasm};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 /// Waits with all that it has imported.
 const WAIT: &str = "print('ready', flush=True)\nimport time\ntime.sleep(3600)\n";
 
-/// Bytes of private, writable mappings of compiled code's files in the process of `command`, once its app waits.
+/// Bytes of private, writable mappings of the cache's memories in the process of `command`, once its app waits.
 fn copy_on_write_bytes(command: Command) -> u64 {
     let mut running = Running::start(command);
     running.line("ready");
@@ -19,7 +19,7 @@ fn copy_on_write_bytes(command: Command) -> u64 {
 fn image_bytes(line: &str) -> Option<u64> {
     let mut words = line.split_whitespace();
     let (range, rights) = (words.next()?, words.next()?);
-    if rights != "rw-p" || !line.ends_with(".cwasm") {
+    if rights != "rw-p" || !line.ends_with(".memory") {
         return None;
     }
     let (from, to) = range.split_once('-')?;

@@ -8,6 +8,7 @@ mod bound;
 pub(crate) use bound::InUse;
 pub use bound::{Entry, EntryKind};
 
+use crate::memory::{Hot, Initial};
 use crate::scratch::{self, WorkFolder};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -131,10 +132,52 @@ impl Cache {
             }
         }
         let native = C::compile(engine, &wasm()?)?;
-        write_atomically(&path, &native)?;
+        write_atomically(&path, |mut file| {
+            let failed = CacheError::io("write", &path);
+            file.write_all(&native).map_err(failed).map_err(E::from)
+        })?;
         let code = load_native(engine, &path)?;
         self.trim(self.limit)?;
         Ok(code)
+    }
+
+    /// The memory of the state with this digest, in the form in which it is mapped.
+    pub(crate) fn memory<E: From<CacheError> + From<wasmtime::Error>>(
+        &self,
+        digest: &Digest,
+        state: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Initial, E> {
+        let path = self
+            .root
+            .join("code")
+            .join(format!("{}.memory", digest.hex()));
+        let opened = || {
+            let file = File::open(&path)?;
+            bound::mark(&file);
+            Initial::of_file(file)
+        };
+        if let Ok(memory) = opened() {
+            return Ok(memory);
+        }
+        let state = state()?;
+        write_atomically(&path, |file| Initial::write(&state, file).map_err(E::from))?;
+        self.trim(self.limit)?;
+        Ok(opened().map_err(CacheError::io("open", &path))?)
+    }
+
+    /// What is known of the pages that a start changes of the memory with this digest, which has so many bytes. Where that cannot be
+    /// kept, starts take longer.
+    pub(crate) fn pages(&self, digest: &Digest, bytes: usize) -> Hot {
+        let path = self
+            .root
+            .join("code")
+            .join(format!("{}.pages", digest.hex()));
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        match options.open(path) {
+            Ok(file) => Hot::kept_in(file, bytes),
+            Err(_) => Hot::none(),
+        }
     }
 
     /// The folder that holds the unpacked layer with this digest, filled by `fill` if it is not here
@@ -260,11 +303,14 @@ fn load_native<C: Code>(engine: &Engine, path: &Path) -> wasmtime::Result<C> {
     unsafe { C::load(engine, path) }
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+fn write_atomically<E: From<CacheError>>(
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
     let folder = path.parent().unwrap_or(path);
     let failed = || CacheError::io("write", path);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
-    file.write_all(bytes).map_err(failed())?;
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
+    write(file.as_file())?;
     file.as_file().sync_data().map_err(failed())?;
     file.persist(path).map_err(|e| failed()(e.error))?;
     Ok(())
