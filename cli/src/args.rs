@@ -322,8 +322,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
     /// `none`: no published ports and no outbound connections
-    #[arg(long, value_name = "none", value_parser = ["none"])]
-    pub network: Option<String>,
+    #[arg(long, value_name = "none", value_parser = closed_network)]
+    pub network: Option<ClosedNetwork>,
     /// When to fetch the package from the registry that its name begins with
     #[arg(
         long,
@@ -401,6 +401,20 @@ pub struct PythonArgs {
     pub args: Vec<String>,
     #[command(flatten)]
     pub index: IndexArgs,
+}
+
+/// `--network none`.
+#[derive(Debug, Clone, Copy)]
+pub struct ClosedNetwork;
+
+fn closed_network(text: &str) -> Result<ClosedNetwork, String> {
+    match text {
+        "none" => Ok(ClosedNetwork),
+        _ => Err(format!(
+            "apps have no networks but their own: leave out `{text}`, publish ports with -p and let the app reach others with --allow-net; \
+             `none` closes what these open"
+        )),
+    }
 }
 
 #[cfg(test)]

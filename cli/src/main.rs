@@ -27,7 +27,7 @@ mod workers;
 
 use anyhow::anyhow;
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -86,7 +86,7 @@ enum Refused {
 
 impl Refused {
     fn new(error: clap::Error, given: &[OsString]) -> Self {
-        match no_verb(&error, given) {
+        match no_verb(&error, given).or_else(|| no_flag(&error)) {
             Some(explained) => Self::Explained(explained),
             None => Self::Usage(error),
         }
@@ -103,6 +103,16 @@ fn no_verb(error: &clap::Error, given: &[OsString]) -> Option<anyhow::Error> {
     let verb: Vec<_> = known.chain([unknown.as_str()]).collect();
     let verb = verb.join(" ");
     refused::verb(&verb).map(|reason| anyhow!("there is no `pywasm {verb}`: {reason}"))
+}
+
+/// Why there is no such flag, if it is one of docker's.
+fn no_flag(error: &clap::Error) -> Option<anyhow::Error> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(unknown))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    refused::reason(unknown).map(|reason| anyhow!("unknown flag {unknown}: {reason}"))
 }
 
 /// The command line, with what its `--policy` files say.

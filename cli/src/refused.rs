@@ -1,49 +1,137 @@
 //! Flags and verbs that docker has and this command has not, each with the reason and what to do instead.
 
-/// (flag, why it is refused and what to do instead)
-const REFUSED: &[(&str, &str)] = &[
+/// (flags, why they are refused and what to do instead)
+const REFUSED: &[(&[&str], &str)] = &[
     (
-        "--privileged",
+        &["--privileged"],
         "there is no privileged sandbox; grant single things with -v, -p, --allow-net",
     ),
     (
-        "--cap-add",
+        &["--cap-add"],
         "Linux capabilities do not exist inside WebAssembly; leave the flag out",
     ),
     (
-        "--cap-drop",
+        &["--cap-drop"],
         "an app has no Linux capabilities to drop; leave the flag out",
     ),
-    ("--device", "devices cannot be reached from WebAssembly"),
-    ("--gpus", "GPUs cannot be reached from WebAssembly"),
     (
-        "--pid",
+        &["--device", "--device-cgroup-rule"],
+        "devices cannot be reached from WebAssembly",
+    ),
+    (&["--gpus"], "GPUs cannot be reached from WebAssembly"),
+    (
+        &["--pid", "--cgroupns", "--userns", "--uts", "--init"],
         "an app sees no processes but its own; leave the flag out",
     ),
-    ("--ipc", "an app has no IPC namespace; leave the flag out"),
     (
-        "--security-opt",
-        "the sandbox is not made of seccomp or SELinux options; leave the flag out",
+        &["--ipc", "--shm-size"],
+        "an app has no IPC namespace; leave the flag out",
     ),
     (
-        "--detach",
+        &["--security-opt", "--sysctl", "--runtime", "--isolation"],
+        "the sandbox is not made of seccomp, SELinux or kernel options; leave the flag out",
+    ),
+    (
+        &["--detach", "-d"],
         "apps run in the foreground so far; use your shell's `&`",
     ),
     (
-        "-d",
-        "apps run in the foreground so far; use your shell's `&`",
-    ),
-    (
-        "--user",
+        &["--user", "-u", "--group-add"],
         "an app has no host user; its files are private and mounts are yours",
     ),
+    (&["--name", "--cidfile"], "running apps have no names yet"),
+    (&["--restart"], "apps are not restarted yet"),
+    (&["--mount"], "write it as -v HOST:GUEST[:ro]"),
     (
-        "-u",
-        "an app has no host user; its files are private and mounts are yours",
+        &["--volumes-from"],
+        "apps share named volumes: give both the same -v NAME:/data",
     ),
-    ("--name", "running apps have no names yet"),
-    ("--restart", "apps are not restarted yet"),
-    ("--mount", "write it as -v HOST:GUEST[:ro]"),
+    (
+        &["--net"],
+        "the network is closed but for -p and --allow-net; --network none closes it whatever they say",
+    ),
+    (
+        &["--add-host", "--dns", "--link", "--network-alias", "--ip"],
+        "names are looked up by this machine; let the app reach one with --allow-net HOST[:PORT]",
+    ),
+    (
+        &["--hostname"],
+        "an app is called `localhost`; leave the flag out",
+    ),
+    (
+        &["--expose"],
+        "ports need not be announced; publish one with -p HOST:GUEST",
+    ),
+    (
+        &["--label", "-l", "--annotation"],
+        "labels are the package's: write LABEL in the Dockerfile",
+    ),
+    (
+        &["--log-driver", "--log-opt"],
+        "an app's output is that of its `pywasm run`; keep it with `> app.log 2>&1`",
+    ),
+    (
+        &["--ulimit"],
+        "limits have flags of their own: --max-files, --pids-limit, --cpu-time, --memory",
+    ),
+    (
+        &[
+            "--memory-swap",
+            "--memory-swappiness",
+            "--memory-reservation",
+            "--oom-kill-disable",
+        ],
+        "an app has one limit of memory, -m SIZE",
+    ),
+    (
+        &[
+            "--cpu-shares",
+            "--cpu-quota",
+            "--cpu-period",
+            "--cpuset-cpus",
+        ],
+        "an app has one limit of processors, --cpus NUMBER",
+    ),
+    (
+        &["--stop-signal"],
+        "an app is ended by SIGTERM, and by --stop-timeout after it",
+    ),
+    (
+        &[
+            "--health-cmd",
+            "--health-interval",
+            "--health-retries",
+            "--health-timeout",
+            "--no-healthcheck",
+        ],
+        "nothing watches an app; `pywasm serve --admin IP:PORT` answers /health",
+    ),
+    (
+        &["--platform"],
+        "a package runs on every machine; leave the flag out",
+    ),
+    (
+        &["--no-cache"],
+        "nothing is kept between builds but what was fetched; leave the flag out",
+    ),
+    (
+        &[
+            "--progress",
+            "--rm",
+            "--force-rm",
+            "--squash",
+            "--load",
+            "--builder",
+            "--cache-from",
+            "--cache-to",
+        ],
+        "nothing is left of a build but its package; leave the flag out",
+    ),
+    (
+        &["--secret", "--ssh"],
+        "commands of a Dockerfile see nothing of this machine; write what they need into the project, and leave it out of the \
+         package with .pywasmignore",
+    ),
 ];
 
 /// (verbs, why they are not there and what to do instead)
@@ -118,10 +206,8 @@ pub fn reason(flag: &str) -> Option<&'static str> {
         short if !short.starts_with("--") && short.starts_with('-') && short.contains('d') => "-d",
         flag => flag,
     };
-    REFUSED
-        .iter()
-        .find(|(name, _)| *name == flag)
-        .map(|(_, why)| *why)
+    let find = |(names, _): &&(&[&str], &str)| names.contains(&flag);
+    REFUSED.iter().find(find).map(|(_, why)| *why)
 }
 
 /// The reason why there is no such verb, if it is one of docker's.

@@ -16,7 +16,21 @@ fn start_once() {
 
 #[test]
 fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
-    insta::assert_snapshot!(shown(run(pywasm(["run", "--privileged", "app.pkg"]))));
+    let mut said = String::new();
+    for line in [
+        "run --privileged app.pkg",
+        "run -dit app.pkg",
+        "run --network host app.pkg",
+        "run --add-host db:192.0.2.1 app.pkg",
+        "run --no-such-flag app.pkg",
+        "build --no-cache .",
+        "build --platform linux/amd64 .",
+        "build --no-such-flag .",
+    ] {
+        let ended = run(pywasm(line.split(' ')));
+        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
+    }
+    insta::assert_snapshot!(said);
 }
 
 #[test]
