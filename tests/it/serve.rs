@@ -303,21 +303,47 @@ fn what_is_to_be_served_is_named_or_found() {
     let ended = run(command);
     assert_eq!(ended.code, Some(125));
     assert!(ended.stderr.contains("--wsgi app:app"), "{}", ended.stderr);
-    for (target, said) in [
+    let text = "\
+app = None
+def wsgi(environ, start_response): pass
+class Asgi:
+    async def __call__(self, scope, receive, send): pass
+asgi = Asgi()
+";
+    std::fs::write(folder.path().join("app.py"), text).expect("written");
+    for (interface, target, said) in [
         (
+            "--wsgi",
             "nothing:app",
-            "pywasm: nothing:app: there is no module `nothing`;",
+            "nothing:app: there is no module `nothing`;",
         ),
         (
+            "--wsgi",
             "app:nothing",
-            "pywasm: app:nothing: `app` has no `nothing`;",
+            "app:nothing: `app` has no `nothing`;",
+        ),
+        (
+            "--wsgi",
+            "app:app",
+            "app:app: it is of type NoneType, which cannot be called",
+        ),
+        (
+            "--wsgi",
+            "app:asgi",
+            "app:asgi: it is an app for ASGI; serve it with --asgi",
+        ),
+        (
+            "--asgi",
+            "app:wsgi",
+            "app:wsgi: it is an app for WSGI; serve it with --wsgi",
         ),
     ] {
-        let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", "--wsgi", target, "."]);
+        let mut command = pywasm(["serve", "--bind", "127.0.0.1:0", interface, target, "."]);
         command.current_dir(folder.path());
         let ended = run(command);
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+        let said = format!("pywasm: {said}");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
         assert!(!ended.stderr.contains("Traceback"), "{}", ended.stderr);
     }
 }

@@ -9,6 +9,13 @@ AHEAD = 1 << 16  # Bytes that wait for an app before its client has to.
 NORMAL, ABNORMAL, FAILURE = 1000, 1006, 1011
 
 
+def misfit(app):
+    """Why it is no ASGI app, if it is none."""
+    if call_of(app) == (2, False):
+        return "it is an app for WSGI; serve it with --wsgi"
+    return None
+
+
 def head(status, headers):
     words = [b"%d" % status]
     for name, value in headers:

@@ -22,6 +22,7 @@ DRAIN = 1 << 20  # A body that the app left is read so far, to keep the connecti
 END = FRAME.pack(b"E", 0)
 FAILED = FRAME.pack(b"X", 0)
 HIDDEN = b"Internal Server Error\n"  # Clients learn nothing of what is wrong.
+COROUTINE = 0x80  # CO_COROUTINE of inspect, which takes long to import
 WARM_UPS = 8  # Python adapts code to what it meets when it has run a few times.
 
 
@@ -53,8 +54,24 @@ def load(target):
         if not hasattr(found, name):
             sys.exit(f"pywasm: {target}: `{module}` has no `{name}`; name the app in it with --wsgi or --asgi MODULE:APP")
         found = getattr(found, name)
-    loaded[target] = found() if path.endswith("()") else found
-    return loaded[target]
+    app = found() if path.endswith("()") else found
+    wrong = f"it is of type {type(app).__name__}, which cannot be called" if not callable(app) else misfit(app)
+    if wrong:
+        sys.exit(f"pywasm: {target}: {wrong}")
+    loaded[target] = app
+    return app
+
+
+def call_of(app):
+    """How many arguments an app is called with, and whether that gives a coroutine; nothing where it is not Python's."""
+    code = getattr(app, "__code__", None)
+    own = 0
+    if code is None:
+        code = getattr(getattr(type(app), "__call__", None), "__code__", None)
+        own = 1  # self
+    if code is None:
+        return None, False
+    return code.co_argcount - own, bool(code.co_flags & COROUTINE)
 
 
 def load_ahead():

@@ -3,6 +3,13 @@
 import io
 
 
+def misfit(app):
+    """Why it is no WSGI app, if it is none."""
+    if call_of(app)[1]:
+        return "it is an app for ASGI; serve it with --asgi"
+    return None
+
+
 class Gone(ConnectionError):
     """The client has gone, or the host has given up on the request."""
 
