@@ -67,11 +67,6 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "grpclib speaks gRPC in pure Python, with asyncio",
     ),
     (
-        &["bcrypt"],
-        "it is written in Rust, with a PyO3 too old for WASI 0.2",
-        "argon2-cffi is built in (pwdlib[argon2], passlib); hashlib.scrypt is in the standard library",
-    ),
-    (
         &["pynacl", "pycryptodome", "pycryptodomex"],
         "it is built on a library of cryptography in C",
         "cryptography is built in; hashlib, hmac and secrets are in the standard library",
