@@ -161,8 +161,10 @@ impl Cache {
         }
         let state = state()?;
         write_atomically(&path, |file| Initial::write(&state, file).map_err(E::from))?;
+        // Before what is too much goes, which it may be itself.
+        let memory = opened().map_err(CacheError::io("open", &path))?;
         self.trim(self.limit)?;
-        Ok(opened().map_err(CacheError::io("open", &path))?)
+        Ok(memory)
     }
 
     /// What is known of the pages that a start changes of the memory with this digest, which has so many bytes. Where that cannot be
