@@ -129,8 +129,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (
         &["--secret", "--ssh"],
-        "commands of a Dockerfile see nothing of this machine; write what they need into the project, and leave it out of the \
-         package with .pywasmignore",
+        "commands of a Dockerfile see nothing of this machine; fetch what takes a secret before, and have it in the project",
     ),
 ];
 

@@ -21,14 +21,14 @@ ARTIFACTS = GUESTS / "artifacts"
 NAME = "stdlib.tar"
 UNPACK = f"""
 import compression.zstd, shutil
-with compression.zstd.open("/work/{NAME}.zst") as source, open("/work/{NAME}", "wb") as target:
+with compression.zstd.open("/library/{NAME}.zst") as source, open("/library/{NAME}", "wb") as target:
     shutil.copyfileobj(source, target)
 """
 COMPILE = f"""
 import py_compile, sys
 for name in sys.argv[1:]:
     py_compile.compile(
-        f"/work/new/{{name}}", dfile=f"{MOUNTED_AT}/{{name}}", doraise=True,
+        f"/library/new/{{name}}", dfile=f"{MOUNTED_AT}/{{name}}", doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
 """
@@ -74,7 +74,7 @@ def in_guest(work: Work, pywasm: Path, flags: list, program: str, *arguments: st
     (work.root / "program").mkdir(exist_ok=True)
     (work.root / "program/main.py").write_text(program)
     subprocess.run([pywasm, "pack", "-q", "--no-snapshot", "-o", package, work.root / "program"], check=True)
-    subprocess.run([pywasm, "run", "--no-snapshot", "-v", f"{work.root}:/work", *flags, package, *arguments], check=True)
+    subprocess.run([pywasm, "run", "--no-snapshot", "-v", f"{work.root}:/library", *flags, package, *arguments], check=True)
 
 
 def bytecode(library: Path) -> dict:

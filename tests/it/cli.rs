@@ -9,6 +9,15 @@ fn shown(ended: Ended) -> String {
     )
 }
 
+/// The lines, each after `pywasm`, and what is shown for it.
+fn said_to(lines: &[&str]) -> String {
+    let said = |line: &&str| {
+        let ended = run(pywasm(line.split(' ')));
+        format!("$ pywasm {line}\n{}\n", shown(ended))
+    };
+    lines.iter().map(said).collect()
+}
+
 /// What the first start on a machine says besides is not what is looked at.
 fn start_once() {
     assert_eq!(python(["-c", ""]).code, Some(0));
@@ -16,8 +25,7 @@ fn start_once() {
 
 #[test]
 fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
-    let mut said = String::new();
-    for line in [
+    let said = said_to(&[
         "run --privileged app.pkg",
         "run -dit app.pkg",
         "run --network host app.pkg",
@@ -26,17 +34,13 @@ fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
         "build --no-cache .",
         "build --platform linux/amd64 .",
         "build --no-such-flag .",
-    ] {
-        let ended = run(pywasm(line.split(' ')));
-        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
-    }
+    ]);
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn a_docker_verb_that_is_not_there_is_refused_with_the_reason() {
-    let mut said = String::new();
-    for line in [
+    let said = said_to(&[
         "ps -a",
         "logs -f web",
         "stop web",
@@ -52,10 +56,7 @@ fn a_docker_verb_that_is_not_there_is_refused_with_the_reason() {
         "volume create data",
         "volume prune",
         "runn app.pkg",
-    ] {
-        let ended = run(pywasm(line.split(' ')));
-        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
-    }
+    ]);
     insta::assert_snapshot!(said);
 }
 
@@ -84,8 +85,7 @@ fn mistakes_are_named() {
 #[test]
 fn values_that_cannot_be_are_refused_with_those_that_can() {
     start_once();
-    let mut said = String::new();
-    for line in [
+    let said = said_to(&[
         "run --fuel=-5 x.pkg",
         "run --workers=0 x.pkg",
         "run --max-sockets=-1 x.pkg",
@@ -104,10 +104,7 @@ fn values_that_cannot_be_are_refused_with_those_that_can() {
         "serve --max-connections 0 x.pkg",
         "reload x",
         "pack -t UP/PER_",
-    ] {
-        let ended = run(pywasm(line.split(' ')));
-        said += &format!("$ pywasm {line}\n{}\n", shown(ended));
-    }
+    ]);
     insta::assert_snapshot!(said);
 }
 

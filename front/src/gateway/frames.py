@@ -98,7 +98,8 @@ def warm_up(job, paths):
             fine.append(path)
         else:
             print(f"pywasm: --warm {path} was answered with {status}", file=sys.stderr, flush=True)
-    ask(job, fine * (WARM_UPS - 1))
+    if fine:
+        ask(job, fine * (WARM_UPS - 1))
     for _ in range(100):
         if not threading._count():
             break

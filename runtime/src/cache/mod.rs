@@ -121,7 +121,7 @@ impl Cache {
         digest: &Digest,
         wasm: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<C, E> {
-        let path = self.root.join("code").join(code_name::<C>(engine, digest));
+        let path = self.code_path(&code_name::<C>(engine, digest));
         if path.exists() {
             // A file of another wasmtime or cut short by a full disk is compiled anew, not an error.
             if let Ok(code) = load_native::<C>(engine, &path) {
@@ -141,16 +141,17 @@ impl Cache {
         Ok(code)
     }
 
+    fn code_path(&self, name: &str) -> PathBuf {
+        self.root.join(EntryKind::Code.folder()).join(name)
+    }
+
     /// The memory of the state with this digest, in the form in which it is mapped.
     pub(crate) fn memory<E: From<CacheError> + From<wasmtime::Error>>(
         &self,
         digest: &Digest,
         state: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Initial, E> {
-        let path = self
-            .root
-            .join("code")
-            .join(format!("{}.memory", digest.hex()));
+        let path = self.code_path(&format!("{}.memory", digest.hex()));
         let opened = || {
             let file = File::open(&path)?;
             bound::mark(&file);
@@ -170,10 +171,7 @@ impl Cache {
     /// What is known of the pages that a start changes of the memory with this digest, which has so many bytes. Where that cannot be
     /// kept, starts take longer.
     pub(crate) fn pages(&self, digest: &Digest, bytes: usize) -> Hot {
-        let path = self
-            .root
-            .join("code")
-            .join(format!("{}.pages", digest.hex()));
+        let path = self.code_path(&format!("{}.pages", digest.hex()));
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         match options.open(path) {

@@ -125,8 +125,12 @@ impl Memories {
         let mut region = Region::reserve(capacity, guard)?;
         region.begin(Arc::clone(initial))?;
         if self.life == Life::Process {
-            let asking = initial.hot().ask(&region.begun_at());
-            lock(&self.ahead).asking.extend(asking);
+            let (hot, memory) = (initial.hot(), region.begun_at());
+            let mut ahead = lock(&self.ahead);
+            ahead.asking.extend(hot.ask(&memory));
+            if let Some(pagemap) = &self.pagemap {
+                ahead.learning.extend(hot.taken(memory, pagemap));
+            }
         }
         Ok(region)
     }
@@ -221,12 +225,6 @@ unsafe impl MemoryCreator for Creator {
             }),
         };
         let region = region.map_err(|e| format!("no address space for a memory: {e}"))?;
-        if let (Life::Process, Some(pagemap), Some(initial)) =
-            (all.life, &all.pagemap, region.initial())
-        {
-            let learning = initial.hot().taken(region.begun_at(), pagemap);
-            lock(&all.ahead).learning.extend(learning);
-        }
         Ok(Box::new(Memory {
             region: Some(region),
             all: Arc::clone(all),
