@@ -152,20 +152,17 @@ impl Cache {
         state: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Initial, E> {
         let path = self.code_path(&format!("{}.memory", digest.hex()));
-        let opened = || {
-            let file = File::open(&path)?;
+        if let Ok(file) = File::open(&path) {
             bound::mark(&file);
-            Initial::of_file(file)
-        };
-        if let Ok(memory) = opened() {
-            return Ok(memory);
+            if let Ok(memory) = Initial::of_file(file) {
+                return Ok(memory);
+            }
         }
         let state = state()?;
-        write_atomically(&path, |file| Initial::write(&state, file).map_err(E::from))?;
-        // Before what is too much goes, which it may be itself.
-        let memory = opened().map_err(CacheError::io("open", &path))?;
+        // What is written is used, and not opened anew: if there is too much, this or another process may remove it again.
+        let file = write_atomically(&path, |file| Initial::write(&state, file).map_err(E::from))?;
         self.trim(self.limit)?;
-        Ok(memory)
+        Ok(Initial::of_file(file).map_err(CacheError::io("look at", &path))?)
     }
 
     /// What is known of the pages that a start changes of the memory with this digest, which has so many bytes. Where that cannot be
@@ -303,17 +300,17 @@ fn load_native<C: Code>(engine: &Engine, path: &Path) -> wasmtime::Result<C> {
     unsafe { C::load(engine, path) }
 }
 
+/// Gives the file that is there then.
 fn write_atomically<E: From<CacheError>>(
     path: &Path,
     write: impl FnOnce(&File) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<File, E> {
     let folder = path.parent().unwrap_or(path);
     let failed = || CacheError::io("write", path);
     let file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
     write(file.as_file())?;
     file.as_file().sync_data().map_err(failed())?;
-    file.persist(path).map_err(|e| failed()(e.error))?;
-    Ok(())
+    Ok(file.persist(path).map_err(|e| failed()(e.error))?)
 }
 
 #[cfg(test)]
