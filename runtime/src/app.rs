@@ -104,10 +104,9 @@ impl State {
     /// One that the engine of `shared` knows, with a module made by `compile`.
     pub(crate) fn new<E: From<wasmtime::Error>>(
         shared: &Shared,
-        initial: Initial,
+        initial: Arc<Initial>,
         compile: impl FnOnce(Vec<u8>) -> Result<Module, E>,
     ) -> Result<Self, E> {
-        let initial = Arc::new(initial);
         Ok(Self {
             module: compile(shared.memories.adopt(&initial)?)?,
             _initial: initial,
@@ -302,9 +301,14 @@ impl App {
             made_from: Vec::new(),
             interpreter: None,
             snapshot: None,
+            begun: None,
             image: None,
             layers: Vec::new(),
         };
+        let snapshot = |source: &&Source<'_>| source.kind == LayerKind::Snapshot;
+        if let Some(source) = layers.0.iter().find(snapshot) {
+            loading.begin_ahead(&source.digest);
+        }
         let (below, above): (Vec<_>, Vec<_>) = layers
             .0
             .iter()
@@ -402,6 +406,8 @@ struct Loading {
     made_from: Vec<Digest>,
     interpreter: Option<Arc<Program>>,
     snapshot: Option<Started>,
+    /// The snapshot's memory, if that of the first instance has been begun already.
+    begun: Option<Arc<Initial>>,
     image: Option<Arc<InUse>>,
     layers: Vec<InUse>,
 }
@@ -488,7 +494,7 @@ impl Loading {
             names::hide(&mut component);
             Ok::<_, LoadError>(component)
         })?;
-        let state = self.state(self.initial(digest, folder)?)?;
+        let state = self.state(Arc::new(self.initial(digest, folder)?))?;
         Ok(Program::new(component, Names::of(&file), Some(state)))
     }
 
@@ -504,12 +510,30 @@ impl Loading {
         if record.made_from != self.made_from {
             return Err(wrong("it was made from other layers"));
         }
-        let pages = |bytes| self.runtime.shared.cache.pages(digest, bytes);
-        let initial = self.initial(digest, folder)?.with_pages(pages);
+        let initial = match &self.begun {
+            Some(begun) => Arc::clone(begun),
+            None => self.known(digest, self.initial(digest, folder)?),
+        };
         Ok(Started {
             program: interpreter.with_state(self.state(initial)?),
             record,
         })
+    }
+
+    /// Begins the memory of the first instance while the code is being loaded, if this machine has the snapshot already.
+    fn begin_ahead(&mut self, snapshot: &Digest) {
+        let shared = &self.runtime.shared;
+        if let Some(initial) = shared.cache.kept_memory(snapshot) {
+            let initial = self.known(snapshot, initial);
+            shared.memories.begin_ahead(&initial);
+            self.begun = Some(initial);
+        }
+    }
+
+    /// The memory of a snapshot, with what is known of its pages.
+    fn known(&self, digest: &Digest, initial: Initial) -> Arc<Initial> {
+        let pages = |bytes| self.runtime.shared.cache.pages(digest, bytes);
+        Arc::new(initial.with_pages(pages))
     }
 
     /// The memory in `folder`, to which the layer `digest` is unpacked.
@@ -518,7 +542,7 @@ impl Loading {
         self.runtime.shared.cache.memory(digest, state)
     }
 
-    fn state(&self, initial: Initial) -> Result<State, LoadError> {
+    fn state(&self, initial: Arc<Initial>) -> Result<State, LoadError> {
         let shared = &self.runtime.shared;
         State::new(shared, initial, |module| {
             let digest = Digest::of(&module);

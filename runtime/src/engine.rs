@@ -4,7 +4,7 @@ use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
 use crate::exit::Limit;
 use crate::host::{Host, link};
-use crate::memory::{Creator, Life, Memories};
+use crate::memory::{Creator, GUARD, Life, Memories, RESERVED};
 use crate::modules::Modules;
 use crate::policy::Limits;
 use crate::scratch::Nest;
@@ -68,6 +68,8 @@ fn config(interruption: Interruption, memories: &Arc<Memories>) -> Config {
         .with_host_memory(Arc::new(Creator(Arc::clone(memories))))
         // They know what they begin as.
         .memory_init_cow(false)
+        .memory_reservation(RESERVED)
+        .memory_guard_size(GUARD)
         .wasm_component_model_threading(true)
         .async_stack_size(STACK)
         .max_wasm_stack(WASM_STACK)
@@ -76,6 +78,8 @@ fn config(interruption: Interruption, memories: &Arc<Memories>) -> Config {
         .table_lazy_init(interruption.has_epochs())
         // What a crash tells comes from it, see `Crash`.
         .coredump_on_trap(true)
+        // Nobody reads it: backtraces follow frame pointers.
+        .native_unwind_info(false)
         .epoch_interruption(interruption.has_epochs())
         .consume_fuel(interruption == Interruption::Metered);
     config

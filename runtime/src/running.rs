@@ -14,6 +14,7 @@ use pywasm_format::shell::When;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use thiserror::Error;
 use tokio::sync::watch;
 use wasmtime::component::WasmList;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -142,7 +143,7 @@ impl Running {
             let began = Instant::now();
             let command = program.instantiate_async(&mut store).await?;
             let took = began.elapsed();
-            family.runtime.shared.memories.ready();
+            family.runtime.shared.memories.ready().map_err(NotReady)?;
             family.events.tell(Event::Instantiated { took });
             command.wasi_cli_run().call_run(&mut store).await
         };
@@ -220,6 +221,11 @@ fn restrain(
     Ok(())
 }
 
+/// The memory that an instance was to begin with cannot be read.
+#[derive(Debug, Error)]
+#[error("cannot read the memory that the app begins with from the cache: {0}")]
+struct NotReady(io::Error);
+
 fn classify(result: wasmtime::Result<Result<(), ()>>, store: &mut Store<Host>) -> Exit {
     let error = match result {
         Ok(Ok(())) => return Exit::Code(0),
@@ -228,6 +234,9 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, store: &mut Store<Host>) -
     };
     match error.downcast_ref::<I32Exit>() {
         Some(I32Exit(code)) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(1)),
+        None if let Some(not_ready) = error.downcast_ref::<NotReady>() => {
+            Exit::host_failed(not_ready)
+        }
         None if let Some(Exceeded(limit)) = error.downcast_ref() => Exit::Limit(*limit),
         None if error.downcast_ref() == Some(&Trap::OutOfFuel) => Exit::Limit(Limit::Fuel),
         None if store.data().memory.refused() => Exit::Limit(Limit::Memory),

@@ -66,7 +66,7 @@ impl App {
     /// To be called before the process is confined: it makes code, and a file in memory.
     pub fn with_template(&self, memory: &[u8]) -> Result<Self, LoadError> {
         let shared = &self.runtime.shared;
-        let memory = State::new(shared, Initial::of_state(memory)?, |module| {
+        let memory = State::new(shared, Arc::new(Initial::of_state(memory)?), |module| {
             Module::new(&shared.engine, module)
         })?;
         Ok(Self {

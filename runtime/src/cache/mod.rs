@@ -145,20 +145,27 @@ impl Cache {
         self.root.join(EntryKind::Code.folder()).join(name)
     }
 
+    /// The memory of the state with this digest, if it is here.
+    pub(crate) fn kept_memory(&self, digest: &Digest) -> Option<Initial> {
+        let file = File::open(self.memory_path(digest)).ok()?;
+        bound::mark(&file);
+        Initial::of_file(file).ok()
+    }
+
+    fn memory_path(&self, digest: &Digest) -> PathBuf {
+        self.code_path(&format!("{}.memory", digest.hex()))
+    }
+
     /// The memory of the state with this digest, in the form in which it is mapped.
     pub(crate) fn memory<E: From<CacheError> + From<wasmtime::Error>>(
         &self,
         digest: &Digest,
         state: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Initial, E> {
-        let path = self.code_path(&format!("{}.memory", digest.hex()));
-        if let Ok(file) = File::open(&path) {
-            bound::mark(&file);
-            if let Ok(memory) = Initial::of_file(file) {
-                return Ok(memory);
-            }
+        if let Some(memory) = self.kept_memory(digest) {
+            return Ok(memory);
         }
-        let state = state()?;
+        let (state, path) = (state()?, self.memory_path(digest));
         // What is written is used, and not opened anew: if there is too much, this or another process may remove it again.
         let file = write_atomically(&path, |file| Initial::write(&state, file).map_err(E::from))?;
         self.trim(self.limit)?;

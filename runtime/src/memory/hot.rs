@@ -1,29 +1,21 @@
-//! Pages that a start changes: learnt from one start on this machine, asked for ahead at the next ones.
+//! Which pages a start changes: learnt from one start on this machine, for the next ones.
 //!
-//! Asking costs the kernel two thirds of an interruption, and another thread does it while the instance is being made. When it is made, both
-//! share what is left, and the thread ends before any guest code runs: the kernel would have to tell one processor of each page that
-//! changes under the other. What a start changes is known from a list in the cache, written by the first start that lived for
-//! [`SETTLED`], or by a shorter one as long as there was none. A list that is wrong costs time or memory, and nothing else.
+//! What a start changes is known from a list in the cache, written by the first start that lived for [`SETTLED`], or by a shorter one as
+//! long as there was none. A list that is wrong costs time or memory, and nothing else.
 
 use super::Pagemap;
 use crate::net::sync::lock;
-use rustix::mm::{Advice, madvise};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::ptr::with_exposed_provenance_mut;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 /// What a start does is over by then.
 const SETTLED: Duration = Duration::from_millis(500);
-
-/// So much is asked for in one go: whoever maps memory meanwhile has to wait for it.
-const PIECE: usize = 1 << 17;
 
 /// So far apart, two pages are asked for with what is between them.
 const GAP: usize = 1 << 13;
@@ -38,8 +30,6 @@ pub(super) struct Learning {
     list: List,
     /// Where it is kept. Opened before the process is confined.
     file: File,
-    /// Pages have been asked for: the first memory has been made.
-    asked: bool,
     /// The memory that this process's first instance has, as long as it has it, and how its changes are known.
     first: Option<(Range<usize>, Arc<Pagemap>)>,
 }
@@ -79,18 +69,19 @@ impl Hot {
                 ranges: Vec::new(),
             }),
             file,
-            asked: false,
             first: None,
         }))))
     }
 
-    /// Asks for pages of the first memory of this process that begins so, in a thread of its own.
-    pub(super) fn ask(&self, memory: &Range<usize>) -> Option<Asking> {
-        let mut learning = lock(self.0.as_ref()?);
-        if std::mem::replace(&mut learning.asked, true) || learning.list.ranges.is_empty() {
-            return None;
+    /// The parts of a memory that a start changes, as far as is known, and whether more is to be learnt from this one.
+    pub(super) fn known(&self) -> (Vec<Range<usize>>, bool) {
+        match &self.0 {
+            Some(learning) => {
+                let list = &lock(learning).list;
+                (list.ranges.clone(), list.knows != Knows::Long)
+            }
+            None => (Vec::new(), false),
         }
-        Some(Asking::begin(&learning.list.ranges, memory.start))
     }
 
     /// An instance gets its memory. What comes back, if anything, is to be [learnt](Learning::follow).
@@ -129,7 +120,9 @@ impl Learning {
             lock(&this).learn(Knows::Long);
         };
         // Without the thread less is known.
-        let _ = named().spawn(work);
+        let _ = thread::Builder::new()
+            .name("pywasm-learns".to_owned())
+            .spawn(work);
     }
 
     /// Writes down what has been changed by now, unless as much is known already.
@@ -176,68 +169,6 @@ fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     }
     joined
 }
-
-/// Pages that are being asked for.
-pub(super) struct Asking {
-    pieces: Arc<Pieces>,
-    helper: Option<JoinHandle<()>>,
-}
-
-/// They are taken by any number of threads.
-struct Pieces {
-    all: Vec<Range<usize>>,
-    /// The first that nobody has taken yet.
-    next: AtomicUsize,
-}
-
-impl Asking {
-    fn begin(ranges: &[Range<usize>], start: usize) -> Self {
-        let all = ranges.iter().flat_map(|range| {
-            let pieces = range.clone().step_by(PIECE);
-            pieces.map(move |piece| start + piece..start + range.end.min(piece + PIECE))
-        });
-        let pieces = Arc::new(Pieces {
-            all: all.collect(),
-            next: AtomicUsize::new(0),
-        });
-        let shared = Arc::clone(&pieces);
-        // Without the thread it takes longer.
-        let helper = named().spawn(move || shared.ask()).ok();
-        Self { pieces, helper }
-    }
-
-    /// Asks for what is left; nothing is left then, and no other thread.
-    pub(super) fn finish(self) {
-        self.pieces.ask();
-        if let Some(helper) = self.helper {
-            // It has nothing to panic about.
-            let _ = helper.join();
-        }
-    }
-}
-
-impl Pieces {
-    fn ask(&self) {
-        while let Some(piece) = self.all.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            ask_for(piece);
-        }
-    }
-}
-
-fn named() -> thread::Builder {
-    thread::Builder::new().name("pywasm-pages".to_owned())
-}
-
-/// Has the kernel give this process pages of its own here, as if each had been written to.
-#[cfg(target_os = "linux")]
-fn ask_for(piece: &Range<usize>) {
-    let at = with_exposed_provenance_mut(piece.start);
-    // SAFETY: no content changes. Where the memory has gone meanwhile, the kernel says so, or gives pages to what is there now.
-    let _ = unsafe { madvise(at, piece.len(), Advice::LinuxPopulateWrite) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn ask_for(_: &Range<usize>) {}
 
 /// The first line of a list that knows so much.
 fn first_line(knows: Knows) -> &'static str {

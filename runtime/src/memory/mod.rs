@@ -2,8 +2,9 @@
 //!
 //! wasmtime would map them alike. They are ours for what it does not do:
 //!
-//! - Each page that an instance touches first interrupts it, for 3 to 4 µs. Where a process is there for one app ([`Life::Process`]),
-//!   pages that its earlier starts on this machine have changed are asked for ahead, by another thread ([`hot`]).
+//! - Each page that an instance touches first interrupts it, for 2 to 4 µs. Where a process is there for one app ([`Life::Process`]),
+//!   pages that its earlier starts on this machine have changed ([`hot`]) are made ready by another thread while its code is being
+//!   loaded ([`filling`]).
 //! - Where instances live for one request ([`Life::Request`]), a memory is not given back when its instance ends: what it has changed is set
 //!   to what it was, and the next instance has it (`docs/adr/0028-memories-set-back.md`).
 
@@ -12,6 +13,7 @@
     reason = "address space is the system's; each use has its reason"
 )]
 
+mod filling;
 mod hot;
 mod initial;
 mod pagemap;
@@ -21,7 +23,8 @@ pub(crate) use hot::Hot;
 pub(crate) use initial::Initial;
 
 use crate::net::sync::lock;
-use hot::{Asking, Learning};
+use filling::Filling;
+use hot::Learning;
 use pagemap::Pagemap;
 use region::Region;
 use std::io;
@@ -36,6 +39,11 @@ const MOST_PAGES: u64 = 1 << 16;
 
 /// How many an engine knows at a time. Each costs the memories that begin so a page of what they may grow to.
 const MOST_INITIALS: usize = 1 << 10;
+
+/// Bytes that a memory may grow to without being moved, and bytes before and behind them that nobody may touch: wasmtime's own values
+/// for 64 bits, with which code needs no checks.
+pub(crate) const RESERVED: u64 = 4 << 30;
+pub(crate) const GUARD: u64 = 32 << 20;
 
 /// What becomes of the memory of an instance that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +69,7 @@ pub(crate) struct Memories {
 
 #[derive(Default)]
 struct Ahead {
-    asking: Vec<Asking>,
+    filling: Vec<Arc<Filling>>,
     learning: Vec<Arc<Mutex<Learning>>>,
 }
 
@@ -98,11 +106,35 @@ impl Memories {
         Ok(blank(initial.pages(), MOST_PAGES - place as u64))
     }
 
+    /// Makes the memory ready that the first instance of a process with one app begins with, as far as it is known what it
+    /// changes: while its code is being loaded.
+    pub(crate) fn begin_ahead(&self, initial: &Arc<Initial>) {
+        let (parts, learns) = initial.hot().known();
+        if self.life != Life::Process || parts.is_empty() {
+            return;
+        }
+        let (reserved, guard) = (RESERVED as usize, GUARD as usize);
+        // Without it, it is made when it is needed.
+        let Ok(mut region) = Region::begun(Arc::clone(initial), reserved, guard) else {
+            return;
+        };
+        let filling = region.fill(&parts, !learns);
+        lock(&self.ahead).filling.push(filling);
+        lock(&self.free).push(region);
+    }
+
     /// To be called when an instance is made, before its code runs: what was begun ahead of it is brought to its end.
-    pub(crate) fn ready(&self) {
-        let Ahead { asking, learning } = std::mem::take(&mut *lock(&self.ahead));
-        asking.into_iter().for_each(Asking::finish);
+    pub(crate) fn ready(&self) -> io::Result<()> {
+        if self.life == Life::Process {
+            // What was begun ahead and not taken is for nobody.
+            lock(&self.free).clear();
+        }
+        let Ahead { filling, learning } = std::mem::take(&mut *lock(&self.ahead));
+        for filling in filling {
+            filling.finish()?;
+        }
         learning.into_iter().for_each(Learning::follow);
+        Ok(())
     }
 
     /// What a memory of this type begins as. Code that was not made for it would find that where it expects zeros.
@@ -113,24 +145,26 @@ impl Memories {
         (initial.bytes() == minimum).then_some(initial)
     }
 
-    /// One that an earlier instance had.
-    fn used(&self, initial: &Initial, capacity: usize) -> Option<Region> {
+    /// One that an earlier instance had, or that was begun ahead.
+    fn free(&self, initial: &Initial, capacity: usize) -> Option<Region> {
         let mut free = lock(&self.free);
         let fits = |region: &Region| region.fits(initial, capacity);
         let place = free.iter().position(fits)?;
         Some(free.swap_remove(place))
     }
 
+    /// The memory of an instance that begins so.
     fn begun(&self, initial: &Arc<Initial>, capacity: usize, guard: usize) -> io::Result<Region> {
-        let mut region = Region::reserve(capacity, guard)?;
-        region.begin(Arc::clone(initial))?;
-        if self.life == Life::Process {
-            let (hot, memory) = (initial.hot(), region.begun_at());
-            let mut ahead = lock(&self.ahead);
-            ahead.asking.extend(hot.ask(&memory));
-            if let Some(pagemap) = &self.pagemap {
-                ahead.learning.extend(hot.taken(memory, pagemap));
+        let region = match self.free(initial, capacity) {
+            Some(region) => {
+                region.go_on();
+                region
             }
+            None => Region::begun(Arc::clone(initial), capacity, guard)?,
+        };
+        if let (Life::Process, Some(pagemap)) = (self.life, &self.pagemap) {
+            let learning = initial.hot().taken(region.begun_at(), pagemap);
+            lock(&self.ahead).learning.extend(learning);
         }
         Ok(region)
     }
@@ -215,10 +249,7 @@ unsafe impl MemoryCreator for Creator {
         let Self(all) = self;
         let capacity = reserved.unwrap_or(minimum).max(minimum);
         let region = match all.initial(&ty, minimum) {
-            Some(initial) => match all.used(&initial, capacity) {
-                Some(used) => Ok(used),
-                None => all.begun(&initial, capacity, guard),
-            },
+            Some(initial) => all.begun(&initial, capacity, guard),
             None => Region::reserve(capacity, guard).and_then(|mut region| {
                 region.grow(minimum)?;
                 Ok(region)

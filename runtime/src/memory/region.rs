@@ -1,5 +1,6 @@
 //! Address space for one memory.
 
+use super::filling::{Filling, HUGE};
 use super::{Initial, Pagemap};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 use std::io;
@@ -17,22 +18,33 @@ pub(super) struct Region {
     bytes: usize,
     /// What lies at its beginning; nothing but zeros where there is none.
     initial: Option<Arc<Initial>>,
+    /// What is made ready of it.
+    filling: Option<Arc<Filling>>,
 }
 
 impl Region {
     pub(super) fn reserve(capacity: usize, guard: usize) -> io::Result<Self> {
-        let length = guard + capacity + guard;
+        // Huge pages have their places.
+        let length = guard + capacity + guard + HUGE;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: the system chooses a place where nothing is.
         let start = unsafe { mmap_anonymous(null_mut(), length, ProtFlags::empty(), flags) }?;
         let start = start.expose_provenance();
         Ok(Self {
             whole: start..start + length,
-            base: start + guard,
+            base: (start + guard).next_multiple_of(HUGE),
             capacity,
             bytes: 0,
             initial: None,
+            filling: None,
         })
+    }
+
+    /// The same for a memory that begins as `initial`.
+    pub(super) fn begun(initial: Arc<Initial>, capacity: usize, guard: usize) -> io::Result<Self> {
+        let mut region = Self::reserve(capacity, guard)?;
+        region.begin(initial)?;
+        Ok(region)
     }
 
     pub(super) fn base(&self) -> usize {
@@ -77,7 +89,7 @@ impl Region {
     }
 
     /// Lays the initial memory at the beginning, and nothing behind it.
-    pub(super) fn begin(&mut self, initial: Arc<Initial>) -> io::Result<()> {
+    fn begin(&mut self, initial: Arc<Initial>) -> io::Result<()> {
         if initial.bytes() > self.capacity {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -90,6 +102,31 @@ impl Region {
         unsafe { mmap(base, initial.bytes(), access, flags, initial.file(), 0) }?;
         self.bytes = initial.bytes();
         self.initial = Some(initial);
+        Ok(())
+    }
+
+    /// Makes parts of an initial memory ready, on huge pages if it may.
+    pub(super) fn fill(&mut self, parts: &[Range<usize>], huge: bool) -> Arc<Filling> {
+        let filling = Arc::new(Filling::begin(self, parts, huge));
+        self.filling = Some(Arc::clone(&filling));
+        filling
+    }
+
+    /// It is an instance's now: goes on making it ready.
+    pub(super) fn go_on(&self) {
+        if let Some(filling) = &self.filling {
+            filling.go_on();
+        }
+    }
+
+    /// Lays an empty huge page where a part of the initial memory was. What was there is to be read before anybody sees it.
+    pub(super) fn detach(&mut self, part: Range<usize>) -> io::Result<()> {
+        let start = with_exposed_provenance_mut(self.base + part.start);
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: the part is of this region, and nothing refers to it yet.
+        unsafe { mmap_anonymous(start, part.len(), access, flags) }?;
+        advise_huge(start, part.len());
         Ok(())
     }
 
@@ -117,8 +154,22 @@ impl Region {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn advise_huge(start: *mut std::ffi::c_void, bytes: usize) {
+    use rustix::mm::{Advice, madvise};
+    // SAFETY: no content changes.
+    // On small pages it is right as well.
+    let _ = unsafe { madvise(start, bytes, Advice::LinuxHugepage) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_huge(_: *mut std::ffi::c_void, _: usize) {}
+
 impl Drop for Region {
     fn drop(&mut self) {
+        if let Some(filling) = &self.filling {
+            filling.stop();
+        }
         let start = with_exposed_provenance_mut(self.whole.start);
         // SAFETY: it is all of this region's own, whose memory is gone: nothing refers to it.
         // A failure leaves address space taken, and nothing else to do.

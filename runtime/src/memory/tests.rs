@@ -22,13 +22,18 @@ impl Engines {
     }
 
     fn with(all: Arc<Memories>, hot: Hot) -> Self {
+        Self::of(&template(), all, hot)
+    }
+
+    /// Those whose memories begin as `template`.
+    fn of(template: &[u8], all: Arc<Memories>, hot: Hot) -> Self {
         let mut config = Config::new();
         config
             .with_host_memory(Arc::new(Creator(Arc::clone(&all))))
             .memory_init_cow(false);
         let engine = Engine::new(&config).expect("an engine");
         let file = tempfile::tempfile().expect("a file");
-        Initial::write(&pywasm_state::encode(&template()), &file).expect("a state");
+        Initial::write(&pywasm_state::encode(template), &file).expect("a state");
         let initial = Initial::of_file(file).expect("it is whole");
         let initial = Arc::new(initial.with_pages(|_| hot));
         let state = all.adopt(&initial).expect("a place");
@@ -180,7 +185,7 @@ fn listed(path: &std::path::Path) -> Vec<String> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn pages_that_one_start_changes_are_asked_for_at_the_next() {
+fn pages_that_one_start_changes_are_asked_for_by_the_next() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("pages");
     let begin = || {
@@ -201,6 +206,7 @@ fn pages_that_one_start_changes_are_asked_for_at_the_next() {
     ];
     assert_eq!(listed(&path), whole);
     let engines = begin();
+    engines.all.begin_ahead(&engines.initial);
     let pagemap = Pagemap::open().expect("the kernel tells");
     engines.with_memory(&engines.state, |store, memory| {
         let start = memory.data_ptr(&store).addr();
@@ -220,6 +226,72 @@ fn pages_that_one_start_changes_are_asked_for_at_the_next() {
         assert!(memory.data(&store) == template());
     });
     assert_eq!(listed(&path), whole);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_memory_that_is_begun_ahead_is_as_any_other() {
+    use std::io::Write;
+    const HUGE: usize = filling::HUGE;
+    // Three huge pages, of which most of the second is changed and some of the others, and a bit.
+    let template: Vec<u8> = template().repeat(3 * HUGE / template().len() + 1);
+    let parts = [
+        4 * PAGE..6 * PAGE,
+        HUGE - 2 * PAGE..2 * HUGE - 100 * PAGE,
+        3 * HUGE..3 * HUGE + PAGE,
+    ];
+    let mut list = tempfile::tempfile().expect("a file");
+    let lines = parts
+        .iter()
+        .map(|part| format!("{} {}\n", part.start, part.end));
+    let lines: String = lines.collect();
+    write!(list, "pywasm pages 1 of a long start\n{lines}end\n").expect("a list");
+    let hot = Hot::kept_in(list, template.len());
+    let engines = Engines::of(&template, Memories::new(Life::Process), hot);
+    engines.all.begin_ahead(&engines.initial);
+    let begun = {
+        let free = lock(&engines.all.free);
+        free.iter().map(Region::base).collect::<Vec<_>>()
+    };
+    let first = engines.with_memory(&engines.state, |store, memory| {
+        engines.all.ready().expect("it can be read");
+        assert!(memory.data(&store) == template);
+        memory.data_mut(store).fill(1);
+    });
+    assert_eq!(begun, [first]);
+    engines.with_memory(&engines.state, |store, memory| {
+        assert!(memory.data(&store) == template);
+    });
+    // One that nobody takes does not stay.
+    engines.all.begin_ahead(&engines.initial);
+    assert_eq!(lock(&engines.all.free).len(), 1);
+    engines.all.ready().expect("nothing is left to be read");
+    assert!(lock(&engines.all.free).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_memory_that_cannot_be_read_is_not_ready() {
+    let mut list = tempfile::tempfile().expect("a file");
+    use std::io::Write;
+    let whole = filling::HUGE;
+    write!(list, "pywasm pages 1 of a long start\n0 {whole}\nend\n").expect("a list");
+    let template = template().repeat(whole / template().len() + 1);
+    let hot = Hot::kept_in(list, template.len());
+    let engines = Engines::of(&template, Memories::new(Life::Process), hot);
+    // Cut short under it.
+    engines
+        .initial
+        .file()
+        .set_len(whole as u64 - 1)
+        .expect("it is ours");
+    engines.all.begin_ahead(&engines.initial);
+    engines.with_memory(&engines.state, |_, _| {
+        if filling::huge_pages_are_given() {
+            let error = engines.all.ready().expect_err("it is short");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    });
 }
 
 /// Loads a byte of an imported memory: at its argument, and `offset` further.
