@@ -411,8 +411,8 @@ fn closed_network(text: &str) -> Result<ClosedNetwork, String> {
     match text {
         "none" => Ok(ClosedNetwork),
         _ => Err(format!(
-            "apps have no networks but their own: leave out `{text}`, publish ports with -p and let the app reach others with --allow-net; \
-             `none` closes what these open"
+            "apps have no networks but their own: leave out `{text}`, publish ports with -p and let the app reach others with --allow-net, \
+             this machine with --allow-net host.docker.internal:PORT; `none` closes what these open"
         )),
     }
 }

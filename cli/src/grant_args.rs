@@ -264,8 +264,8 @@ fn outbound(given: &str) -> Result<OutboundRule, String> {
     let rule: OutboundRule = given.parse().map_err(|error| format!("{error}"))?;
     match rule.is_loopback() {
         true => Err(format!(
-            "`{given}` is the app itself: inside the sandbox the loopback is its own, and this machine's cannot be reached. Let the \
-             server listen on an address of the machine, such as that of its network, and name that one"
+            "`{given}` is the app itself: inside the sandbox the loopback is its own. This machine's is called host.docker.internal \
+             there: let the app connect to that name, and give --allow-net host.docker.internal:PORT"
         )),
         false => Ok(rule),
     }

@@ -48,11 +48,13 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (
         &["--net"],
-        "the network is closed but for -p and --allow-net; --network none closes it whatever they say",
+        "the network is closed but for -p and --allow-net; --network none closes it whatever they say. For a server on this machine add \
+         --allow-net host.docker.internal:PORT",
     ),
     (
         &["--add-host", "--dns", "--link", "--network-alias", "--ip"],
-        "names are looked up by this machine; let the app reach one with --allow-net HOST[:PORT]",
+        "names are looked up by this machine; let the app reach one with --allow-net HOST[:PORT], and this machine itself with \
+         --allow-net host.docker.internal:PORT",
     ),
     (
         &["--hostname"],
@@ -168,13 +170,13 @@ const VERBS: &[(&[&str], &str)] = &[
     (
         &["compose", "stack", "swarm", "service", "node"],
         "apps are started one by one; start each with `pywasm run`. The loopback of an app is its own, so publish the port of one that \
-         others ask at an address of this machine (-p ADDRESS:8080:8080) and let them reach it (--allow-net ADDRESS:8080). \
-         Databases run beside pywasm, at such an address too",
+         others ask (-p 8080:8080) and let them reach it as host.docker.internal (--allow-net host.docker.internal:8080). \
+         Databases run beside pywasm, on this machine, and are reached alike",
     ),
     (
         &["network"],
-        "apps share no network, and the loopback of each is its own; publish a port at an address of this machine \
-         (`pywasm run -p ADDRESS:8080:8080`) and let another app reach it with --allow-net ADDRESS:8080",
+        "apps share no network, and the loopback of each is its own; publish a port (`pywasm run -p 8080:8080`) and let another app \
+         reach it as host.docker.internal, with --allow-net host.docker.internal:8080",
     ),
     (
         &["image", "import", "search"],

@@ -2,7 +2,7 @@
 
 use crate::exit::Limit;
 use crate::net::Published;
-use crate::policy::Refusal;
+use crate::policy::{Refusal, machine};
 use pywasm_format::GuestPath;
 use std::fmt;
 use std::net::SocketAddr;
@@ -91,6 +91,7 @@ impl Denial {
                 }
                 _ => format!("--allow-net {}", to.address),
             },
+            Self::Lookup { name } if machine::is_name(name) => format!("--allow-net {name}:PORT"),
             Self::Lookup { name } => format!("--allow-net {name}"),
             Self::Write { mount } if mount.is_root() => "--tmpfs FOLDER".to_owned(),
             Self::Write { mount } => format!("--volume HOST:{mount}"),

@@ -1,8 +1,9 @@
 //! What the network reaches and what it does not. Each denial has a positive control.
 
 use crate::support::{Running, get, project, python, pywasm, run};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
 
 const SERVER: &str = "
 import http.server, sys
@@ -73,6 +74,86 @@ print('own', own.accept()[1] == client.getsockname())"
     );
     let ended = python(["-c", &code]);
     assert_eq!(ended.stdout, "refused\nown True\n", "{}", ended.stderr);
+}
+
+/// The machine's own loopback has a name, which must be granted with the port; nothing else leads there.
+#[test]
+fn the_machine_itself_is_reached_by_its_name_where_that_is_granted() {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = tcp.local_addr().expect("an address").port();
+    let udp = UdpSocket::bind(("127.0.0.1", port)).expect("the same port");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let other = other.local_addr().expect("an address").port();
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = tcp.accept().expect("a connection");
+        stream.write_all(b"hello").expect("it listens");
+        drop(stream);
+        let mut datagram = [0; 16];
+        let (length, from) = udp.recv_from(&mut datagram).expect("a datagram");
+        udp.send_to(&datagram[..length], from).expect("it is sent");
+        tcp
+    });
+    let code = format!(
+        "import socket
+for name in 'host.docker.internal', 'HOST.containers.internal':
+    print(socket.gethostbyname(name))
+with socket.create_connection(('host.docker.internal', {port}), 20) as stream:
+    print(stream.recv(9), stream.getpeername() == ('192.0.0.8', {port}))
+with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+    datagrams.settimeout(20)
+    datagrams.sendto(b'ping', ('host.docker.internal', {port}))
+    print(datagrams.recvfrom(9) == (b'ping', ('192.0.0.8', {port})))
+for address in ('host.docker.internal', {other}), ('127.0.0.1', {port}):
+    try: socket.create_connection(address, 5)
+    except OSError as error: print(type(error).__name__)"
+    );
+    let grant = format!("host.docker.internal:{port}");
+    let ended = python(["--allow-net", &grant, "-c", &code]);
+    assert_eq!(
+        ended.stdout,
+        "192.0.0.8\n192.0.0.8\nb'hello' True\nTrue\nPermissionError\nConnectionRefusedError\n",
+        "{}",
+        ended.stderr
+    );
+    let hint = format!("--allow-net host.docker.internal:{other}");
+    assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
+    let tcp = answering.join().expect("it answered");
+
+    // Whatever else is granted.
+    let code = format!(
+        "import socket
+try: socket.gethostbyname('host.docker.internal')
+except socket.gaierror: print('no name')
+try: socket.create_connection(('192.0.0.8', {port}), 5)
+except PermissionError: print('denied')"
+    );
+    let address = format!("192.0.0.8:{port}");
+    let ended = python([
+        "--allow-net",
+        "*",
+        "--allow-net",
+        "*.internal",
+        "--allow-net",
+        &address,
+        "--allow-net",
+        "192.0.0.0/24",
+        "-c",
+        &code,
+    ]);
+    assert_eq!(ended.stdout, "no name\ndenied\n", "{}", ended.stderr);
+    let hint = "to allow it add --allow-net host.docker.internal:PORT";
+    assert!(ended.stderr.contains(hint), "{}", ended.stderr);
+    tcp.set_nonblocking(true).expect("a setting");
+    assert!(tcp.accept().is_err(), "nobody came");
+
+    let ended = python(["--allow-net", "host.docker.internal", "-c", "1"]);
+    assert!(
+        ended
+            .stderr
+            .contains("name the port as well, for example host.docker.internal:5432"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::address::Family;
 use super::bindings::network::ErrorCode;
 use super::network::Shared;
 use super::sync::no_waker;
+use crate::policy::machine;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -49,6 +50,9 @@ impl Lookup {
         }
         if !shared.may_look_up(name) {
             return Err(ErrorCode::PermanentResolverFailure);
+        }
+        if machine::is_name(name) {
+            return Ok(lookup(State::Found([machine::ADDRESS].into())));
         }
         Ok(lookup(State::Running(Box::pin(ask_host(
             name.to_owned(),

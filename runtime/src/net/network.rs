@@ -12,7 +12,7 @@ use super::shared::SharedPorts;
 use super::sync::lock;
 use super::udp::Inbox;
 use crate::events::{Denial, Destination, Event, EventSink};
-use crate::policy::{Outbound, Policy, PortMap, Protocol};
+use crate::policy::{Outbound, Policy, PortMap, Protocol, machine};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -204,7 +204,10 @@ impl Shared {
         let Err(refusal) = self.outbound.check_connect(ip, port, names.of(ip)) else {
             return true;
         };
-        let name = names.of(ip).next().map(str::to_owned);
+        let name = match ip == machine::ADDRESS {
+            true => Some(machine::NAME.to_owned()),
+            false => names.of(ip).next().map(str::to_owned),
+        };
         drop(names);
         self.events.tell(Event::Denied(denial(Destination {
             address: SocketAddr::new(ip, port),

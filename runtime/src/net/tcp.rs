@@ -13,6 +13,7 @@ use super::options::{Effective, Options, Setting};
 use super::ports::Reservation;
 use super::stream::HostStream;
 use super::sync::no_waker;
+use crate::policy::machine;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -250,7 +251,7 @@ impl TcpSocket {
 
     fn connect_outside(&self, address: SocketAddr, permit: Permit) -> Attempt {
         let target = SocketAddr::new(address.ip().to_canonical(), address.port());
-        match dial(target, &self.options) {
+        match dial(machine::outside(target), &self.options) {
             Ok(socket) => Attempt::Running {
                 socket,
                 activity: Activity::default(),

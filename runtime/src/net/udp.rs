@@ -9,6 +9,7 @@ use super::network::Shared;
 use super::options::{Effective, Options, Setting};
 use super::ports::Reservation;
 use super::sync::{WakerSlot, lock, no_waker};
+use crate::policy::machine;
 use rustix::buffer::spare_capacity;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -196,7 +197,7 @@ impl UdpSocket {
                 none.insert(HostSide::open(self.family, &self.options).map_err(|e| code_of(&e))?)
             }
         };
-        let sent = host.send(data, to);
+        let sent = host.send(data, machine::outside(to));
         // Answers can come from now on: whoever waits has to look at the host's socket too.
         if let State::Bound(bound) = &self.state {
             lock(&bound.inbox.0).guest.wake();
@@ -264,7 +265,14 @@ impl UdpSocket {
         let doors = self.doors.iter_mut().zip((0..).map(Some));
         for (host, door) in outside.chain(doors) {
             // Everybody may write to a published port, and only allowed hosts to other sockets.
-            let wanted = |from| of_remote(from) && (door.is_some() || shared.may_receive(from));
+            let wanted = |from| {
+                let from = match door {
+                    Some(_) => from,
+                    None => machine::inside(from),
+                };
+                let may = of_remote(from) && (door.is_some() || shared.may_receive(from));
+                may.then_some(from)
+            };
             let Poll::Ready(datagram) = host.poll_wanted(cx, wanted) else {
                 continue;
             };
@@ -400,19 +408,18 @@ impl HostSide {
         }
     }
 
-    /// The next datagram from somebody wanted; others are dropped.
+    /// The next datagram from somebody wanted, with the address that the guest knows; others are dropped.
     fn poll_wanted(
         &mut self,
         cx: &mut Context<'_>,
-        wanted: impl Fn(SocketAddr) -> bool,
+        wanted: impl Fn(SocketAddr) -> Option<SocketAddr>,
     ) -> Poll<Datagram> {
         for _ in 0..UNWANTED {
             // Failures are those of earlier sends, such as a port that nobody has.
-            if let Ok(Datagram { data, from }) = ready!(self.poll_receive(cx)) {
-                let from = canonical(from);
-                if wanted(from) {
-                    return Poll::Ready(Datagram { data, from });
-                }
+            if let Ok(Datagram { data, from }) = ready!(self.poll_receive(cx))
+                && let Some(from) = wanted(canonical(from))
+            {
+                return Poll::Ready(Datagram { data, from });
             }
         }
         cx.waker().wake_by_ref();

@@ -10,6 +10,7 @@ use std::fmt;
 #[cfg(test)]
 mod fuzz;
 mod limits;
+pub(crate) mod machine;
 mod mount;
 mod outbound;
 mod port;

@@ -1,5 +1,6 @@
 //! Which hosts a guest may connect to.
 
+use super::machine;
 use super::range::PrivateRange;
 use ipnet::IpNet;
 use std::fmt;
@@ -22,10 +23,12 @@ pub struct Outbound {
 /// | `192.0.2.7`, `[2001:db8::7]` | one address |
 /// | `192.0.2.0/24` | a range of addresses |
 /// | `*` | every name and every address |
+/// | `host.docker.internal:5432` | this port of the machine's own loopback; `host.containers.internal` is the same |
 ///
 /// A name does not allow other names that share an address. Without a port every port is allowed.
 /// Addresses of a [`PrivateRange`] are allowed only by an address or range of it: neither a name that
-/// resolves to one nor `*` nor `0.0.0.0/0` is enough.
+/// resolves to one nor `*` nor `0.0.0.0/0` is enough. The machine itself is allowed by its name alone, and
+/// only at ports that are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundRule {
     host: Host,
@@ -35,6 +38,8 @@ pub struct OutboundRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
     Any,
+    /// The one that the sandbox runs on.
+    Machine,
     /// Lower case, without a trailing dot.
     Name(String),
     /// What follows the first dot of the names meant.
@@ -62,6 +67,12 @@ pub enum ParseOutboundError {
          192.0.2.0/24"
     )]
     Host(String),
+    /// All ports of the machine itself.
+    #[error(
+        "`{0}` is this machine, where programs often trust whoever can connect: name the port as well, for \
+         example {0}:5432"
+    )]
+    Machine(String),
     /// The port part is not a port number or range.
     #[error(
         "`{port}` in `{given}` is not a port number from 1 to 65535, nor a range such as 8000-8010"
@@ -105,11 +116,11 @@ impl Outbound {
         (ports.len() <= 1024).then_some(ports)
     }
 
-    /// May names be looked up at all?
+    /// May names be looked up that the host has to ask others for?
     pub fn has_names(&self) -> bool {
         self.rules
             .iter()
-            .any(|rule| !matches!(rule.host, Host::Net(_)))
+            .any(|rule| !matches!(rule.host, Host::Net(_) | Host::Machine))
     }
 
     /// May this name be looked up?
@@ -130,11 +141,14 @@ impl Outbound {
         names: impl IntoIterator<Item = &'a str> + Clone,
     ) -> Result<(), Refusal> {
         let ip = ip.to_canonical();
+        let is_machine = ip == machine::ADDRESS;
         let private = PrivateRange::of(ip);
         let named = |net: &IpNet| private.is_none_or(|range| range.is_named_by(net));
         let mut refusal = Refusal::NotAllowed;
         for rule in &self.rules {
             let covered = match &rule.host {
+                Host::Machine => is_machine,
+                _ if is_machine => false,
                 Host::Net(net) => net.contains(&ip) && named(net),
                 host => {
                     let by_name = matches!(host, Host::Any)
@@ -178,6 +192,7 @@ impl OutboundRule {
         let host = match (&self.host, &other.host) {
             (Host::Net(own), Host::Net(net)) => own.contains(net),
             (Host::Any, Host::Net(net)) => PrivateRange::of(net.addr()).is_none(),
+            (own, Host::Machine) => *own == Host::Machine,
             (Host::Any, _) => true,
             (Host::Below(own), Host::Below(name)) => own == name || self.host.covers_name(name),
             (own, Host::Name(name)) => own.covers_name(name),
@@ -191,6 +206,8 @@ impl Host {
     /// `name` must be canonical.
     fn covers_name(&self, name: &str) -> bool {
         match self {
+            Self::Machine => machine::is_name(name),
+            _ if machine::is_name(name) => false,
             Self::Any => true,
             Self::Name(own) => own == name,
             Self::Below(parent) => name
@@ -218,6 +235,7 @@ impl fmt::Display for OutboundRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Any => f.write_str("*")?,
+            Host::Machine => f.write_str(machine::NAME)?,
             Host::Name(name) => f.write_str(name)?,
             Host::Below(parent) => write!(f, "*.{parent}")?,
             Host::Net(net) => {
@@ -249,7 +267,7 @@ impl OutboundRule {
         match &self.host {
             Host::Net(net) => net.network().is_loopback() && net.broadcast().is_loopback(),
             Host::Name(name) => name == "localhost",
-            Host::Any | Host::Below(_) => false,
+            Host::Any | Host::Machine | Host::Below(_) => false,
         }
     }
 }
@@ -286,6 +304,9 @@ impl FromStr for OutboundRule {
                 Host::of_name(host).ok_or_else(|| ParseOutboundError::Host(given.to_owned()))?
             }
         };
+        if host == Host::Machine && ports.is_none() {
+            return Err(ParseOutboundError::Machine(given.to_owned()));
+        }
         Ok(Self { host, ports })
     }
 }
@@ -313,6 +334,7 @@ impl Host {
             || name.rsplit('.').next().is_some_and(is_number);
         match (wrong, below) {
             (true, _) => None,
+            (false, false) if machine::is_name(&name) => Some(Self::Machine),
             (false, true) => Some(Self::Below(name)),
             (false, false) => Some(Self::Name(name)),
         }
@@ -378,6 +400,50 @@ mod tests {
         ] {
             assert!(!out.allows_name(not), "{not}");
         }
+    }
+
+    #[test]
+    fn the_machine_itself_is_allowed_by_its_name_and_port_alone() {
+        let machine = machine::ADDRESS;
+        let out = outbound(&[
+            "Host.Docker.Internal:5432",
+            "host.containers.internal:8000-8010",
+        ]);
+        for name in ["host.docker.internal", "HOST.containers.internal."] {
+            assert!(out.allows_name(name), "{name}");
+        }
+        assert!(!out.has_names(), "nobody is asked for it");
+        assert_eq!(out.check_connect(machine, 5432, []), Ok(()));
+        assert_eq!(out.check_connect(ip("::ffff:192.0.0.8"), 8010, []), Ok(()));
+        assert_eq!(out.check_connect(machine, 5433, []), Err(Refusal::Port));
+        assert_eq!(
+            out.check_connect(ip("127.0.0.1"), 5432, []),
+            Err(Refusal::NotAllowed)
+        );
+        // Nothing else covers it.
+        let all = outbound(&[
+            "*",
+            "*.internal",
+            "*.docker.internal",
+            "0.0.0.0/0",
+            "192.0.0.0/24",
+            "192.0.0.8:5432",
+            "127.0.0.1",
+        ]);
+        assert!(!all.allows_name("host.docker.internal"));
+        assert_eq!(
+            all.check_connect(machine, 5432, ["host.docker.internal"]),
+            Err(Refusal::NotAllowed)
+        );
+        let rule = |text: &str| text.parse::<OutboundRule>();
+        let own = rule("host.containers.internal:5432").expect("a rule");
+        assert_eq!(own.to_string(), "host.docker.internal:5432");
+        assert!(own.covers(&own) && !rule("*").expect("a rule").covers(&own));
+        assert!(!rule("*.internal").expect("a rule").covers(&own));
+        let error = rule("host.docker.internal")
+            .expect_err("no port")
+            .to_string();
+        assert!(error.contains("host.docker.internal:5432"), "{error}");
     }
 
     #[test]
