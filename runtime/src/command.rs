@@ -1,5 +1,6 @@
 //! What an instance runs.
 
+use crate::programs;
 use pywasm_format::shell::{self, ShellError, Step, When};
 use pywasm_format::{AppConfig, GuestPath};
 use std::path::PathBuf;
@@ -121,7 +122,7 @@ impl Command {
     }
 
     /// The program `line[0]` with its arguments: `python…`, a `.py` file, a console script of a requirement (`flask`,
-    /// `django-admin`, …), or `sh -c TEXT`, whose programs run one after the other, with the variables of `env` in their
+    /// `django-admin`, …), one of a few small programs that every image has (`echo`, `ls`, `cat`, `env`, …), or `sh -c TEXT`, whose programs run one after the other, with the variables of `env` in their
     /// arguments (see [`pywasm_format::shell`]). An empty line is the interpreter itself.
     pub fn program(
         line: &[String],
@@ -172,6 +173,12 @@ impl Command {
         Ok((step.when, command))
     }
 
+    /// Python code with arguments. As for an installed script, the working folder is not put on `sys.path`.
+    fn code(code: String, args: &[String], cwd: GuestPath) -> Self {
+        let front = ["-P".to_owned(), "-c".to_owned(), code];
+        Self::python(front.into_iter().chain(args.iter().cloned()), cwd)
+    }
+
     /// A line without a shell.
     fn simple(line: &[String], config: &AppConfig) -> Result<Self, CommandError> {
         let cwd = config.working_dir.clone();
@@ -202,12 +209,10 @@ impl Command {
                 head = entry.attr().split('.').next().unwrap_or_default(),
                 object = entry.attr(),
             );
-            // -P: as for an installed script, the working folder is not put on sys.path.
-            let front = ["-P".to_owned(), "-c".to_owned(), code];
-            return Ok(Self::python(
-                front.into_iter().chain(args.iter().cloned()),
-                cwd,
-            ));
+            return Ok(Self::code(code, args, cwd));
+        }
+        if let Some(code) = programs::in_python(name) {
+            return Ok(Self::code(code.to_owned(), args, cwd));
         }
         if name.ends_with(".py") {
             return Ok(Self::python(line.iter().cloned(), cwd));

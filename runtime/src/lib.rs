@@ -32,6 +32,7 @@ pub mod net;
 pub mod policy;
 mod processes;
 mod profile;
+mod programs;
 mod running;
 mod scratch;
 mod signals;

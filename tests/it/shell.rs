@@ -120,12 +120,75 @@ fn what_needs_a_real_shell_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_package_is_looked_into_with_the_small_programs_of_images() {
+    let (_folder, package) = packed(
+        "FROM python:3.14\nWORKDIR /app\nCOPY . .\nENV COLOUR=red\nCMD echo -n starting on $COLOUR; echo; sleep 0.01s && exec python first.py || exit 4\n",
+        &[(".hidden", "x"), ("static/a.css", "body {}\n")],
+    );
+    let outcome = started(&package, &[], &[]);
+    assert_eq!(outcome, (Some(0), "starting on red\nfirst\n".to_owned()));
+    for (args, expected) in [
+        (&["ls"][..], "Dockerfile\nfirst.py\nsecond.py\nstatic\n"),
+        (
+            &["ls", "-A", ".", "static"],
+            ".:\n.hidden\nDockerfile\nfirst.py\nsecond.py\nstatic\n\nstatic:\na.css\n",
+        ),
+        (&["cat", "static/a.css", ".hidden"], "body {}\nx"),
+        (&["pwd"], "/app\n"),
+        (&["/bin/echo", "-x", "a b"], "-x a b\n"),
+        (&["sh", "-c", "true && cd static && exec ls"], "a.css\n"),
+    ] {
+        let outcome = started(&package, &[], args);
+        assert_eq!(outcome, (Some(0), expected.to_owned()), "{args:?}");
+    }
+    let below = started(
+        &package,
+        &["-w", "/"],
+        &["sh", "-c", "cd app/static && pwd"],
+    );
+    assert_eq!(below, (Some(0), "/app/static\n".to_owned()));
+    let (_, env) = started(&package, &["-e", "SIZE=9"], &["env"]);
+    assert!(
+        env.contains("COLOUR=red\n") && env.contains("SIZE=9\n"),
+        "{env}"
+    );
+    let (_, long) = started(&package, &[], &["ls", "-lh", "/app/static"]);
+    assert!(
+        long.starts_with("-r") && long.ends_with("a.css\n"),
+        "{long}"
+    );
+    for (args, code, error) in [
+        (&["false"][..], 1, ""),
+        (&["sh", "-c", "exit 7; echo never"], 7, ""),
+        (
+            &["ls", "nothing"],
+            2,
+            "ls: nothing: No such file or directory\n",
+        ),
+        (
+            &["cat", "nothing"],
+            1,
+            "cat: nothing: No such file or directory\n",
+        ),
+    ] {
+        let ended = run_package(&package, &[], args);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(code), error),
+            "{args:?}"
+        );
+        assert_eq!(ended.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
 fn a_program_may_start_another_by_a_line_for_the_shell() {
     let folder = project(&[(
         "app.py",
         "import os, subprocess\n\
         os.environ['X'] = '1'\n\
-        print(subprocess.check_output('python -c \"import sys; print(sys.argv[1:])\" a$X', shell=True, text=True).strip())\n",
+        print(subprocess.check_output('python -c \"import sys; print(sys.argv[1:])\" a$X', shell=True, text=True).strip())\n\
+        print(subprocess.check_output(['echo', 'listed'], text=True).strip(), subprocess.call('exit 7', shell=True))\n",
     )]);
     let mut command = pywasm(["run"]);
     command.arg(folder.path());
@@ -134,5 +197,9 @@ fn a_program_may_start_another_by_a_line_for_the_shell() {
         stdout,
         stderr,
     } = run(command);
-    assert_eq!((code, stdout.as_str()), (Some(0), "['a1']\n"), "{stderr}");
+    assert_eq!(
+        (code, stdout.as_str()),
+        (Some(0), "['a1']\nlisted 7\n"),
+        "{stderr}"
+    );
 }

@@ -131,7 +131,7 @@ impl Asked {
             Some(modules) => runtime.load_with(&self.package, modules),
             None => runtime.load(&self.package),
         }?;
-        let command = self.placed(command(app.config())?, app.config())?;
+        let command = self.placed(command, app.config())?;
         self.grants
             .run(app, command, policy, environment, boss, self.session)
     }
@@ -148,7 +148,7 @@ impl Asked {
     ) -> anyhow::Result<ExitCode> {
         let runtime = self.runtime_for_many(environment)?;
         let mut app = runtime.load_with(&self.package, modules)?;
-        let command = self.placed(command(app.config())?, app.config())?;
+        let command = self.placed(command, app.config())?;
         if command.is_from_snapshot() {
             match template::read(&environment.arguments, self.grants.limits().memory)? {
                 Ok(memory) => app = app.with_template(&memory)?,
@@ -175,7 +175,7 @@ impl Asked {
         // The code of the worker's engine, so that there is one to compile.
         let runtime = self.runtime_for_many(environment)?;
         let app = runtime.load_with(&self.package, modules)?;
-        let command = self.placed(command(app.config())?, app.config())?;
+        let command = self.placed(command, app.config())?;
         let written = self
             .grants
             .write_template(&app, command, module, policy, environment);
@@ -193,9 +193,16 @@ impl Asked {
     }
 
     /// A command in the folder and with the beginning that were asked for.
-    fn placed(&self, command: Command, config: &AppConfig) -> anyhow::Result<Command> {
-        let folder = workdir(self.workdir.as_deref(), &config.working_dir)?;
-        let command = command.working_dir(folder);
+    fn placed(
+        &self,
+        command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
+        config: &AppConfig,
+    ) -> anyhow::Result<Command> {
+        // A `cd` in it starts from there.
+        let command = command(&AppConfig {
+            working_dir: workdir(self.workdir.as_deref(), &config.working_dir)?,
+            ..config.clone()
+        })?;
         Ok(match self.no_snapshot {
             true => command.without_snapshot(),
             false => command,

@@ -18,14 +18,14 @@ const KEYWORDS: [&str; 16] = [
     "}", "!", "function",
 ];
 
-/// Its own commands that have no counterpart here.
+/// Its own commands that have no counterpart here; `exit` has one with a number.
 const BUILTINS: [&str; 13] = [
     "[", "[[", "test", "eval", "exit", "read", "return", "trap", "shift", "wait", "source", ".",
     "local",
 ];
 
 /// What to do about a [`ShellError`].
-pub const WAY_OUT: &str = "programs one after the other (`a && b`, `a || b`, `cd`, `export`, `exec`) and variables in \
+pub const WAY_OUT: &str = "programs one after the other (`a && b`, `a || b`, `cd`, `export`, `exec`, `exit 1`) and variables in \
     their arguments are understood; do the rest in Python, or start the program itself (--entrypoint)";
 
 /// A program to start.
@@ -162,6 +162,14 @@ impl<'a> Shell<'a> {
             self.variables.extend(assigned);
             return Ok(());
         };
+        if let ("exit", [code]) = (program.as_str(), arguments)
+            && let Ok(code) = code.parse::<u8>()
+        {
+            words = ["python", "-c", &format!("raise SystemExit({code})")]
+                .map(str::to_owned)
+                .to_vec();
+            return self.start(when, words, is_named, assigned, true);
+        }
         // What it does here is done whether or not its turn would come.
         let at_once = matches!(program.as_str(), "cd" | "export" | "unset" | "set");
         if at_once && when == When::Failure {
@@ -174,33 +182,43 @@ impl<'a> Shell<'a> {
             "unset" => arguments.iter().for_each(|name| self.unset(name)),
             "set" => self.set(arguments)?,
             other if BUILTINS.contains(&other) => return Err(other.to_owned()),
-            _ => {
-                let mut env = self.exported.clone();
-                env.extend(assigned);
-                // Before the first program all is well.
-                let when = match self.steps.is_empty() {
-                    true if when == When::Failure => return Ok(()),
-                    true => When::Always,
-                    false => when,
-                };
-                let mut step = Step {
-                    when,
-                    words,
-                    is_named,
-                    env,
-                    folder: self.folder.clone(),
-                    is_last,
-                };
-                if let Some((text, arguments)) = script(&step.words) {
-                    let inner = self.inner(text, arguments)?;
-                    step.words = inner.words;
-                    step.is_named = inner.is_named;
-                    step.env.extend(inner.env);
-                    step.folder = inner.folder.or(step.folder);
-                }
-                self.steps.push(step);
-            }
+            _ => self.start(when, words, is_named, assigned, is_last)?,
         }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        when: When,
+        words: Vec<String>,
+        is_named: bool,
+        assigned: Vec<(String, String)>,
+        is_last: bool,
+    ) -> Result<(), String> {
+        let mut env = self.exported.clone();
+        env.extend(assigned);
+        // Before the first program all is well.
+        let when = match self.steps.is_empty() {
+            true if when == When::Failure => return Ok(()),
+            true => When::Always,
+            false => when,
+        };
+        let mut step = Step {
+            when,
+            words,
+            is_named,
+            env,
+            folder: self.folder.clone(),
+            is_last,
+        };
+        if let Some((text, arguments)) = script(&step.words) {
+            let inner = self.inner(text, arguments)?;
+            step.words = inner.words;
+            step.is_named = inner.is_named;
+            step.env.extend(inner.env);
+            step.folder = inner.folder.or(step.folder);
+        }
+        self.steps.push(step);
         Ok(())
     }
 

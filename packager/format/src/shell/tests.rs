@@ -58,6 +58,8 @@ fn what_images_start() {
         ("a 5$ \"$\"", "; a|5$|$"),
         (": && true && a &&\n b", "; a && b"),
         (": || a; b", "; b"),
+        ("a || exit 3", "; a || python|-c|raise SystemExit(3) ."),
+        ("a; exit 0; b", "; a ; python|-c|raise SystemExit(0) . ; b"),
         ("", ""),
     ] {
         assert_eq!(started(text, &[], &env), Ok(expected.to_owned()), "{text}");
