@@ -31,6 +31,7 @@ fn a_docker_flag_that_cannot_be_had_is_refused_with_the_reason() {
         "run --network host app.pkg",
         "run --add-host db:192.0.2.1 app.pkg",
         "run --no-such-flag app.pkg",
+        "run --volum .:/a app.pkg",
         "build --no-cache .",
         "build --platform linux/amd64 .",
         "build --no-such-flag .",

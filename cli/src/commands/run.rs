@@ -12,6 +12,7 @@ use crate::workers::control::Boss;
 use crate::workers::{self, Interrupts, Packing, Plan, WorkerId};
 use crate::{printer, refused, template};
 use anyhow::{Context, bail};
+use clap::Args;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Modules, Package, ReadLimits, Runtime, Terminal};
@@ -275,8 +276,11 @@ impl Asked {
             );
         }
         if target.starts_with('-') {
-            let reason =
-                refused::reason(target).unwrap_or("see `pywasm run --help` for those there are");
+            let similar = || match similar_flag(target) {
+                Some(flag) => format!("did you mean --{flag}?"),
+                None => "see `pywasm run --help` for those there are".to_owned(),
+            };
+            let reason = refused::reason(target).map_or_else(similar, str::to_owned);
             bail!("unknown flag {target}: {reason}");
         }
         if network.is_some() {
@@ -391,4 +395,15 @@ pub fn is_project(target: &Path) -> bool {
         || target
             .extension()
             .is_some_and(|extension| extension == "py")
+}
+/// The flag of `run` that somebody may have meant by `unknown`: what follows the flags is the app's, so clap does not look.
+fn similar_flag(unknown: &str) -> Option<String> {
+    let name = unknown.trim_start_matches('-');
+    let name = name.split('=').next().unwrap_or(name);
+    let command = RunArgs::augment_args(clap::Command::new("run"));
+    let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+    let near = flags.map(|flag| (strsim::jaro(flag, name), flag.to_owned()));
+    near.filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, flag)| flag)
 }
