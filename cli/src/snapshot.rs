@@ -52,7 +52,8 @@ pub fn take(
     command(config)?;
     // Compiled here, where the progress shows; a trial run is silent.
     let opened = Package::open(package, &ReadLimits::default())?;
-    runtime(environment, Interruption::ProcessExit)?.load(&opened)?;
+    let runtime = runtime(environment, Interruption::ProcessExit)?.for_edited_apps();
+    runtime.load(&opened)?;
     let work = environment.cache()?.work_folder()?;
     let this = Subprocess {
         program: std::env::current_exe()?,

@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::engine::{Progress, Runtime, Shared};
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::image::image;
+use crate::image::{Content, image};
 use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::memory::Initial;
 use crate::modules::Modules;
@@ -45,6 +45,18 @@ const ZONES_IN_STDLIB: &str = "tzdata/zoneinfo";
 
 /// More than any environment that a system lets a program have.
 const RECORD_BYTES: u64 = 4 << 20;
+
+/// Where a layer lies while it is compiled to bytecode.
+const WORK: &str = "/work";
+
+/// How Python knows whether bytecode is that of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bytecode {
+    /// It is: nobody can change the file.
+    Trusted,
+    /// By the file's hash, at each import: an app may change its private copy, and others may lie over it.
+    Checked,
+}
 
 /// For compiling a layer to bytecode, which a hostile interpreter may do otherwise than expected.
 const BYTECODE: Limits = Limits {
@@ -418,7 +430,11 @@ impl Loading {
         if source.kind == LayerKind::App {
             let places = places(&self.shared, &config.working_dir);
             let fill = |dir: &Dir, path: &Path| self.fill(source, dir, path);
-            let image = image(&cache, &places, Some(&source.digest), fill)?;
+            let content = Content {
+                app: source.digest,
+                compiled: self.runtime.compiles_apps,
+            };
+            let image = image(&cache, &places, Some(&content), fill)?;
             self.image = Some(Arc::new(image));
             return Ok(());
         }
@@ -454,7 +470,7 @@ impl Loading {
         let digest = modules.digest(&self.made_from);
         let folder = cache.layer(&digest, |dir, path| {
             modules.write(dir, path)?;
-            self.compile_bytecode(path, &modules.folder);
+            self.compile_bytecode(path, &modules.folder, Bytecode::Trusted);
             Ok::<_, LoadError>(())
         })?;
         self.share(folder.path.clone(), modules.folder.clone());
@@ -477,10 +493,13 @@ impl Loading {
                 source: error,
             }
         })?;
-        if source.kind == LayerKind::Dependencies {
-            shared.progress(Progress::CompilingBytecode);
-            self.compile_bytecode(&path.join(source.mount.relative()), &source.mount);
-        }
+        let bytecode = match source.kind {
+            LayerKind::Dependencies => Bytecode::Trusted,
+            LayerKind::App if self.runtime.compiles_apps => Bytecode::Checked,
+            _ => return Ok(()),
+        };
+        shared.progress(Progress::CompilingBytecode);
+        self.compile_bytecode(&path.join(source.mount.relative()), &source.mount, bytecode);
         Ok(())
     }
 
@@ -551,10 +570,12 @@ impl Loading {
     }
 
     /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every
-    /// start: the layer is read-only later. Files that do not compile are the app's business, at
-    /// import; so a failure here is none.
-    fn compile_bytecode(&self, folder: &Path, at: &GuestPath) {
+    /// start. Files that do not compile are the app's business, at import; so a failure here is none.
+    fn compile_bytecode(&self, folder: &Path, at: &GuestPath, bytecode: Bytecode) {
         let Some(interpreter) = &self.interpreter else {
+            return;
+        };
+        let Ok(work) = WORK.parse::<GuestPath>() else {
             return;
         };
         let args = [
@@ -562,10 +583,18 @@ impl Loading {
             "compileall",
             "-q",
             "--invalidation-mode",
-            "unchecked-hash",
+            match bytecode {
+                Bytecode::Trusted => "unchecked-hash",
+                Bytecode::Checked => "checked-hash",
+            },
+            // It lies elsewhere here: `/` cannot be mounted.
+            "-s",
+            WORK,
+            "-p",
             at.as_str(),
+            WORK,
         ];
-        let layer = Preopen::private(folder.to_owned(), at.clone(), Access::ReadWrite);
+        let layer = Preopen::private(folder.to_owned(), work, Access::ReadWrite);
         let shared: Vec<Preopen> = self.shared.iter().cloned().chain([layer]).collect();
         let Ok(image) = bare_image(&self.runtime.shared.cache, &shared, &GuestPath::root()) else {
             return;

@@ -89,6 +89,8 @@ fn config(interruption: Interruption, memories: &Arc<Memories>) -> Config {
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
+    /// Whether apps' own files are compiled to bytecode when they are unpacked.
+    pub(crate) compiles_apps: bool,
 }
 
 pub(crate) struct Shared {
@@ -177,7 +179,17 @@ impl Runtime {
         };
         Ok(Self {
             shared: Arc::new(shared),
+            compiles_apps: true,
         })
+    }
+
+    /// The same for apps that are edited between starts, and each time packed anew: their own files are compiled to bytecode by each start
+    /// that imports them, and not all of them once when they are unpacked.
+    pub fn for_edited_apps(self) -> Self {
+        Self {
+            compiles_apps: false,
+            ..self
+        }
     }
 
     /// Removes the private files of the instances that this process has made, for one that ends next. What this does not

@@ -8,7 +8,14 @@ use pywasm_format::{Digest, GuestPath};
 use std::path::Path;
 
 /// Goes into the name of each image, so that one made by another version of what follows is not taken.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// What is in an image besides.
+pub(crate) struct Content {
+    pub(crate) app: Digest,
+    /// Its Python files have bytecode beside them.
+    pub(crate) compiled: bool,
+}
 
 /// Folders that programs expect to find.
 const FOLDERS: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
@@ -23,16 +30,16 @@ const FILES: [&str; 5] = [
     "usr/local/bin/python3",
 ];
 
-/// The image with a folder at each of `places` and with what `fill` puts there, which `app` identifies.
+/// The image with a folder at each of `places` and with what `fill` puts there, which `content` identifies.
 pub(crate) fn image<E: From<CacheError>>(
     cache: &Cache,
     places: &[&GuestPath],
-    app: Option<&Digest>,
+    content: Option<&Content>,
     fill: impl FnOnce(&Dir, &Path) -> Result<(), E>,
 ) -> Result<InUse, E> {
     let mut name = format!("image {VERSION}");
-    if let Some(app) = app {
-        name += &format!("\n{app}");
+    if let Some(Content { app, compiled }) = content {
+        name += &format!("\n{app}{}", if *compiled { " compiled" } else { "" });
     }
     for place in places {
         name += &format!("\n{place}");

@@ -1,6 +1,6 @@
 //! Which files an app reaches.
 
-use crate::support::{project, python};
+use crate::support::{project, python, pywasm, run, run_package};
 
 #[test]
 fn host_files_are_not_there_and_the_flag_is_named() {
@@ -194,4 +194,36 @@ fn programs_are_told_beforehand_what_they_may_change() {
     assert_eq!(ended.stdout, "[True, True, True, False, False]\n");
     let read_only = ["--read-only", "--tmpfs", "/tmp"];
     assert_eq!(asked(&read_only), "[False, False, True, False, False]\n");
+}
+
+#[test]
+fn an_apps_own_modules_have_bytecode_that_follows_their_files() {
+    let folder = project(&[
+        (
+            "main.py",
+            "import helper, os\nprint(helper.VALUE, os.path.exists(helper.__cached__), helper.where.__code__.co_filename)\n",
+        ),
+        ("helper.py", "VALUE = 1\ndef where(): pass\n"),
+        ("broken.py", "def (\n"),
+    ]);
+    let other = project(&[("helper.py", "VALUE = 2\ndef where(): pass\n")]);
+    let package = folder.path().join("app.pkg");
+    let mut command = pywasm(["pack", "-o"]);
+    command.args([&package, folder.path()]);
+    assert_eq!(run(command).code, Some(0));
+    let shown = |flags: &[&str], args: &[&str]| {
+        let ended = run_package(&package, flags, args);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    assert_eq!(shown(&[], &[]), "1 True /app/helper.py\n");
+    let over = format!("{}/helper.py:/app/helper.py:ro", other.path().display());
+    assert_eq!(shown(&["-v", &over], &[]), "2 True /app/helper.py\n");
+    let code = "open('helper.py', 'w').write('VALUE = 3'); import helper; print(helper.VALUE)";
+    let flags = ["--entrypoint", "python"];
+    assert_eq!(shown(&flags, &["-c", code]), "3\n");
+    // A folder is packed with each edit.
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    assert_eq!(run(command).stdout, "1 False /app/helper.py\n");
 }

@@ -128,10 +128,13 @@ fn a_package_is_looked_into_with_the_small_programs_of_images() {
     let outcome = started(&package, &[], &[]);
     assert_eq!(outcome, (Some(0), "starting on red\nfirst\n".to_owned()));
     for (args, expected) in [
-        (&["ls"][..], "Dockerfile\nfirst.py\nsecond.py\nstatic\n"),
+        (
+            &["ls"][..],
+            "Dockerfile\n__pycache__\nfirst.py\nsecond.py\nstatic\n",
+        ),
         (
             &["ls", "-A", ".", "static"],
-            ".:\n.hidden\nDockerfile\nfirst.py\nsecond.py\nstatic\n\nstatic:\na.css\n",
+            ".:\n.hidden\nDockerfile\n__pycache__\nfirst.py\nsecond.py\nstatic\n\nstatic:\na.css\n",
         ),
         (&["cat", "static/a.css", ".hidden"], "body {}\nx"),
         (&["pwd"], "/app\n"),

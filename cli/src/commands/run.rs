@@ -82,6 +82,8 @@ pub enum Needs {
 /// What the command line asks for, with the package it is about.
 pub struct Asked {
     pub package: Package,
+    /// It is of a project's files as they are now.
+    is_project: bool,
     pub packing: Packing,
     pub grants: GrantArgs,
     publish_all: bool,
@@ -127,7 +129,7 @@ impl Asked {
         command: impl FnOnce(&AppConfig) -> anyhow::Result<Command>,
     ) -> anyhow::Result<ExitCode> {
         let interruption = Interruption::for_limits(&self.grants.limits());
-        let runtime = runtime(environment, interruption)?;
+        let runtime = self.suited(runtime(environment, interruption)?);
         let app = match modules {
             Some(modules) => runtime.load_with(&self.package, modules),
             None => runtime.load(&self.package),
@@ -190,7 +192,15 @@ impl Asked {
             Interruption::ProcessExit => Interruption::Checked,
             other => other,
         };
-        runtime_for_many(environment, interruption)
+        Ok(self.suited(runtime_for_many(environment, interruption)?))
+    }
+
+    /// A runtime for what this is about.
+    fn suited(&self, runtime: Runtime) -> Runtime {
+        match self.is_project {
+            true => runtime.for_edited_apps(),
+            false => runtime,
+        }
     }
 
     /// A command in the folder and with the beginning that were asked for.
@@ -294,7 +304,8 @@ impl Asked {
         let core_dump = output(debug_wasm, Kind::CoreDump)?;
         let target = Path::new(target);
         let mut packing = Packing::default();
-        let package = match is_project(target) {
+        let is_project = is_project(target);
+        let package = match is_project {
             true if !require_signature.is_empty() => bail!(
                 "--require-signature is for packages, and `{}` is a project; pack and sign it first",
                 target.display()
@@ -329,6 +340,7 @@ impl Asked {
         }
         Ok(Self {
             package,
+            is_project,
             packing,
             grants,
             publish_all,

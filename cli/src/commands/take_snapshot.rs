@@ -22,7 +22,8 @@ pub fn take_snapshot(
         std::fs::read_to_string(&args.modules).context("cannot read the list of modules")?;
     let modules: Vec<String> = modules.lines().map(str::to_owned).collect();
     let (mut state, record) = (File::create(&args.state)?, File::create(&args.record)?);
-    let app = runtime(environment, Interruption::ProcessExit)?.load(&package)?;
+    let runtime = runtime(environment, Interruption::ProcessExit)?.for_edited_apps();
+    let app = runtime.load(&package)?;
     let config = package.config();
     let options = command(config)?.options().to_vec();
     let prepared = app.prepare_snapshot(&options, &default_env(config), &modules)?;
