@@ -46,6 +46,7 @@ while True: time.sleep(600)
     for _ in 0..2 {
         app.signal("INT");
         app.line("swallowed");
+        app.forget();
     }
     app.signal("INT");
     assert_eq!(app.wait(), Some(130));
