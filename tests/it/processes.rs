@@ -65,6 +65,35 @@ slow.kill()
     );
 }
 
+/// As Linux tells it: by an error of the end that is written to, to whoever asks about it, and to asyncio, which waits for that.
+#[test]
+fn a_writer_hears_that_the_reader_has_ended() {
+    prints(
+        r#"
+import asyncio, os, select, subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
+waits = select.poll()
+waits.register(child.stdin, select.POLLIN)
+print(waits.poll(0))
+child.stdin.write(b'\n')
+child.stdin.flush()
+print(waits.poll(20000) == [(child.stdin.fileno(), select.POLLERR)], select.select([child.stdin], [], [], 0)[0] == [child.stdin], child.wait())
+
+class Ends(asyncio.SubprocessProtocol):
+    def __init__(self): self.lost, self.over = [], asyncio.get_running_loop().create_future()
+    def pipe_connection_lost(self, number, error): self.lost.append(number)
+    def connection_lost(self, error): self.over.set_result(sorted(self.lost))
+async def main():
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(Ends, sys.executable, '-c', 'import time; time.sleep(600)')
+    transport.kill()
+    print(await asyncio.wait_for(protocol.over, 20), transport.get_returncode())
+asyncio.run(main())
+"#,
+        "[]\nTrue True 0\n[0, 1, 2] -9\n",
+    );
+}
+
 #[test]
 fn a_log_that_processes_share() {
     prints(
@@ -142,8 +171,8 @@ fn other_programs_are_refused_with_the_reason() {
         "-c",
         "
 import os, subprocess
-for start in (lambda: subprocess.run(['ls', '-l']), lambda: subprocess.run('ls', shell=True), lambda: os.popen('ls'),
-              lambda: subprocess.run(['/bin/sh', '-c', 'id']), lambda: os.posix_spawn('/bin/ls', ['ls'], {})):
+for start in (lambda: subprocess.run(['du', '-l']), lambda: subprocess.run('du', shell=True), lambda: os.popen('du'),
+              lambda: subprocess.run(['/bin/sh', '-c', 'id']), lambda: os.posix_spawn('/bin/du', ['du'], {})):
     try: start()
     except FileNotFoundError as error: print(error)
     else: print('STARTED')

@@ -120,10 +120,22 @@ _MISSING = {
 }
 
 
+def _not_packed(name):
+    top = (name or "").partition(".")[0]
+    if not top or top in sys.modules or top in sys.stdlib_module_names:
+        return None
+    return (
+        f"the package has no module {top}: a folder is packed with what its requirements.txt or pyproject.toml names "
+        "(`pywasm run .`), and a file alone runs with `pywasm python --with NAME FILE`"
+    )
+
+
 def _hint(error):
     """One line on how to widen the sandbox, or None where that would not help."""
     if isinstance(error, ModuleNotFoundError):
-        return _MISSING.get(error.name)
+        return _MISSING.get(error.name) or _not_packed(error.name)
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "the app has as many threads as --pids-limit allows (1024 unless it is given), or no memory for another (--memory)"
     if not isinstance(error, OSError):
         return None
     path = error.filename
@@ -136,6 +148,10 @@ def _hint(error):
     given_absolute = path.startswith("/")
     path = os.path.abspath(path)
     folder = os.path.dirname(path)
+    if error.errno == errno.ENOENT and path.startswith(("/proc/", "/sys/", "/dev/")):
+        return f"{path} is not in the sandbox, which shows neither the processes nor the hardware of this machine"
+    if error.errno == errno.EPERM and os.path.islink(path):
+        return f"{path} is a link that leads out of its folder, which the sandbox does not follow"
     if error.errno == errno.ENOENT and given_absolute:
         return (
             f"{path} is not in the sandbox: an app sees its package and the folders that --volume mounts; "

@@ -54,6 +54,9 @@ static int add_streams(struct poll_state *state, struct description *d, short ev
       *access.pollable = streams_method_output_stream_subscribe((streams_borrow_output_stream_t){access.stream});
     if (__wasilibc_poll_add(state, POLLOUT, poll_borrow_pollable(*access.pollable)) < 0) return -1;
   }
+  // Linux: told whatever was asked for. Who only reads learns of it by the end of what there is.
+  if (is_stream(d) && stream_directions(d) == POLLOUT)
+    return __wasilibc_poll_add(state, POLLERR, stream_abandoned(d));
   return 0;
 }
 

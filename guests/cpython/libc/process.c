@@ -47,6 +47,7 @@ struct inheritance {
 
 IMPORT("inherited") void host_inherited(struct inheritance *);
 IMPORT("pipe") void host_pipe(struct refusal *);
+IMPORT("abandoned") int32_t host_abandoned(int32_t writer);
 IMPORT("spawn")
 void host_spawn(const struct text *arguments, size_t argument_count, const struct text (*environment)[2],
                 size_t variable_count, const char *folder, size_t folder_size, const struct passed *descriptors,
@@ -204,6 +205,8 @@ int process_pipe(int32_t *reader, int32_t *writer) {
   *writer = result.pipe.writer;
   return 0;
 }
+
+poll_own_pollable_t process_pipe_abandoned(int32_t writer) { return (poll_own_pollable_t){host_abandoned(writer)}; }
 
 // ---- Starting one
 

@@ -39,6 +39,7 @@ int stream_new(int32_t reader, int32_t writer);
 bool stream_vtable_for(struct entry *entry, int32_t reader, int32_t writer);
 bool is_stream(const struct description *description);
 short stream_directions(const struct description *description);  // POLLIN, POLLOUT or both
+poll_borrow_pollable_t stream_abandoned(const struct description *description);  // of one to write to alone
 void stream_lend(const struct description *description, struct passed *passed);
 
 // pair.c: makes both ends of a pair streams. Returns 0 or -1.
@@ -63,6 +64,8 @@ bool process_inherit(void);
 void process_forget(void);
 // A pipe of the host. Returns 0 or -1.
 int process_pipe(int32_t *reader, int32_t *writer);
+// Ready when nobody can read any more what is written to it.
+poll_own_pollable_t process_pipe_abandoned(int32_t writer);
 
 // What `_posixsubprocess` asks for.
 struct pywasm_spawn {

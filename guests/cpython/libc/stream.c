@@ -11,7 +11,7 @@
 struct stream_end {
   streams_own_input_stream_t in;  // 0 = none
   streams_own_output_stream_t out;
-  poll_own_pollable_t readable, writable;  // made when first asked for
+  poll_own_pollable_t readable, writable, abandoned;  // made when first asked for
 };
 
 static const struct vtable stream_vtable;
@@ -39,6 +39,12 @@ short stream_directions(const struct description *d) {
   return (end->in.__handle ? POLLIN : 0) | (end->out.__handle ? POLLOUT : 0);
 }
 
+poll_borrow_pollable_t stream_abandoned(const struct description *d) {
+  struct stream_end *end = d->entry.data;
+  if (!end->abandoned.__handle) end->abandoned = process_pipe_abandoned(end->out.__handle);
+  return poll_borrow_pollable(end->abandoned);
+}
+
 void stream_lend(const struct description *d, struct passed *passed) {
   const struct stream_end *end = d->entry.data;
   if (end->in.__handle && end->out.__handle) {
@@ -62,8 +68,9 @@ static void stop_reading(struct stream_end *end) {
 
 static void stop_writing(struct stream_end *end) {
   if (end->writable.__handle) poll_pollable_drop_own(end->writable);
+  if (end->abandoned.__handle) poll_pollable_drop_own(end->abandoned);
   if (end->out.__handle) streams_output_stream_drop_own(end->out);
-  end->writable.__handle = end->out.__handle = 0;
+  end->writable.__handle = end->abandoned.__handle = end->out.__handle = 0;
 }
 
 static void stream_free(void *data) {

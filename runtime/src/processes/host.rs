@@ -164,6 +164,16 @@ impl wit::Host for ProcessesView<'_> {
         Ok(Ok((self.push_reader(reader)?, self.push_writer(writer)?)))
     }
 
+    fn abandoned(
+        &mut self,
+        writer: Resource<DynOutputStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        self.table.get(&writer)?;
+        let abandoned = self.process.ends.abandoned(writer.rep());
+        let abandoned = self.table.push(abandoned)?;
+        subscribe(self.table, abandoned)
+    }
+
     fn spawn(
         &mut self,
         arguments: Vec<String>,

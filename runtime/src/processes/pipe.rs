@@ -42,6 +42,9 @@ pub(crate) struct Reader(Arc<Pipe>);
 /// One process's hold on the end that is written to.
 pub(crate) struct Writer(Arc<Pipe>);
 
+/// A wait until nobody reads any more.
+pub(crate) struct Abandoned(Weak<Pipe>);
+
 /// Makes a pipe, if the app may have one more.
 pub(super) fn pipe(counter: &Counter, slack: &Counter) -> Option<(Reader, Writer)> {
     let pipe = Arc::new(Pipe {
@@ -75,6 +78,11 @@ impl Ends {
 
     pub(super) fn reader(&self, number: u32) -> Option<Reader> {
         Some(Reader::of(&self.all.get(&number)?.upgrade()?))
+    }
+
+    /// Never over for what is no pipe.
+    pub(super) fn abandoned(&self, number: u32) -> Abandoned {
+        Abandoned(self.all.get(&number).cloned().unwrap_or_default())
     }
 
     pub(super) fn writer(&self, number: u32) -> Option<Writer> {
@@ -185,6 +193,16 @@ impl InputStream for Reader {
 }
 
 #[async_trait]
+impl Pollable for Abandoned {
+    async fn ready(&mut self) {
+        match self.0.upgrade() {
+            Some(pipe) => until(&pipe.writable, &pipe.state, |state| state.readers == 0).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
 impl Pollable for Writer {
     async fn ready(&mut self) {
         until(&self.0.writable, &self.0.state, State::is_writable).await;
@@ -227,6 +245,7 @@ impl OutputStream for Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn one() -> (Reader, Writer) {
         pipe(&Counter::new(1), &Counter::new(1)).expect("room")
@@ -283,6 +302,27 @@ mod tests {
         assert!(another().is_none());
         drop(reader);
         assert!(another().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_writer_hears_that_nobody_reads_any_more() {
+        let (reader, writer) = one();
+        let mut ends = Ends::default();
+        ends.insert(7, writer.weak());
+        let second = Reader::of(&reader.0);
+        let mut waiting = ends.abandoned(7);
+        let close = async {
+            drop(reader);
+            tokio::task::yield_now().await;
+            drop(second);
+        };
+        tokio::join!(waiting.ready(), close);
+        // Neither is waiting a hold, nor is there anything to hear of what is no pipe.
+        assert_eq!(Arc::strong_count(&writer.0), 1);
+        let never = tokio::time::timeout(Duration::from_millis(1), async {
+            ends.abandoned(8).ready().await;
+        });
+        assert!(never.await.is_err());
     }
 
     #[tokio::test]

@@ -160,8 +160,14 @@ class Unavailable:
 
 
 def assume(support, names):
-    """Lets a module run that asks at once for what only some of its cases need, or means less than it asks for."""
+    """Lets a module run that asks at once for what only some of its cases need, or means less than it asks for.
+
+    `-NAME` hides a module that a file asks more of, as it is imported, than there is.
+    """
     for name in names:
+        if name.startswith("-"):
+            sys.modules[name[1:]] = None
+            continue
         package, _, attribute = name.rpartition(".")
         if name == "network":
             support.use_resources = (name,)

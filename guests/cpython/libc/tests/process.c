@@ -72,7 +72,7 @@ static void a_process_ends(void) {
 }
 
 static void other_programs_are_refused(void) {
-  const char *const arguments[] = {"/bin/ls", NULL}, *const none[] = {NULL};
+  const char *const arguments[] = {"/bin/du", NULL}, *const none[] = {NULL};
   char *reason;
   const struct pywasm_spawn program = {arguments, none, "/", NULL, 0}, folder = {arguments, none, "/none", NULL, 0};
   CHECK(pywasm_spawn(&program, &reason) == -1 && errno == ENOENT && strstr(reason, "is not a program"));
@@ -115,6 +115,20 @@ static void pipes_to_a_process(void) {
   for (ssize_t more; (more = read(from_child[0], buffer + end, sizeof buffer - end)) != 0; end += more) CHECK(more > 0);
   CHECK(end == 3 && !memcmp(buffer, "ok\n", 3));  // printed in as many pieces as it likes
   CHECK(status_of(process) == 0);
+}
+
+// Told by an error to whoever asks for anything, and for nothing.
+static void a_pipe_that_nobody_reads(void) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  int process = start_case("child_echo", (const int[][2]){{0, ends[0]}}, 1);
+  CHECK(close(ends[0]) == 0);
+  struct pollfd waited = {ends[1], 0, 0};
+  CHECK(poll(&waited, 1, 0) == 0);
+  CHECK(kill(process, SIGKILL) == 0 && poll(&waited, 1, -1) == 1 && waited.revents == POLLERR);
+  waited.events = POLLIN | POLLOUT;
+  CHECK(poll(&waited, 1, 0) == 1 && waited.revents == (POLLOUT | POLLERR));
+  status_of(process);
 }
 
 static void *read_three(void *fd) {
@@ -183,6 +197,7 @@ const struct test_case process_cases[] = {
     {.name = "a_process_ends", .run = a_process_ends},
     {.name = "other_programs_are_refused", .run = other_programs_are_refused},
     {.name = "pipes_to_a_process", .run = pipes_to_a_process},
+    {.name = "a_pipe_that_nobody_reads", .run = a_pipe_that_nobody_reads},
     {.name = "a_pair_moves_under_a_reader", .run = a_pair_moves_under_a_reader},
     {.name = "processes_get_signals", .run = processes_get_signals},
     {.name = "files_for_a_process", .run = files_for_a_process, .needs = "tmp"},
