@@ -4,16 +4,29 @@
 use super::registry::{Shown, fetched};
 use crate::environment::Environment;
 use crate::registry_args::{PullArg, ServerArgs};
+use anyhow::anyhow;
 use pywasm::{Package, ReadLimits};
 use pywasm_registry::RemoteName;
-use pywasm_store::{Reference, Store};
+use pywasm_store::{Reference, Store, StoreError};
 use std::path::Path;
 
 /// Opens it. A file that is there is meant before a name in the store.
 pub fn package(target: &Path, environment: &Environment) -> anyhow::Result<Package> {
     let limits = ReadLimits::default();
     match reference(target) {
-        Some(reference) => Ok(environment.store()?.package(&reference, &limits)?),
+        Some(reference) => {
+            let package = environment.store()?.package(&reference, &limits);
+            package.map_err(|error| match (&error, &reference) {
+                (StoreError::Unknown(_), Reference::Name(name))
+                    if name.repository() == "python" =>
+                {
+                    anyhow!(
+                        "{error}. Python itself is `pywasm python`, with python3's own arguments"
+                    )
+                }
+                _ => error.into(),
+            })
+        }
         None => Ok(Package::open(target, &limits)?),
     }
 }
