@@ -82,7 +82,7 @@ def page(record: dict, expected: Expected, version: str) -> list:
         f"| expected failures of CPython itself | {total['expected']} |",
         f"| skipped by the suite itself | {skipped} |",
         f"| expected to fail here | {fails} |",
-        f"| left out here (they end the instance, or take too long) | {left_out} |",
+        f"| left out here (they end the instance, take too long, or come out otherwise from build to build) | {left_out} |",
         f"| modules that skip themselves here | {len(expected.skips)} |",
         f"| modules that do not apply | {len(expected.not_applicable)} |",
         "",
