@@ -408,6 +408,7 @@ pub fn is_project(target: &Path) -> bool {
             .extension()
             .is_some_and(|extension| extension == "py")
 }
+
 /// The flag of `run` that somebody may have meant by `unknown`: what follows the flags is the app's, so clap does not look.
 fn similar_flag(unknown: &str) -> Option<String> {
     let name = unknown.trim_start_matches('-');

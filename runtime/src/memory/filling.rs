@@ -43,7 +43,7 @@ struct Pieces {
     /// Where the memory lies.
     base: usize,
     /// What it begins as.
-    initial: Option<Arc<Initial>>,
+    initial: Arc<Initial>,
     all: Vec<Piece>,
     /// The first that nobody has taken yet.
     next: AtomicUsize,
@@ -62,9 +62,14 @@ enum Piece {
 impl Filling {
     /// Makes these parts of a new memory ready. Where they are dense, it may lie on huge pages from now on: all of such a page counts as
     /// changed then.
-    pub(super) fn begin(region: &mut Region, parts: &[Range<usize>], huge: bool) -> Self {
+    pub(super) fn begin(
+        region: &mut Region,
+        initial: &Arc<Initial>,
+        parts: &[Range<usize>],
+        huge: bool,
+    ) -> Self {
         let huge = match huge && huge_pages_are_given() {
-            true => dense(parts, region.begun_at().len()),
+            true => dense(parts, initial.bytes()),
             false => Vec::new(),
         };
         // Without address space to divide, it stays a file.
@@ -76,8 +81,8 @@ impl Filling {
             let pieces = part.clone().step_by(PIECE);
             pieces.map(move |start| Piece::Ask(start..part.end.min(start + PIECE)))
         });
-        let asking = Work::new(region, rest.collect());
-        let reading = Work::new(region, huge.into_iter().map(Piece::Read).collect());
+        let asking = Work::new(region, initial, rest.collect());
+        let reading = Work::new(region, initial, huge.into_iter().map(Piece::Read).collect());
         reading.help();
         Self { reading, asking }
     }
@@ -101,11 +106,11 @@ impl Filling {
 }
 
 impl Work {
-    fn new(region: &Region, all: Vec<Piece>) -> Self {
+    fn new(region: &Region, initial: &Arc<Initial>, all: Vec<Piece>) -> Self {
         Self {
             pieces: Arc::new(Pieces {
                 base: region.base(),
-                initial: region.initial().cloned(),
+                initial: Arc::clone(initial),
                 all,
                 next: AtomicUsize::new(0),
                 failed: Mutex::default(),
@@ -163,10 +168,8 @@ impl Pieces {
         // SAFETY: the region lives on until this work has ended (its `Drop` waits), nobody else has this piece, and no guest code
         // runs before all of it is done.
         let bytes = unsafe { &mut *slice_from_raw_parts_mut::<u8>(start, part.len()) };
-        match &self.initial {
-            Some(initial) => initial.file().read_exact_at(bytes, part.start as u64),
-            None => Ok(()),
-        }
+        let file = self.initial.file();
+        file.read_exact_at(bytes, part.start as u64)
     }
 }
 

@@ -118,7 +118,7 @@ impl Memories {
         let Ok(mut region) = Region::begun(Arc::clone(initial), reserved, guard) else {
             return;
         };
-        let filling = region.fill(&parts, !learns);
+        let filling = region.fill(initial, &parts, !learns);
         lock(&self.ahead).filling.push(filling);
         lock(&self.free).push(region);
     }

@@ -105,9 +105,14 @@ impl Region {
         Ok(())
     }
 
-    /// Makes parts of an initial memory ready, on huge pages if it may.
-    pub(super) fn fill(&mut self, parts: &[Range<usize>], huge: bool) -> Arc<Filling> {
-        let filling = Arc::new(Filling::begin(self, parts, huge));
+    /// Makes parts of its initial memory ready, on huge pages if it may.
+    pub(super) fn fill(
+        &mut self,
+        initial: &Arc<Initial>,
+        parts: &[Range<usize>],
+        huge: bool,
+    ) -> Arc<Filling> {
+        let filling = Arc::new(Filling::begin(self, initial, parts, huge));
         self.filling = Some(Arc::clone(&filling));
         filling
     }
