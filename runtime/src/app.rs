@@ -1,5 +1,6 @@
 //! A package made ready to run: layers unpacked, interpreter compiled.
 
+use crate::bytecode::{self, Bytecode};
 use crate::cache::{Cache, CacheError, InUse};
 use crate::command::Command;
 use crate::engine::{Progress, Runtime, Shared};
@@ -10,7 +11,7 @@ use crate::instance::{Instance, Prepared, StartError, Task};
 use crate::memory::Initial;
 use crate::modules::Modules;
 use crate::names::{self, Names};
-use crate::policy::{Access, Limits, Policy};
+use crate::policy::{Access, Policy};
 use crate::scratch::Preopen;
 use crate::snapshot::Surroundings;
 use crate::stdio::Stdio;
@@ -22,7 +23,6 @@ use pywasm_format::{
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use thiserror::Error;
 use wasmtime::Module;
 use wasmtime::component::{Component, Linker};
@@ -45,25 +45,6 @@ const ZONES_IN_STDLIB: &str = "tzdata/zoneinfo";
 
 /// More than any environment that a system lets a program have.
 const RECORD_BYTES: u64 = 4 << 20;
-
-/// Where a layer lies while it is compiled to bytecode.
-const WORK: &str = "/work";
-
-/// How Python knows whether bytecode is that of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bytecode {
-    /// It is: nobody can change the file.
-    Trusted,
-    /// By the file's hash, at each import: an app may change its private copy, and others may lie over it.
-    Checked,
-}
-
-/// For compiling a layer to bytecode, which a hostile interpreter may do otherwise than expected.
-const BYTECODE: Limits = Limits {
-    wall: Some(Duration::from_secs(600)),
-    disk: 8 << 30,
-    ..Limits::DEFAULT
-};
 
 /// A compiled package. Cheap to clone, can be started any number of times.
 #[derive(Clone)]
@@ -569,59 +550,9 @@ impl Loading {
         })
     }
 
-    /// Lets the guest's own Python compile an unpacked layer, so that imports need not do it at every
-    /// start. Files that do not compile are the app's business, at import; so a failure here is none.
-    fn compile_bytecode(&self, folder: &Path, at: &GuestPath, bytecode: Bytecode) {
-        let Some(interpreter) = &self.interpreter else {
-            return;
-        };
-        let Ok(work) = WORK.parse::<GuestPath>() else {
-            return;
-        };
-        let args = [
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            match bytecode {
-                Bytecode::Trusted => "unchecked-hash",
-                Bytecode::Checked => "checked-hash",
-            },
-            // It lies elsewhere here: `/` cannot be mounted.
-            "-s",
-            WORK,
-            "-p",
-            at.as_str(),
-            WORK,
-        ];
-        let layer = Preopen::private(folder.to_owned(), work, Access::ReadWrite);
-        let shared: Vec<Preopen> = self.shared.iter().cloned().chain([layer]).collect();
-        let Ok(image) = bare_image(&self.runtime.shared.cache, &shared, &GuestPath::root()) else {
-            return;
-        };
-        let parts = Parts {
-            interpreter: Arc::clone(interpreter),
-            snapshot: None,
-            template: None,
-            made_from: Vec::new(),
-            shared,
-            image,
-            config: AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root()),
-            layers: Arc::default(),
-        };
-        let command = Command::python(args, GuestPath::root());
-        let nobody = EventSink::silent();
-        let task = Task::prepare(
-            &self.runtime,
-            Arc::new(parts),
-            command,
-            &Policy::none().limits(BYTECODE),
-            Stdio::none(),
-            nobody,
-            Surroundings::Host,
-        );
-        if let Ok(task) = task {
-            task.run();
+    fn compile_bytecode(&self, folder: &Path, at: &GuestPath, kind: Bytecode) {
+        if let Some(interpreter) = &self.interpreter {
+            bytecode::compile(&self.runtime, interpreter, &self.shared, folder, at, kind);
         }
     }
 }

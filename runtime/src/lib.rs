@@ -11,6 +11,7 @@
 //! `examples/embed.rs` of this crate does all four.
 
 mod app;
+mod bytecode;
 mod cache;
 mod command;
 mod crash;
