@@ -39,6 +39,9 @@ pub struct Entry {
 /// The time of an entry is brought up to date only when it is older: it is not worth a write at every start.
 const PRECISION: Duration = Duration::from_secs(3600);
 
+/// After so long nobody works any more on what is still half made.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+
 /// An unpacked layer that is not removed as long as this lives.
 #[derive(Debug)]
 pub(crate) struct InUse {
@@ -63,6 +66,12 @@ impl EntryKind {
 impl Cache {
     /// Everything in the cache, what was used last first.
     pub fn entries(&self) -> Result<Vec<Entry>, CacheError> {
+        let (_, whole) = self.all()?;
+        Ok(whole)
+    }
+
+    /// What is half made, and the others as `entries` gives them.
+    fn all(&self) -> Result<(Vec<Entry>, Vec<Entry>), CacheError> {
         let mut all = Vec::new();
         for kind in EntryKind::ALL {
             let folder = self.root.join(kind.folder());
@@ -71,9 +80,8 @@ impl Cache {
                 entries => entries.map_err(CacheError::io("look into", &folder))?,
             };
             for entry in entries.flatten() {
-                // Hidden ones are being made. One that goes away meanwhile is not there.
-                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-                if let (false, Ok(metadata)) = (hidden, entry.metadata()) {
+                // One that goes away meanwhile is not there.
+                if let Ok(metadata) = entry.metadata() {
                     all.push(Entry {
                         kind,
                         size: size_of(&entry.path()),
@@ -84,13 +92,14 @@ impl Cache {
             }
         }
         all.sort_by_key(|entry| std::cmp::Reverse(entry.used));
-        Ok(all)
+        Ok(all.into_iter().partition(Entry::is_half_made))
     }
 
     /// Removes what was not used for longest, until at most `limit` bytes are left or all that is left is in
     /// use. Returns what was removed.
     pub fn trim(&self, limit: u64) -> Result<Vec<Entry>, CacheError> {
-        let mut entries = self.entries()?;
+        let (half_made, mut entries) = self.all()?;
+        sweep(&half_made);
         let mut size: u64 = entries.iter().map(|entry| entry.size).sum();
         let mut removed = Vec::new();
         while size > limit
@@ -120,6 +129,26 @@ impl Cache {
             .tempdir_in(folder)?;
         fs::rename(&entry.path, aside.path().join("layer"))?;
         aside.close().map(|()| true)
+    }
+}
+
+impl Entry {
+    /// It has a name that is hidden until it is all there.
+    fn is_half_made(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(b".")
+    }
+}
+
+/// Removes what processes that were killed have left half made.
+fn sweep(half_made: &[Entry]) {
+    let old = |entry: &&Entry| entry.used.elapsed().is_ok_and(|age| age > LEFT_BEHIND);
+    for entry in half_made.iter().filter(old) {
+        // What cannot be removed is the next sweep's.
+        let _ = match entry.path.is_dir() {
+            true => fs::remove_dir_all(&entry.path),
+            false => fs::remove_file(&entry.path),
+        };
     }
 }
 
@@ -215,6 +244,21 @@ mod tests {
         assert!(fixture.cache.trim(250).expect("trimmed").is_empty());
         assert_eq!(fixture.cache.trim(0).expect("trimmed").len(), 2);
         assert!(fixture.cache.entries().expect("a list").is_empty());
+    }
+
+    #[test]
+    fn what_was_left_half_made_is_removed_when_nobody_works_on_it() {
+        let fixture = Fixture::new();
+        let left = [
+            fixture.entry(EntryKind::Layer, ".partial-a", 2),
+            fixture.entry(EntryKind::Code, ".tmpb", 2),
+        ];
+        let being_made = fixture.entry(EntryKind::Layer, ".partial-c", 0);
+        let entry = fixture.entry(EntryKind::Code, "d", 2);
+        assert_eq!(fixture.cache.entries().expect("a list").len(), 1);
+        assert!(fixture.cache.trim(1000).expect("trimmed").is_empty());
+        assert!(!left.iter().any(|path| path.exists()));
+        assert!(being_made.exists() && entry.exists());
     }
 
     #[test]

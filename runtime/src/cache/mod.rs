@@ -136,7 +136,8 @@ impl Cache {
             let failed = CacheError::io("write", &path);
             file.write_all(&native).map_err(failed).map_err(E::from)
         })?;
-        let code = load_native(engine, &path)?;
+        // If there is too much in the cache, another process may have removed it again.
+        let code = load_native(engine, &path).or_else(|_| take_native(engine, &native))?;
         self.trim(self.limit)?;
         Ok(code)
     }
@@ -262,6 +263,12 @@ pub(crate) trait Code: Sized {
     /// The file must be the work of [`Code::compile`]: what is in it runs.
     #[expect(unsafe_code, reason = "see the module's head")]
     unsafe fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Self>;
+
+    /// # Safety
+    ///
+    /// As for [`Code::load`].
+    #[expect(unsafe_code, reason = "see the module's head")]
+    unsafe fn take(engine: &Engine, native: &[u8]) -> wasmtime::Result<Self>;
 }
 
 #[expect(unsafe_code, reason = "see the module's head")]
@@ -275,6 +282,11 @@ impl Code for Component {
     unsafe fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Self> {
         // SAFETY: the caller's promise.
         unsafe { Self::deserialize_file(engine, path) }
+    }
+
+    unsafe fn take(engine: &Engine, native: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::deserialize(engine, native) }
     }
 }
 
@@ -290,6 +302,11 @@ impl Code for Module {
         // SAFETY: the caller's promise.
         unsafe { Self::deserialize_file(engine, path) }
     }
+
+    unsafe fn take(engine: &Engine, native: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::deserialize(engine, native) }
+    }
 }
 
 /// Component or module, compiler version and every engine setting that changes the code.
@@ -300,11 +317,18 @@ fn code_name<C: Code>(engine: &Engine, digest: &Digest) -> String {
     format!("{}.cwasm", hex::encode(Sha256::digest(key)))
 }
 
-#[expect(unsafe_code, reason = "the one place where native code is loaded")]
+#[expect(unsafe_code, reason = "here alone native code is loaded")]
 fn load_native<C: Code>(engine: &Engine, path: &Path) -> wasmtime::Result<C> {
     // SAFETY: the file lies in a folder that only we can write to (checked in `Cache::open`) and was
     // written by `Code::compile` of the same wasmtime.
     unsafe { C::load(engine, path) }
+}
+
+/// What has just been compiled, without the cache.
+#[expect(unsafe_code, reason = "here alone native code is loaded")]
+fn take_native<C: Code>(engine: &Engine, native: &[u8]) -> wasmtime::Result<C> {
+    // SAFETY: the caller has it from `Code::compile`.
+    unsafe { C::take(engine, native) }
 }
 
 /// Gives the file that is there then.
