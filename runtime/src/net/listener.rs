@@ -127,19 +127,26 @@ impl Listener {
         let State {
             doors, held, guest, ..
         } = &mut *state;
-        for Door {
-            listening,
-            activity,
-        } in doors
-        {
-            if let Poll::Ready(accepted) =
-                listening
-                    .socket
-                    .poll(cx, Interest::READABLE, activity, accept)
-            {
-                *held = Some(accepted);
-                return Poll::Ready(());
+        let mut accepted = None;
+        doors.retain_mut(|door| {
+            if accepted.is_some() {
+                return true;
             }
+            let Door {
+                listening,
+                activity,
+            } = door;
+            let socket = &listening.socket;
+            match socket.poll(cx, Interest::READABLE, activity, accept) {
+                Poll::Ready(Err(error)) if has_been_shut(&error) => return false,
+                Poll::Ready(answer) => accepted = Some(answer),
+                Poll::Pending => {}
+            }
+            true
+        });
+        if accepted.is_some() {
+            *held = accepted;
+            return Poll::Ready(());
         }
         guest.register(cx);
         Poll::Pending
@@ -192,18 +199,27 @@ impl Listener {
 
 impl State {
     fn accept_now(&mut self) -> io::Result<(Socket, SocketAddr)> {
-        for Door {
-            listening,
-            activity,
-        } in &mut self.doors
-        {
+        let mut accepted = None;
+        self.doors.retain_mut(|door| {
+            if accepted.is_some() {
+                return true;
+            }
+            let Door {
+                listening,
+                activity,
+            } = door;
             match listening
                 .socket
                 .attempt(Interest::READABLE, activity, accept)
             {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                answer => return answer,
+                Err(e) if has_been_shut(&e) => return false,
+                answer => accepted = Some(answer),
             }
+            true
+        });
+        if let Some(accepted) = accepted {
+            return accepted;
         }
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -225,6 +241,11 @@ fn accept(socket: &Socket) -> io::Result<((Socket, SocketAddr), More)> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Of a socket that accepts nothing any more, here and wherever else it is shared: [`SharedPorts::close`](super::SharedPorts::close).
+fn has_been_shut(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {

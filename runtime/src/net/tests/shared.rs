@@ -8,6 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Two guests at one published port, as if each were in a process of its own.
 fn two() -> (Guest, Guest) {
+    let (one, two, _) = two_and_their_ports();
+    (one, two)
+}
+
+fn two_and_their_ports() -> (Guest, Guest, SharedPorts) {
     let policy = publishing(&["0:80"]);
     let bound = SharedPorts::bind(&policy).expect("a free port");
     let sockets = bound.sockets().map(|socket| socket.try_clone_to_owned());
@@ -15,8 +20,9 @@ fn two() -> (Guest, Guest) {
     let adopted = SharedPorts::adopt(&policy, sockets).expect("as many as ports");
     assert!(bound.published().eq(adopted.published()));
     (
-        Guest::new(policy.clone().published_at(bound)),
+        Guest::new(policy.clone().published_at(bound.clone())),
         Guest::new(policy.published_at(adopted)),
+        bound,
     )
 }
 
@@ -72,6 +78,23 @@ async fn a_socket_of_this_machine_can_stand_for_a_port() {
     client.read_to_string(&mut text).expect("an answer");
     assert_eq!(text, "pong");
     assert!(SharedPorts::adopt(&policy, Vec::new()).is_err(), "too few");
+}
+
+#[tokio::test]
+async fn nobody_comes_to_ports_that_are_closed_and_that_is_no_error() {
+    let (one, two, ports) = two_and_their_ports();
+    let mut first = one.listen("0.0.0.0:80").expect("free");
+    let mut second = two.listen("0.0.0.0:80").expect("free");
+    TcpStream::connect(one.door()).expect("it listens");
+    drop(accept(&mut first).await);
+    ports.close();
+    for listener in [&mut first, &mut second] {
+        timeout(A_WHILE, poll_fn(|cx| listener.poll_ready(cx)))
+            .await
+            .expect_err("there is nobody to accept");
+        assert!(matches!(listener.accept(), Err(ErrorCode::WouldBlock)));
+    }
+    TcpStream::connect(one.door()).expect_err("refused");
 }
 
 #[tokio::test]
