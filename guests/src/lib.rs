@@ -23,7 +23,9 @@ pub const RECORD: &str = include_str!("../artifacts/guest.json");
 pub enum Base {
     /// CPython alone.
     Slim,
-    /// CPython with extension modules of [`Manifest::natives`] built in.
+    /// CPython with the extension modules built in that apps for the web are most often made with ([`Manifest::natives`]).
+    Web,
+    /// CPython with those of most programs too.
     Full,
     /// CPython with those for numbers too.
     Scientific,
@@ -33,7 +35,13 @@ pub enum Base {
 
 impl Base {
     /// All of them, from the smallest.
-    pub const ALL: [Self; 4] = [Self::Slim, Self::Full, Self::Scientific, Self::Data];
+    pub const ALL: [Self; 5] = [
+        Self::Slim,
+        Self::Web,
+        Self::Full,
+        Self::Scientific,
+        Self::Data,
+    ];
 }
 
 /// Which part of the guest a layer is.
@@ -82,6 +90,10 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
         Base::Slim => (
             "runtime.tar.zst",
             include_bytes!("../artifacts/runtime.tar.zst"),
+        ),
+        Base::Web => (
+            "runtime-web.tar.zst",
+            include_bytes!("../artifacts/runtime-web.tar.zst"),
         ),
         Base::Full => (
             "runtime-full.tar.zst",

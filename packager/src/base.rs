@@ -43,7 +43,9 @@ pub enum Base {
     /// The one without native packages.
     #[default]
     Slim,
-    /// The one with native packages.
+    /// The one with the native packages that apps for the web are most often made with.
+    Web,
+    /// The one with those of most programs too.
     Full,
     /// The one with those for numbers too, which are large.
     Scientific,
@@ -53,7 +55,13 @@ pub enum Base {
 
 impl Base {
     /// All of them, from the smallest.
-    pub const ALL: [Self; 4] = [Self::Slim, Self::Full, Self::Scientific, Self::Data];
+    pub const ALL: [Self; 5] = [
+        Self::Slim,
+        Self::Web,
+        Self::Full,
+        Self::Scientific,
+        Self::Data,
+    ];
 }
 
 impl FromStr for Base {
@@ -69,6 +77,7 @@ impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Slim => "slim",
+            Self::Web => "web",
             Self::Full => "full",
             Self::Scientific => "scientific",
             Self::Data => "data",
@@ -79,7 +88,7 @@ impl fmt::Display for Base {
 /// A text that names no base.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "there are the bases `slim`, `full` (with native packages), `scientific` (with numpy too) and `data` (with pandas too)"
+    "there are the bases `slim`, `web` (with native packages of apps for the web), `full` (with others too), `scientific` (with numpy too) and `data` (with pandas too)"
 )]
 pub struct ParseBaseError;
 

@@ -48,7 +48,7 @@ fn packed(person: &Person, plan: &Plan) -> (Digest, Package) {
 }
 
 #[test]
-fn a_package_that_is_built_in_brings_its_python_files_and_the_full_base() {
+fn a_package_that_is_built_in_brings_its_python_files_and_its_base() {
     let index = with(vec![]);
     let person = Person::new(&index);
     let plan = person.plan_file("web").expect("a plan");
@@ -57,7 +57,7 @@ fn a_package_that_is_built_in_brings_its_python_files_and_the_full_base() {
         ["model 2.14.4", "pydantic-core 2.50.5", "web 1.0"]
     );
     let (runtime, package) = packed(&person, &plan);
-    assert_eq!(runtime, base().runtime(Base::Full).digest);
+    assert_eq!(runtime, base().runtime(Base::Web).digest);
     let files = files_of(&package, LayerKind::Dependencies);
     let ends = |end| files.keys().any(|path| path.ends_with(end));
     assert!(ends("pydantic_core/__init__.py") && !ends(".so"));
@@ -98,7 +98,7 @@ fn another_pin_is_an_error_with_the_built_version_and_the_way_out() {
     let mut person = Person::new(&index);
     let error = person.error("model==2.14.3");
     assert!(
-        error.contains("pydantic-core 2.50.4 (model -> pydantic-core): release 2.50.5 of it is built into the full base, and Python would find that before this one; ask for model==2.14.4 with it, or add --override model==2.14.4 --override pydantic-core==2.50.5"),
+        error.contains("pydantic-core 2.50.4 (model -> pydantic-core): release 2.50.5 of it is built into the web base, and Python would find that before this one; ask for model==2.14.4 with it, or add --override model==2.14.4 --override pydantic-core==2.50.5"),
         "{error}"
     );
     let error = person.error("pydantic-core<2.50.5");
@@ -134,7 +134,7 @@ fn optional_native_code_of_another_release_runs_on_the_slim_base_alone() {
     assert_eq!(person.chosen("markupsafe==3.0.3"), ["markupsafe 3.0.3"]);
     let error = person.error("markupsafe==3.0.3\nweb");
     assert!(
-        error.contains("markupsafe 3.0.3: release 3.0.4 of it is built into the full base"),
+        error.contains("markupsafe 3.0.3: release 3.0.4 of it is built into the web base"),
         "{error}"
     );
     person.base = Some(Base::Full);
@@ -151,7 +151,7 @@ fn the_person_can_choose_the_base() {
     person.base = Some(Base::Slim);
     let error = person.error("web");
     assert!(
-        error.contains("pydantic-core 2.50.5 (web -> model -> pydantic-core): its native code is in the full base; leave out --base slim"),
+        error.contains("pydantic-core 2.50.5 (web -> model -> pydantic-core): its native code is in the web base; leave out --base slim"),
         "{error}"
     );
 }
@@ -173,7 +173,7 @@ fn the_base_is_the_smallest_that_has_all_that_is_needed() {
         base().runtime(Base::Scientific).digest
     );
     let plan = person.plan_file("web").expect("a plan");
-    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Full).digest);
+    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Web).digest);
     person.base = Some(Base::Full);
     let error = person.error("numpy");
     assert!(
@@ -204,7 +204,7 @@ fn a_check_tells_what_is_built_in() {
             ("web", Status::Runs),
         ]
     );
-    assert!(report.packable && report.base == Base::Full);
+    assert!(report.packable && report.base == Base::Web);
 }
 
 #[test]

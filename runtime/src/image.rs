@@ -8,7 +8,7 @@ use pywasm_format::{Digest, GuestPath};
 use std::path::Path;
 
 /// Goes into the name of each image, so that one made by another version of what follows is not taken.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What is in an image besides.
 pub(crate) struct Content {
@@ -20,14 +20,15 @@ pub(crate) struct Content {
 /// Folders that programs expect to find.
 const FOLDERS: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
 
-/// Empty files, only so that programs find something there: the devices that the guest's libc provides, and
+/// Files with what is in them. The empty ones are only there for programs to find: the devices that the guest's libc provides, and
 /// the interpreter, which the host runs, where `sys.executable` says that it is.
-const FILES: [&str; 5] = [
-    "dev/null",
-    "dev/zero",
-    "dev/random",
-    "dev/urandom",
-    "usr/local/bin/python3",
+const FILES: [(&str, &str); 6] = [
+    ("dev/null", ""),
+    ("dev/zero", ""),
+    ("dev/random", ""),
+    ("dev/urandom", ""),
+    ("etc/timezone", "Etc/UTC\n"),
+    ("usr/local/bin/python3", ""),
 ];
 
 /// The image with a folder at each of `places` and with what `fill` puts there, which `content` identifies.
@@ -54,9 +55,9 @@ pub(crate) fn image<E: From<CacheError>>(
         {
             dir.create_dir_all(folder).map_err(|e| failed(folder, e))?;
         }
-        for file in FILES {
+        for (file, text) in FILES {
             if !dir.exists(file) {
-                dir.create(file).map_err(|e| failed(file, e))?;
+                dir.write(file, text).map_err(|e| failed(file, e))?;
             }
         }
         Ok(())

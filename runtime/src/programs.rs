@@ -1,8 +1,9 @@
 //! Small programs that every image has. A package has Python alone, which does the same.
 
 /// Those that are there, with Python that does the same with their arguments: as much of it as people look into a container with.
-const ALL: [(&str, &str); 9] = [
+const ALL: [(&str, &str); 10] = [
     ("cat", include_str!("programs/cat.py")),
+    ("clear", r#"print("\033[H\033[2J\033[3J", end="")"#),
     ("echo", include_str!("programs/echo.py")),
     ("env", include_str!("programs/env.py")),
     ("false", "raise SystemExit(1)"),

@@ -189,7 +189,7 @@ subprocess.run(['git', 'status'])",
         .count();
     assert_eq!(told, 5, "{} {}", ended.stdout, ended.stderr);
     assert!(
-        ended.stdout.ends_with("/none\nFalse False\n"),
+        ended.stdout.ends_with("/none\nFalse True\n"),
         "{}",
         ended.stdout
     );

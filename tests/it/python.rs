@@ -30,6 +30,48 @@ fn exit_codes_arrive_exactly() {
 }
 
 #[test]
+fn an_uncaught_error_ends_with_the_way_out() {
+    let told = |arguments: &[&str], hint: &str| {
+        let ended = python(arguments);
+        let last = ended.stderr.lines().last();
+        let hint = format!("pywasm: {hint}");
+        assert_eq!((ended.code, last), (Some(1), Some(hint.as_str())));
+    };
+    let volume = "or mount a folder with --volume HOST:FOLDER";
+    told(
+        &["-c", "open('/usr/local/lib/python3.14/os.py', 'a')"],
+        &format!(
+            "/usr/local/lib/python3.14/os.py is read-only in the sandbox; write to the app's folder or /tmp, {volume}"
+        ),
+    );
+    let write = "open('/tmp/x', 'w')";
+    told(
+        &["--read-only", "-c", write],
+        &format!(
+            "/tmp/x is read-only in the sandbox; give the app a folder of its own with --tmpfs FOLDER, {volume}"
+        ),
+    );
+    told(
+        &["--read-only", "--tmpfs", "/tmp", "-c", "open('/x', 'w')"],
+        &format!("/x is read-only in the sandbox; write to /tmp, {volume}"),
+    );
+    told(
+        &["-c", "open('/data/x')"],
+        "/data/x is not in the sandbox: an app sees its package and the folders that --volume mounts; to show it the host's, add \
+         --volume /data:/data:ro (without :ro it may write there)",
+    );
+    told(
+        &["-c", "open('/proc/cpuinfo')"],
+        "/proc/cpuinfo is not in the sandbox, which shows neither the processes nor the hardware of this machine",
+    );
+    told(
+        &["-c", "import flask"],
+        "the package has no module flask: a folder is packed with what its requirements.txt or pyproject.toml names \
+         (`pywasm run .`), and a file alone runs with `pywasm python --with NAME FILE`",
+    );
+}
+
+#[test]
 fn standard_input_is_passed_on() {
     let mut command = pywasm([
         "python",

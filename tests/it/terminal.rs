@@ -191,6 +191,42 @@ fn the_interpreter_edits_lines_and_remembers_them() {
 }
 
 #[test]
+fn lines_that_are_pasted_run_as_one() {
+    let mut session = Session::begin(pywasm(["python"]), None);
+    session.expect(">>> ");
+    // What a terminal sends of a paste, and the way it marks it.
+    session.press("\x1b[200~for n in range(2):\n    print('pasted', n * 100)\n\x1b[201~");
+    session.press("\r\r");
+    session.expect("pasted 0");
+    session.expect("pasted 100");
+    session.expect(">>> ");
+    session.press("exit()\r");
+    assert!(session.end().success());
+    assert!(!session.seen.contains("Traceback"), "{}", session.seen);
+}
+
+#[test]
+fn what_can_be_read_of_a_terminal_is_counted_and_still_there() {
+    let mut session = Session::run(
+        &["-t"],
+        "import array, fcntl, os, select, sys, termios, tty\n\
+         def waiting():\n    \
+             count = array.array('i', [0])\n    \
+             fcntl.ioctl(0, termios.FIONREAD, count)\n    \
+             return count[0]\n\
+         tty.setraw(0)\n\
+         print('ready', waiting(), end='\\r\\n', flush=True)\n\
+         select.select([0], [], [])\n\
+         while waiting() < 3: pass\n\
+         print('waiting', waiting(), select.select([0], [], [], 0)[0], os.read(0, 2), waiting(), os.read(0, 9), flush=True)\n",
+    );
+    session.expect("ready 0");
+    session.press("abc");
+    session.expect("waiting 3 [0] b'ab' 1 b'c'");
+    assert!(session.end().success());
+}
+
+#[test]
 fn the_debugger_stops_and_goes_on() {
     let program = "value = 6\nbreakpoint()\nprint('went on', value)\n";
     let mut session = Session::run(&["-it"], program);

@@ -373,6 +373,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
         python: pywasm_guest::PYTHON_VERSION.to_owned(),
         runtimes: [
             runtime(pywasm_guest::Base::Slim).with_context(damaged)?,
+            runtime(pywasm_guest::Base::Web).with_context(damaged)?,
             runtime(pywasm_guest::Base::Full).with_context(damaged)?,
             runtime(pywasm_guest::Base::Scientific).with_context(damaged)?,
             runtime(pywasm_guest::Base::Data).with_context(damaged)?,
@@ -390,6 +391,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
 pub fn base_of(base: pywasm_guest::Base) -> Base {
     match base {
         pywasm_guest::Base::Slim => Base::Slim,
+        pywasm_guest::Base::Web => Base::Web,
         pywasm_guest::Base::Full => Base::Full,
         pywasm_guest::Base::Scientific => Base::Scientific,
         pywasm_guest::Base::Data => Base::Data,

@@ -4,6 +4,7 @@
 #include <frameobject.h>
 
 #include <dlfcn.h>
+#include <ifaddrs.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,13 @@ static const struct named_function functions[] = {
     NAMED(PyCapsule_GetName, KIND_I32),
     NAMED(PyCapsule_GetPointer, KIND_I32),
     NAMED(PyCapsule_IsValid, KIND_I32),
+    NAMED(PyCapsule_GetDestructor, KIND_I32),
+    NAMED(PyCapsule_GetContext, KIND_I32),
+    NAMED(PyCapsule_SetName, KIND_I32),
+    NAMED(PyCapsule_SetPointer, KIND_I32),
+    NAMED(PyCapsule_SetContext, KIND_I32),
+    NAMED(PyCapsule_SetDestructor, KIND_I32),
+    NAMED(PyCapsule_Import, KIND_I32),
     NAMED(PyBytes_FromString, KIND_I32),
     NAMED(PyBytes_FromStringAndSize, KIND_I32),
     NAMED(PyOS_snprintf, KIND_I32),
@@ -100,6 +108,8 @@ static const struct named_function functions[] = {
     NAMED(abs, KIND_I32),
     NAMED(getpid, KIND_I32),
     NAMED(usleep, KIND_I32),
+    NAMED(getifaddrs, KIND_I32),
+    NAMED(freeifaddrs, KIND_NONE),
 };
 static const size_t function_count = sizeof functions / sizeof *functions;
 

@@ -42,7 +42,10 @@ def _django(autoreload):
 def _uvicorn_reload(basereload):
     def run(self):
         print(_NO_RELOADER, file=sys.stderr)
-        self.target(sockets=self.sockets)
+        try:
+            self.target(sockets=self.sockets)
+        except KeyboardInterrupt:
+            pass  # the reloader's processes end by it, and nobody says so
 
     basereload.BaseReload.run = run
 

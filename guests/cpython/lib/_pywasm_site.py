@@ -5,8 +5,8 @@ Five things only, none of them a security measure:
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
 - `multiprocessing` knows the start method spawn alone; its `Value` and `Array` work within one process, since memory
   cannot be shared with another;
-- `os.posix_spawn`, `os.spawnv` and their kin are there, over the processes of the sandbox, and `multiprocessing` starts none to
-  clean up after them;
+- `os.posix_spawn`, `os.spawnv`, `os.execv` and their kin and `os.system` are there, over the processes of the sandbox, and
+  `multiprocessing` starts none to clean up after them;
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
   where there is one, which flag helps.
@@ -96,6 +96,9 @@ def _processes():
     os.P_WAIT, os.P_NOWAIT, os.P_NOWAITO = 0, 1, 1
     for how in ("v", "ve", "vp", "vpe", "l", "le", "lp", "lpe"):
         setattr(os, f"spawn{how}", _when_called("_pywasm_spawn", f"spawn{how}"))
+    # The others of the family are os.py's own.
+    for name in ("execv", "execve", "system"):
+        setattr(os, name, _when_called("_pywasm_spawn", name))
 
 
 def _signal(signal):
@@ -120,10 +123,25 @@ _MISSING = {
 }
 
 
+def _alone():
+    """The name of the program's file, if there is nothing beside it."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None:
+        return None
+    folder, name = os.path.split(os.path.abspath(path))
+    return name if set(os.listdir(folder)) <= {name, "__pycache__"} else None
+
+
 def _not_packed(name):
     top = (name or "").partition(".")[0]
     if not top or top in sys.modules or top in sys.stdlib_module_names:
         return None
+    alone = _alone()
+    if alone:
+        return (
+            f"there is nothing beside {alone} in the sandbox: `pywasm run FOLDER` packs what its folder has and its requirements.txt or "
+            "pyproject.toml names, and `pywasm python --with NAME FILE` brings packages"
+        )
     return (
         f"the package has no module {top}: a folder is packed with what its requirements.txt or pyproject.toml names "
         "(`pywasm run .`), and a file alone runs with `pywasm python --with NAME FILE`"
@@ -136,6 +154,11 @@ def _hint(error):
         return _MISSING.get(error.name) or _not_packed(error.name)
     if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
         return "the app has as many threads as --pids-limit allows (1024 unless it is given), or no memory for another (--memory)"
+    if "unable to open database file" in str(error):  # of sqlite, which does not say which
+        return (
+            "the folder of the database is not in the sandbox or is read-only there; an app writes to its own folder, to /tmp and to "
+            "what --volume HOST:FOLDER mounts"
+        )
     if not isinstance(error, OSError):
         return None
     path = error.filename
@@ -155,13 +178,19 @@ def _hint(error):
     if error.errno == errno.ENOENT and given_absolute:
         return (
             f"{path} is not in the sandbox: an app sees its package and the folders that --volume mounts; "
-            f"to show it the host's, add --volume {folder}:{folder}:ro"
+            f"to show it the host's, add --volume {folder}:{folder}:ro (without :ro it may write there)"
+        )
+    alone = None if given_absolute else _alone()
+    if error.errno == errno.ENOENT and alone:
+        return (
+            f"there is nothing beside {alone} in the sandbox: `pywasm run FOLDER` packs what its folder has, and "
+            "--volume FOLDER:/data shows the app a folder as /data"
         )
     if error.errno in (errno.EROFS, errno.EPERM, errno.EACCES):
-        return (
-            f"{path} is read-only in the sandbox; write to the app's folder or /tmp, "
-            "or mount a folder with --volume HOST:FOLDER"
-        )
+        places = {"the app's folder": os.getcwd(), "/tmp": "/tmp"}
+        writable = " or ".join(name for name, place in places.items() if os.access(place, os.W_OK))
+        own = f"write to {writable}" if writable else "give the app a folder of its own with --tmpfs FOLDER"
+        return f"{path} is read-only in the sandbox; {own}, or mount a folder with --volume HOST:FOLDER"
     return None
 
 

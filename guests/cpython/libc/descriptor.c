@@ -330,7 +330,8 @@ int ioctl(int fd, int request, ...) {
   const struct vtable *vtable = description->entry.vtable;
   if (request == FIONBIO && vtable->set_blocking)
     return vtable->set_blocking(description->entry.data, !*value);
-  if (request == FIONREAD && is_pair(description)) {
+  if (request == FIONREAD) {
+    if (!is_pair(description)) return count_readable(description, value);
     *value = (int)pair_readable(description);
     return 0;
   }

@@ -76,7 +76,7 @@ struct description {
   bool end_shared;                 // of a file: each write goes to its end, wherever that is by then (process.c)
   bool nonblocking;                // O_NONBLOCK, of sockets and pairs
   uint64_t receive_timeout, send_timeout;  // nanoseconds; 0 = none
-  char *peeked;  // what MSG_PEEK has read ahead
+  char *peeked;  // what MSG_PEEK or FIONREAD has read ahead: the host's streams cannot be looked into without taking from them
   size_t peeked_size;
   int kept_options[KEPT_OPTIONS];  // socket.c
   struct linger linger;
@@ -118,6 +118,11 @@ int fail(int error);  // sets errno, returns -1
 short events_known_here(const struct description *description, short events);
 // Wait until one of `events` holds. Returns revents, 0 when the deadline came first, or -1.
 int poll_description(struct description *description, short events, uint64_t deadline);
+
+// Takes of what was read ahead, or gives it and keeps it.
+ssize_t take_peeked(struct description *description, void *buffer, size_t size, bool keep);
+// How many bytes can be read at once of a terminal or a pipe. 0, or -1.
+int count_readable(struct description *description, int *count);
 
 // Whether the socket's connection could not be made.
 bool socket_failed(struct description *description);

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -25,6 +26,35 @@ static ssize_t end_turn(struct operation *operation, ssize_t result) {
   return operation_end(operation, result);
 }
 
+ssize_t take_peeked(struct description *d, void *buffer, size_t size, bool keep) {
+  if (size > d->peeked_size) size = d->peeked_size;
+  memcpy(buffer, d->peeked, size);
+  if (keep) return size;
+  d->peeked_size -= size;
+  memmove(d->peeked, d->peeked + size, d->peeked_size);
+  return size;
+}
+
+// What is there is taken, and kept for the next read.
+int count_readable(struct description *d, int *count) {
+  enum { MOST = 4096 };
+  const struct vtable *vtable = d->entry.vtable;
+  struct stream_access access;
+  if (!vtable->get_read_stream || vtable->seek || vtable->recvfrom) return fail(ENOTTY);
+  if (!d->peeked_size) {
+    char *kept = realloc(d->peeked, MOST);
+    if (!kept) return fail(ENOMEM);
+    d->peeked = kept;
+    if (vtable->get_read_stream(d->entry.data, &access) < 0) return -1;
+    access.blocking = false;
+    ssize_t taken = __wasilibc_read(&access, kept, MOST);
+    if (taken < 0 && errno != EAGAIN) return -1;
+    if (taken > 0) d->peeked_size = taken;
+  }
+  *count = (int)d->peeked_size;
+  return 0;
+}
+
 static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
   struct stream_access access;
   if (!d->entry.vtable->get_read_stream) return fail(EBADF);
@@ -35,7 +65,7 @@ static ssize_t read_stream(struct description *d, void *buffer, size_t size) {
   bool wait = !d->nonblocking && !d->entry.vtable->seek;
   if (d->nonblocking || wait) access.blocking = false;
   if (result == 0) do
-      result = __wasilibc_read(&access, buffer, size);
+      result = d->peeked_size ? take_peeked(d, buffer, size, false) : __wasilibc_read(&access, buffer, size);
     while (result < 0 && errno == EAGAIN && wait && poll_description(d, POLLIN, COOP_FOREVER) > 0);
   // A stream that has met the end of its file stays there, though the file may grow: the next read takes a new one.
   if (result == 0 && size && d->entry.vtable->seek) d->entry.vtable->close_streams(d->entry.data);

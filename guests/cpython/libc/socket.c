@@ -59,15 +59,6 @@ static ssize_t with_socket_error(ssize_t result) {
   return result;
 }
 
-static ssize_t take_peeked(struct description *d, void *buffer, size_t size, bool keep) {
-  if (size > d->peeked_size) size = d->peeked_size;
-  memcpy(buffer, d->peeked, size);
-  if (keep) return size;
-  d->peeked_size -= size;
-  memmove(d->peeked, d->peeked + size, d->peeked_size);
-  return size;
-}
-
 static ssize_t receive_some(struct description *d, void *buffer, size_t size, int flags,
                             struct sockaddr *address, socklen_t *address_size) {
   bool nonblocking = d->nonblocking || flags & MSG_DONTWAIT;
@@ -81,7 +72,7 @@ static ssize_t receive_some(struct description *d, void *buffer, size_t size, in
   return operation_end(&operation, with_socket_error(received));
 }
 
-// The host's streams cannot be looked into without taking from them: what MSG_PEEK saw is kept here.
+// What MSG_PEEK saw is kept.
 static ssize_t receive_stream(struct description *d, void *buffer, size_t size, int flags) {
   bool peek = flags & MSG_PEEK;
   if (d->peeked_size) return take_peeked(d, buffer, size, peek);

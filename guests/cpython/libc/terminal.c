@@ -47,9 +47,12 @@ int tcgetattr(int fd, struct termios *settings) {
   return 0;
 }
 
+static void forget_what_was_read_ahead(int fd) { description_of(fd)->peeked_size = 0; }
+
 int tcsetattr(int fd, int when, const struct termios *settings) {
   if (when < TCSANOW || when > TCSAFLUSH) return fail(EINVAL);
   if (!is_terminal(fd)) return -1;
+  if (when == TCSAFLUSH) forget_what_was_read_ahead(fd);
   const struct termios *s = settings;
   return host_terminal_set(when, s->c_iflag, s->c_oflag, s->c_cflag, s->c_lflag, s->c_cc, NCCS) ? 0 : fail(ENOTTY);
 }
@@ -57,6 +60,7 @@ int tcsetattr(int fd, int when, const struct termios *settings) {
 int tcflush(int fd, int queue) {
   if (queue < TCIFLUSH || queue > TCIOFLUSH) return fail(EINVAL);
   if (!is_terminal(fd)) return -1;
+  if (queue != TCOFLUSH) forget_what_was_read_ahead(fd);
   return host_terminal_discard(queue) ? 0 : fail(ENOTTY);
 }
 

@@ -13,7 +13,9 @@ from .work import RECIPE, Work
 
 FOLDER = RECIPE / "natives"
 # The bases with native packages: each has what those before it have.
-BASES = ("full", "scientific", "data")
+BASES = ("web", "full", "scientific", "data")
+# That of a recipe which says none.
+USUAL_BASE = "full"
 # Without -flto: an extension is compiled to machine-independent code once, and adding one is a quick link.
 OPTIMISE = ["-O2", "-DNDEBUG", "-fno-wrapv-pointer"]
 
@@ -111,7 +113,7 @@ def read(file: Path) -> Native:
     modules = tuple(read_module(module) for module in recipe.pop("module"))
     libraries = tuple(read_library(library) for library in recipe.pop("library", []))
     setup = meson.Setup(**recipe.pop("meson")) if "meson" in recipe else None
-    test, base, link = recipe.pop("test"), recipe.pop("base", BASES[0]), tuple(recipe.pop("link", []))
+    test, base, link = recipe.pop("test"), recipe.pop("base", USUAL_BASE), tuple(recipe.pop("link", []))
     names = {field.name for field in fields(Input)}
     if set(recipe) != names:
         raise SystemExit(f"{file}: wants exactly {', '.join(sorted(names))}, test and [[module]]; differs in {set(recipe) ^ names}")

@@ -35,9 +35,9 @@ pub fn base() -> BaseLayers {
             )
         }),
         natives: [
-            ("markupsafe", "3.0.4", Base::Full),
+            ("markupsafe", "3.0.4", Base::Web),
             ("numpy", "2.5.5", Base::Scientific),
-            ("pydantic-core", "2.50.5", Base::Full),
+            ("pydantic-core", "2.50.5", Base::Web),
         ]
         .map(|(name, version, base)| NativePackage {
             name: name.parse().expect("a name"),
