@@ -329,3 +329,29 @@ fn registry_a_flask_app_without_a_main_part_is_served_from_its_lock() {
     let address = server.address(5000);
     assert!(get(address, "/").ends_with("found"));
 }
+
+#[test]
+fn a_project_that_says_nothing_runs_what_is_asked_for() {
+    let folder = project(&[("foo.py", "import sys; print('foo', *sys.argv[1:])")]);
+    let ended = |entrypoint: &str, arguments: &[&str]| {
+        let mut command = pywasm(["run", "--entrypoint", entrypoint]);
+        command.arg(folder.path()).args(arguments);
+        run(command)
+    };
+    for (entrypoint, arguments, told) in [
+        ("python foo.py", &[][..], "foo\n"),
+        ("python foo.py", &["a", "b"], "foo a b\n"),
+        ("python", &["foo.py", "c"], "foo c\n"),
+    ] {
+        let ended = ended(entrypoint, arguments);
+        assert_eq!(ended.stdout, told, "{}", ended.stderr);
+    }
+    let refused = ended("python bar.py", &[]);
+    assert!(
+        refused
+            .stderr
+            .contains("bar.py is not among the files that are packed"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -71,10 +71,15 @@ fn mistakes_are_named() {
         shown(run(pywasm(["run", "-v", "da ta:/data", "x.pkg"])))
     );
     let folder = project(&[("main.py", "")]);
-    let mut one_word = pywasm(["run", "--entrypoint", "python main.py", "."]);
-    one_word.current_dir(folder.path());
-    let Ended { stderr, .. } = run(one_word);
-    // After what it says of the packing.
+    let in_folder = |arguments: &[&str]| {
+        let mut command = pywasm(arguments);
+        command.current_dir(folder.path());
+        run(command)
+    };
+    let packed = in_folder(&["pack", "-q", "-o", "a.pkg", "main.py"]);
+    assert_eq!(packed.code, Some(0), "{}", packed.stderr);
+    // Of a project it is what is packed.
+    let Ended { stderr, .. } = in_folder(&["run", "--entrypoint", "python main.py", "a.pkg"]);
     insta::assert_snapshot!("entrypoint", stderr.lines().last().unwrap_or_default());
     insta::assert_snapshot!("missing", shown(run(pywasm(["run", "no-such.pkg"]))));
     insta::assert_snapshot!(

@@ -15,8 +15,8 @@ use pywasm_format::write::BuiltLayer;
 use pywasm_format::{Digest, LayerKind};
 use pywasm_packager::{
     Base, BaseLayers, Built, DockerfileChoice, DockerfileUse, Event, IndexFlags, LockUse, Machine,
-    NativePackage, Note, OlderVersions, Optional, PackSettings, Progress, Project, VersionChoice,
-    command_words,
+    NativePackage, Note, OlderVersions, Optional, PackSettings, PlanError, Progress, Project,
+    ProjectError, VersionChoice, command_words,
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
@@ -42,14 +42,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
             Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name()))))
         }
     };
-    let command = entrypoint
-        .map(|line| command_words(&line))
-        .transpose()
-        .map_err(|why| anyhow!("--entrypoint: {why}"))?;
-    ensure!(
-        command.as_ref().is_none_or(|words| !words.is_empty()),
-        "--entrypoint: it names no program; leave the flag out to start what is found"
-    );
+    let command = entrypoint.as_deref().map(entrypoint_words).transpose()?;
     // Known before the work begins: what is in its place may be worth more.
     let target = match &output {
         Some(output) if !dry_run => Some(Output::new(output, Kind::Package)?),
@@ -157,15 +150,26 @@ fn told(left_out: &[(String, String)]) -> Vec<String> {
             None => by_reason.push((reason, vec![module])),
         }
     }
-    let line = |(reason, modules): (&str, Vec<&str>)| match modules[..] {
-        [one] => format!("{one} is not in the snapshot and is imported at each start: {reason}"),
-        _ => format!(
+    let line = |(reason, modules): (&str, Vec<&str>)| match (shortened(reason), &modules[..]) {
+        (reason, [one]) => {
+            format!("{one} is not in the snapshot and is imported at each start: {reason}")
+        }
+        (reason, _) => format!(
             "{} modules such as {} are not in the snapshot and are imported at each start: {reason}",
             modules.len(),
             modules[0]
         ),
     };
     by_reason.into_iter().map(line).collect()
+}
+
+/// Exceptions may have pages of text.
+fn shortened(reason: &str) -> Cow<'_, str> {
+    const MOST: usize = 300;
+    match reason.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &reason[..end]).into(),
+        None => reason.into(),
+    }
 }
 
 /// Takes the snapshot of what was built; for that it is written to a file of its own.
@@ -182,7 +186,11 @@ fn snapshot_of(
 
 /// The snapshot for a package in the cache: one that was taken of the same requirements for the same command
 /// and environment does, whatever the app has become since. Without it the app only starts later.
-fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<BuiltLayer> {
+fn cached_snapshot(
+    built: &Built,
+    environment: &Environment,
+    progress: &Shown,
+) -> anyhow::Result<BuiltLayer> {
     let below = built
         .layers()
         .into_iter()
@@ -195,6 +203,7 @@ fn cached_snapshot(built: &Built, environment: &Environment) -> anyhow::Result<B
     if let Ok(taken) = Taken::read(&path) {
         return Ok(taken.layer);
     }
+    progress.step("taking a snapshot of the started Python");
     let taken = snapshot_of(built, &[], environment)?;
     taken.write(&path)?;
     Ok(taken.layer)
@@ -206,14 +215,35 @@ pub struct Cached {
     pub path: PathBuf,
 }
 
-/// Packs a project into the cache; what has not changed since is not packed again.
+/// What `--entrypoint` says of a project.
+pub fn entrypoint_words(line: &str) -> anyhow::Result<Vec<String>> {
+    let words = command_words(line).map_err(|why| anyhow!("--entrypoint: {why}"))?;
+    ensure!(
+        !words.is_empty(),
+        "--entrypoint: it names no program; leave the flag out to start what is found"
+    );
+    Ok(words)
+}
+
+/// Packs a project into the cache; what has not changed since is not packed again. `command` is what it starts, whatever it
+/// says itself.
 pub fn project_in_cache(
     target: &Path,
+    command: Option<&[String]>,
     index: &IndexArgs,
     with_snapshot: bool,
     environment: &Environment,
 ) -> anyhow::Result<Cached> {
-    in_cache(&Project::open(target)?, index, with_snapshot, environment)
+    let project = Project::open(target)?;
+    in_cache(&project, command, index, with_snapshot, environment)
+}
+
+/// Whether a project cannot be packed because nothing says what it starts.
+pub fn has_no_command(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(PlanError::Project(ProjectError::NoCommand { .. }))
+    )
 }
 
 /// A package of requirements alone, in the cache.
@@ -224,17 +254,21 @@ pub fn requirements_only(
     environment: &Environment,
 ) -> anyhow::Result<Package> {
     let project = Project::requirements_only(requirements, files);
-    Ok(in_cache(&project, index, true, environment)?.package)
+    Ok(in_cache(&project, None, index, true, environment)?.package)
 }
 
 fn in_cache(
     project: &Project,
+    command: Option<&[String]>,
     index: &IndexArgs,
     with_snapshot: bool,
     environment: &Environment,
 ) -> anyhow::Result<Cached> {
     let base = base()?;
-    let settings = settings(index, environment)?;
+    let settings = PackSettings {
+        command: command.map(<[String]>::to_vec),
+        ..settings(index, environment)?
+    };
     let key = project.fingerprint(&settings, &base)?;
     let path = environment.cache()?.folder("packages")?.join(format!(
         "{}{}.pkg",
@@ -251,8 +285,7 @@ fn in_cache(
     tell(plan.notes());
     let mut built = plan.build(&base, &progress)?;
     if with_snapshot {
-        progress.step("taking a snapshot of the started Python");
-        if let Ok(layer) = cached_snapshot(&built, environment) {
+        if let Ok(layer) = cached_snapshot(&built, environment, &progress) {
             built.set_snapshot(layer);
         }
     }

@@ -258,7 +258,7 @@ impl Asked {
             no_snapshot,
             profile,
             debug_wasm,
-            entrypoint,
+            mut entrypoint,
             network,
             pull,
             server,
@@ -305,6 +305,13 @@ impl Asked {
         let target = Path::new(target);
         let mut packing = Packing::default();
         let is_project = is_project(target);
+        let command = entrypoint.as_deref().filter(|_| is_project);
+        let command = command.map(pack::entrypoint_words).transpose()?;
+        // A word alone stands in the place of the program that the project starts, as in a package.
+        let says_all = command.as_ref().is_some_and(|words| words.len() > 1);
+        if says_all {
+            entrypoint = None;
+        }
         let package = match is_project {
             true if !require_signature.is_empty() => bail!(
                 "--require-signature is for packages, and `{}` is a project; pack and sign it first",
@@ -316,7 +323,21 @@ impl Asked {
                     let environment = environment.clone();
                     let target = target.to_owned();
                     let again = move || {
-                        pack::project_in_cache(&target, &index, !no_snapshot, &environment)
+                        let packed = |command: Option<&[String]>| {
+                            pack::project_in_cache(
+                                &target,
+                                command,
+                                &index,
+                                !no_snapshot,
+                                &environment,
+                            )
+                        };
+                        match packed(command.as_deref().filter(|_| says_all)) {
+                            Err(error) if command.is_some() && pack::has_no_command(&error) => {
+                                packed(command.as_deref())
+                            }
+                            packed => packed,
+                        }
                     };
                     let Cached { package, path } = again()?;
                     packing = Packing::of(path, move || Ok(again()?.path));
