@@ -87,6 +87,10 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
                 }
             }
             '\\' => word.get_or_insert_default().push(characters.next()?),
+            // No file has a name that begins with an option, so a shell leaves it as it is.
+            '*' | '?' if word.as_deref().is_some_and(|word| word.starts_with('-')) => {
+                word.get_or_insert_default().push(character);
+            }
             '$' | '`' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '{' | '}' => {
                 return None;
             }
@@ -110,6 +114,7 @@ mod tests {
             split("  a 'b c' \"d \\\" e\" f\\ g ''"),
             Some("a|b c|d \" e|f g|".into())
         );
+        assert_eq!(split("a --allow=* b"), Some("a|--allow=*|b".into()));
         for shell in [
             "a && b",
             "echo $PORT",

@@ -67,7 +67,8 @@ fn command_of(file: &str, files: &[Found]) -> Command {
     let text = source(files, file).unwrap_or_default();
     let starts_itself = text.contains("__main__");
     let module = file.trim_end_matches(".py");
-    match app_object(&text) {
+    let factory = || made_by_factory(&text, files);
+    match app_object(&text, &MAKERS).or_else(factory) {
         // What starts itself knows best how.
         Some(_) if starts_itself => command(["python", file], [], None),
         Some((Framework::Flask, name)) => command(
@@ -85,6 +86,17 @@ fn command_of(file: &str, files: &[Found]) -> Command {
             ["--listen=0.0.0.0:8000", &format!("{module}:{name}")],
             Some(WEB_PORT),
         ),
+        Some((Framework::Sanic, name)) => command(
+            ["sanic", &format!("{module}:{name}")],
+            ["--host", "0.0.0.0", "--port", "8000", "--single-process"],
+            Some(WEB_PORT),
+        ),
+        // `flask` finds the factory itself.
+        None if !starts_itself && has_factory(&text) && uses_flask(files) => command(
+            ["flask", "--app", module],
+            ["run", "--host", "0.0.0.0", "--port", "5000"],
+            Some(FLASK_PORT),
+        ),
         None => command(["python", file], [], None),
     }
 }
@@ -94,10 +106,13 @@ enum Framework {
     Flask,
     Asgi,
     Wsgi,
+    Sanic,
 }
 
+type Maker = (&'static str, Framework);
+
 /// What makes an app object, by the name of what is called.
-const MAKERS: [(&str, Framework); 9] = [
+const MAKERS: [Maker; 11] = [
     ("Flask", Framework::Flask),
     ("FastAPI", Framework::Asgi),
     ("Starlette", Framework::Asgi),
@@ -107,10 +122,33 @@ const MAKERS: [(&str, Framework); 9] = [
     ("get_wsgi_application", Framework::Wsgi),
     ("Bottle", Framework::Wsgi),
     ("falcon.App", Framework::Wsgi),
+    ("asgi.App", Framework::Asgi),
+    ("Sanic", Framework::Sanic),
 ];
 
+/// The name that Flask knows of functions that make an app.
+const FACTORY: &str = "create_app";
+
+fn has_factory(text: &str) -> bool {
+    let head = format!("def {FACTORY}(");
+    text.lines().any(|line| line.starts_with(&head))
+}
+
+/// The first `NAME = create_app(` of a project that uses Flask.
+fn made_by_factory<'t>(text: &'t str, files: &[Found]) -> Option<(Framework, &'t str)> {
+    let found = app_object(text, &[(FACTORY, Framework::Flask)])?;
+    uses_flask(files).then_some(found)
+}
+
+fn uses_flask(files: &[Found]) -> bool {
+    let imports = |line: &str| line.starts_with("from flask import") || line == "import flask";
+    let python = files.iter().filter(|file| file.path.ends_with(".py"));
+    let mut texts = python.filter_map(|file| source(files, &file.path));
+    texts.any(|text| text.lines().any(|line| imports(line.trim_end())))
+}
+
 /// The first `NAME = Maker(` at the left margin.
-fn app_object(text: &str) -> Option<(Framework, &str)> {
+fn app_object<'t>(text: &'t str, makers: &[Maker]) -> Option<(Framework, &'t str)> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once('=')?;
         // `app: Flask = Flask(…)`
@@ -118,7 +156,7 @@ fn app_object(text: &str) -> Option<(Framework, &str)> {
         let is_name = name.starts_with(|c: char| c == '_' || c.is_alphabetic())
             && name.chars().all(|c| c == '_' || c.is_alphanumeric());
         let (called, _) = value.trim_start().split_once('(')?;
-        let (_, framework) = MAKERS.iter().find(|(maker, _)| {
+        let (_, framework) = makers.iter().find(|(maker, _)| {
             called
                 .strip_suffix(maker)
                 .is_some_and(|before| before.is_empty() || before.ends_with('.'))
@@ -216,9 +254,44 @@ mod tests {
             ("x.app = Flask()\n", None),
             ("app = MyFlask()\n", None),
             ("app == Flask()\n", None),
+            ("app = falcon.asgi.App()\n", Some((Framework::Asgi, "app"))),
+            ("app = Sanic('x')\n", Some((Framework::Sanic, "app"))),
+            ("app = create_app()\n", None),
         ] {
-            assert_eq!(app_object(text), expected, "{text}");
+            assert_eq!(app_object(text, &MAKERS), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn factories_of_flask() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let started = |files: &[(&str, &str)]| {
+            let found = files.iter().map(|(path, text)| {
+                let source = folder.path().join(path);
+                std::fs::write(&source, text).expect("written");
+                Found {
+                    path: (*path).to_owned(),
+                    source,
+                    size: text.len() as u64,
+                    mode: pywasm_format::write::FileMode::Plain,
+                }
+            });
+            let found: Vec<_> = found.collect();
+            let command = detect(&found).command.expect("something to start");
+            command.entrypoint.join(" ")
+        };
+        let factory = "from flask import Flask\ndef create_app():\n    return Flask(__name__)\n";
+        assert_eq!(started(&[("app.py", factory)]), "flask --app app");
+        let made = "from site_app import create_app\napp = create_app()\n";
+        let files = [("wsgi.py", made), ("site_app.py", factory)];
+        assert_eq!(started(&files), "flask --app wsgi:app");
+        assert_eq!(
+            started(&files[..1]),
+            "python wsgi.py",
+            "nothing says that it is Flask's"
+        );
+        let itself = format!("{factory}if __name__ == '__main__':\n    create_app().run()\n");
+        assert_eq!(started(&[("app.py", &itself)]), "python app.py");
     }
 
     #[test]
