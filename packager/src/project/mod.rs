@@ -16,6 +16,7 @@ mod program;
 mod pyproject;
 mod source;
 mod tree;
+mod uv;
 mod uv_lock;
 mod walk;
 mod workplace;

@@ -1,6 +1,7 @@
 //! Requirements in TOML: `[project]` of a pyproject.toml and the `# /// script` block of a file.
 
 use super::poetry::Poetry;
+use super::uv::Uv;
 use super::{ProjectError, RequirementInput};
 use crate::settings::Optional;
 use serde::Deserialize;
@@ -22,6 +23,8 @@ struct PyProject {
 struct Tools {
     poetry: Option<Poetry>,
     setuptools: Option<Setuptools>,
+    #[serde(default)]
+    uv: Uv,
 }
 
 /// Where setuptools reads what is `dynamic`.
@@ -102,9 +105,10 @@ pub(super) fn of_project(
         return Ok(found);
     }
     let mut grouped = groups.of(&asked.groups)?;
+    let uv = &parsed.tool.uv;
     let Some(project) = parsed.project else {
         return match asked.extras.first() {
-            None => Ok(inputs(file, grouped)),
+            None => Ok(inputs(file, uv.applied(file, grouped)?)),
             Some(extra) => Err(unknown(
                 file,
                 "extra",
@@ -146,7 +150,7 @@ pub(super) fn of_project(
         dependencies.extend(found.1.iter().cloned());
     }
     dependencies.append(&mut grouped);
-    files.extend(inputs(file, dependencies));
+    files.extend(inputs(file, uv.applied(file, dependencies)?));
     Ok(files)
 }
 
@@ -238,7 +242,7 @@ pub(super) fn inputs(file: &Path, dependencies: Vec<String>) -> Vec<RequirementI
         .collect()
 }
 
-fn malformed(file: &Path, error: &toml::de::Error) -> ProjectError {
+pub(super) fn malformed(file: &Path, error: &toml::de::Error) -> ProjectError {
     ProjectError::Malformed {
         path: file.to_owned(),
         reason: format!("not the TOML expected: {}", error.to_string().trim_end()),
