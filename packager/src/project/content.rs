@@ -8,7 +8,7 @@ use super::entry::EntryScript;
 use super::inputs::{self, RequirementInput};
 use super::own::Own;
 use super::tree::Tree;
-use super::walk::{self, Found};
+use super::walk::{self, Found, Walked};
 use super::workplace::Workplace;
 use super::{Programs, ProjectError, io_error, pyproject, read_text};
 use crate::plan::Note;
@@ -71,6 +71,14 @@ impl AppFile {
     }
 }
 
+/// What a project's folder has for a package, by paths in it.
+#[derive(Debug, Default)]
+pub(super) struct ProjectFiles {
+    pub(super) files: BTreeMap<String, AppFile>,
+    /// Folders with nothing in them.
+    pub(super) empty: BTreeSet<String>,
+}
+
 pub(super) fn of_folder(
     root: &Path,
     own: Own,
@@ -78,15 +86,22 @@ pub(super) fn of_folder(
     settings: &PackSettings,
     programs: Option<&dyn Programs>,
 ) -> Result<Content, ProjectError> {
-    let (found, mut notes) = walk::walk(root, settings.output.as_deref())?;
+    let Walked {
+        found,
+        empty,
+        mut notes,
+    } = walk::walk(root, settings.output.as_deref())?;
     let Detected {
         command: detected,
         notes: news,
     } = detect::detect(&found);
-    let project = by_path(found);
+    let project = ProjectFiles {
+        files: by_path(found),
+        empty,
+    };
     let Some(dockerfile) = dockerfile else {
         notes.extend(news);
-        let files = project;
+        let ProjectFiles { files, empty } = project;
         let command = chosen(settings, own.command, detected).ok_or_else(|| no_command(root))?;
         let is_guess = command.is_guess;
         let mut config = config(default_working_dir(), command);
@@ -126,7 +141,7 @@ pub(super) fn of_folder(
         false => copy::requirements(&dockerfile.stage.installs, &workplace)?,
     };
     let read = match dockerfile.stage.runs_programs() {
-        true => project.clone(),
+        true => project.files.clone(),
         false => BTreeMap::new(),
     };
     let stage = dockerfile.stage;

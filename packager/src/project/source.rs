@@ -24,8 +24,8 @@ const FOLDER: &str = "projects";
 
 /// The archive of the project in a folder of this machine: of the files that packing it would take.
 pub(crate) fn archive_of_folder(folder: &Path, cache_dir: &Path) -> Result<ProjectArchive, String> {
-    let (found, _) = walk::walk(folder, None).map_err(|error| error.to_string())?;
-    archive(&by_path(found), cache_dir)
+    let walked = walk::walk(folder, None).map_err(|error| error.to_string())?;
+    archive(&by_path(walked.found), cache_dir)
 }
 
 /// Writes the archive of `files` (by their path in the project) into the cache. The same files give the

@@ -1,7 +1,7 @@
 //! The files of a stage of a Dockerfile, as its lines arrange them.
 
 use super::archives::{self, Compression, Unpacked};
-use super::content::AppFile;
+use super::content::{AppFile, ProjectFiles};
 use super::dockerfile::{Copy, Extract, Remove};
 use globset::{GlobBuilder, GlobMatcher};
 use pywasm_format::GuestPath;
@@ -20,12 +20,9 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// COPY of the project's files.
-    pub(super) fn copy(
-        &mut self,
-        project: &BTreeMap<String, AppFile>,
-        copy: &Copy,
-    ) -> Result<(), String> {
-        let files = || project.iter().map(|(path, file)| (path.as_str(), file));
+    pub(super) fn copy(&mut self, project: &ProjectFiles, copy: &Copy) -> Result<(), String> {
+        let all = &project.files;
+        let files = || all.iter().map(|(path, file)| (path.as_str(), file));
         for source in &copy.sources {
             if source.split('/').any(|part| part == "..") {
                 return Err(format!(
@@ -33,12 +30,14 @@ impl Tree {
                 ));
             }
             let placed = self.matching(files(), copy, source, Folders::TheirContent)?;
-            if placed.is_empty() {
+            let empty = placed_folders(project.empty.iter().map(String::as_str), copy, source);
+            if placed.is_empty() && empty.is_empty() {
                 return Err(format!(
                     "COPY {source}: no such file among those to pack; is it left out by .pywasmignore or .dockerignore?"
                 ));
             }
             self.files.extend(placed);
+            self.folders.extend(empty);
         }
         Ok(())
     }
@@ -46,13 +45,13 @@ impl Tree {
     /// ADD: the same, but an archive is unpacked into the destination.
     pub(super) fn add(
         &mut self,
-        project: &BTreeMap<String, AppFile>,
+        project: &ProjectFiles,
         copy: &Copy,
         cache_dir: &Path,
     ) -> Result<(), String> {
         for source in &copy.sources {
             let name = source.trim_start_matches("./");
-            match project.get(name) {
+            match project.files.get(name) {
                 Some(file) if Compression::of(name).is_some() => {
                     self.unpack(name, file, &copy.dest, 0, cache_dir)?;
                 }
@@ -108,24 +107,14 @@ impl Tree {
         for source in &copy.sources {
             let files = other.files.iter().map(|(path, file)| (&path[1..], file));
             let placed = self.matching(files, copy, source, Folders::TheirContent)?;
-            let folder = format!("/{}", source.trim_matches('/'));
-            let empty = other.folders.iter().filter_map(|path| {
-                let below = path.strip_prefix(&folder)?;
-                match below.strip_prefix('/') {
-                    None if below.is_empty() => Some(copy.dest.to_string()),
-                    None => None,
-                    Some(below) => Some(inside(&copy.dest, below)),
-                }
-            });
-            let folders = self.folders.len();
-            self.folders.extend(empty);
-            let known = !placed.is_empty() || self.folders.len() > folders;
-            if !known && !other.incomplete {
+            let empty = placed_folders(other.folders.iter().map(|path| &path[1..]), copy, source);
+            if placed.is_empty() && empty.is_empty() && !other.incomplete {
                 return Err(format!(
                     "COPY --from {source}: there is no such file in that stage"
                 ));
             }
             self.files.extend(placed);
+            self.folders.extend(empty);
         }
         Ok(())
     }
@@ -158,10 +147,7 @@ impl Tree {
         source: &str,
         folders: Folders,
     ) -> Result<Vec<(String, AppFile)>, String> {
-        let parts: Vec<&str> = source
-            .split('/')
-            .filter(|part| !matches!(*part, "" | "."))
-            .collect();
+        let parts = parts(source);
         let matcher =
             matcher(&parts.join("/")).map_err(|error| format!("COPY {source}: {error}"))?;
         let into_folder = copy.into_folder || self.is_folder(&copy.dest);
@@ -239,6 +225,34 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// The places of the folders that come with a source, or are it.
+fn placed_folders<'f>(
+    folders: impl Iterator<Item = &'f str>,
+    copy: &Copy,
+    source: &str,
+) -> Vec<String> {
+    let source = parts(source).join("/");
+    let placed = folders.filter_map(|path| {
+        if source.is_empty() {
+            return Some(inside(&copy.dest, path));
+        }
+        let below = path.strip_prefix(&source)?;
+        match below.strip_prefix('/') {
+            None if below.is_empty() => Some(copy.dest.to_string()),
+            None => None,
+            Some(below) => Some(inside(&copy.dest, below)),
+        }
+    });
+    placed.collect()
+}
+
+/// The names in a path.
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect()
 }
 
 /// What a folder as a source means.

@@ -5,6 +5,7 @@ use super::{ProjectError, io_error};
 use crate::plan::Note;
 use pywasm_format::is_package_file;
 use pywasm_format::write::FileMode;
+use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,30 +21,38 @@ pub(super) struct Found {
     pub(super) mode: FileMode,
 }
 
+/// What is to be packed of a folder.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) found: Vec<Found>,
+    /// Folders with nothing to be packed in them, by their paths.
+    pub(super) empty: BTreeSet<String>,
+    pub(super) notes: Vec<Note>,
+}
+
 /// Walks `root`; `output` is the package about to be written and not packed into itself.
-pub(super) fn walk(
-    root: &Path,
-    output: Option<&Path>,
-) -> Result<(Vec<Found>, Vec<Note>), ProjectError> {
+pub(super) fn walk(root: &Path, output: Option<&Path>) -> Result<Walked, ProjectError> {
     let mut walk = Walk {
         root,
         rules: IgnoreRules::find(root)?,
         output: output.and_then(|path| path.canonicalize().ok()),
-        found: Vec::new(),
-        notes: Vec::new(),
+        walked: Walked {
+            found: Vec::new(),
+            empty: BTreeSet::new(),
+            notes: Vec::new(),
+        },
         packages: Vec::new(),
     };
     walk.folder(root, "")?;
     walk.tell_of_packages();
-    Ok((walk.found, walk.notes))
+    Ok(walk.walked)
 }
 
 struct Walk<'a> {
     root: &'a Path,
     rules: IgnoreRules,
     output: Option<PathBuf>,
-    found: Vec<Found>,
-    notes: Vec<Note>,
+    walked: Walked,
     /// Those that are left out.
     packages: Vec<String>,
 }
@@ -90,10 +99,17 @@ impl Walk<'_> {
             Some(Verdict::Ignore) => self.rules.takes_back(),
             None => ignore::default_for_folder(name, source).is_none(),
         };
-        match enter {
-            true => self.folder(source, path),
-            false => Ok(()),
+        if !enter {
+            return Ok(());
         }
+        let before = (self.walked.found.len(), self.walked.empty.len());
+        self.folder(source, path)?;
+        // One whose own pattern leaves it out was only entered for what may be taken back of it.
+        let is_wanted = self.rules.verdict(path) != Some(Verdict::Ignore);
+        if is_wanted && before == (self.walked.found.len(), self.walked.empty.len()) {
+            self.walked.empty.insert(path.to_owned());
+        }
+        Ok(())
     }
 
     fn file(&mut self, source: PathBuf, path: String, name: &str) -> Result<(), ProjectError> {
@@ -172,7 +188,7 @@ impl Walk<'_> {
 
     fn push(&mut self, source: PathBuf, path: String, metadata: &Metadata) {
         let executable = metadata.permissions().mode() & 0o100 != 0;
-        self.found.push(Found {
+        self.walked.found.push(Found {
             path,
             source,
             size: metadata.len(),
@@ -184,6 +200,6 @@ impl Walk<'_> {
     }
 
     fn note(&mut self, text: String) {
-        self.notes.push(Note { at: None, text });
+        self.walked.notes.push(Note { at: None, text });
     }
 }

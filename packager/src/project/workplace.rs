@@ -1,19 +1,19 @@
 //! Where the lines of a Dockerfile are carried out.
 
-use super::content::AppFile;
+use super::content::ProjectFiles;
 use super::copy;
 use super::dockerfile::{Dockerfile, DockerfileError, FileAction, FileStep, ProgramStep, Stage};
 use super::program::{Program, Programs};
 use super::tree::{Tree, inside};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
 /// What the lines work with.
 pub(super) struct Workplace<'a> {
     /// By their path in the project.
-    pub(super) project: &'a BTreeMap<String, AppFile>,
+    pub(super) project: &'a ProjectFiles,
     pub(super) dockerfile: &'a Dockerfile,
     pub(super) cache_dir: &'a Path,
     programs: Option<&'a dyn Programs>,
@@ -24,7 +24,7 @@ pub(super) struct Workplace<'a> {
 impl<'a> Workplace<'a> {
     /// Without `programs`, what they would leave is not known.
     pub(super) fn new(
-        project: &'a BTreeMap<String, AppFile>,
+        project: &'a ProjectFiles,
         dockerfile: &'a Dockerfile,
         cache_dir: &'a Path,
         programs: Option<&'a dyn Programs>,
@@ -50,9 +50,11 @@ impl<'a> Workplace<'a> {
         let mut tree = Tree::default();
         if !copies {
             let folder = stage.working_dir();
-            for (path, file) in self.project {
+            for (path, file) in &self.project.files {
                 tree.files.insert(inside(&folder, path), file.clone());
             }
+            let empty = self.project.empty.iter();
+            tree.folders.extend(empty.map(|path| inside(&folder, path)));
         }
         self.follow(&mut tree, &stage.steps)?;
         Ok(tree)
