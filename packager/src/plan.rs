@@ -211,6 +211,7 @@ impl Project {
     ) -> Result<Inputs, PlanError> {
         let mut content = self.content(settings, programs)?;
         content.config.python.clone_from(&base.python);
+        content.notes.extend(self.note_on_python(&base.python));
         let Machine { env, cache_dir, .. } = &settings.machine;
         let mut set = RequirementSet::read(&content.requirements, env, Some(cache_dir))?;
         set.decide(&settings.versions.overrides, &settings.versions.excludes)?;
@@ -266,11 +267,13 @@ pub(crate) fn resolution(
         builder: builder.as_ref(),
         progress,
     };
-    Ok(search.resolve(&Wishes {
+    let mut resolution = search.resolve(&Wishes {
         pre: access.pre,
         as_of: settings.versions.as_of,
         older: settings.versions.older,
-    })?)
+    })?;
+    resolution.tell_doubts();
+    Ok(resolution)
 }
 
 /// What is known without asking anybody.

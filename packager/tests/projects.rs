@@ -226,6 +226,101 @@ fn what_is_left_out() {
 }
 
 #[test]
+fn empty_folders_are_there_for_what_the_app_will_write() {
+    let folders = |dockerfile: Option<&str>, ignored: &str| {
+        let folder = project(&[("app.py", ""), (".dockerignore", ignored)]);
+        for empty in ["uploads/pictures", "logs", "data"] {
+            fs::create_dir_all(folder.path().join(empty)).expect("made");
+        }
+        fs::write(folder.path().join("logs/old.log"), "").expect("written");
+        if let Some(text) = dockerfile {
+            fs::write(folder.path().join("Dockerfile"), text).expect("written");
+        }
+        let plan = plan_of(folder.path(), &settings()).expect("planned");
+        let path = folder.path().join("a.pkg");
+        let built = plan.build(&base(), &Silent).expect("built");
+        built.write(&path).expect("written");
+        let package = open(&path);
+        let layer = package.layer(LayerKind::App).expect("the layer");
+        let mut archive = tar::Archive::new(package.open_layer(layer).expect("readable"));
+        let paths = archive.entries().expect("a tar").map(|entry| {
+            let entry = entry.expect("an entry");
+            entry.path().expect("a path").display().to_string()
+        });
+        let paths: Vec<String> = paths.collect();
+        let holds = |folder: &str| {
+            paths
+                .iter()
+                .any(|path| path != folder && path.starts_with(folder))
+        };
+        let empty = paths
+            .iter()
+            .filter(|path| path.ends_with('/') && !holds(path));
+        let below = empty.map(|path| path.trim_start_matches("app/").to_owned());
+        below.collect::<Vec<_>>()
+    };
+    let all = ["data/", "logs/", "uploads/pictures/"];
+    assert_eq!(folders(None, "**/*.log"), all);
+    assert_eq!(folders(None, "**/*.log\ndata\nuploads"), all[1..2]);
+    let copied = |line: &str| {
+        format!("FROM python:3\nWORKDIR /app\nCOPY app.py .\n{line}\nCMD python app.py\n")
+    };
+    assert_eq!(folders(Some(&copied("COPY . .")), "**/*.log"), all);
+    assert_eq!(
+        folders(Some(&copied("COPY uploads up/")), ""),
+        ["up/pictures/"]
+    );
+    assert_eq!(folders(Some(&copied("COPY data/ ./kept")), ""), ["kept/"]);
+}
+
+#[test]
+fn what_is_not_read_and_another_python_are_told() {
+    let notes = |files: &[(&str, &str)]| {
+        let plan = plan(files).unwrap_or_else(|error| panic!("{error}"));
+        plan.notes()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let app = ("app.py", "");
+    for (file, way_out) in [
+        (
+            "Pipfile",
+            "have it written down by `pipenv requirements > requirements.txt`",
+        ),
+        (
+            "requirements/base.txt",
+            "write a line `-r requirements/base.txt` to requirements.txt",
+        ),
+        (
+            "setup.py",
+            "to have it build and install the project, write a line `.` to requirements.txt",
+        ),
+    ] {
+        let told = format!("{file}: what it requires is not read from it: {way_out}");
+        assert_eq!(notes(&[app, (file, "")]), [told]);
+        let none: [String; 0] = [];
+        assert_eq!(notes(&[app, (file, ""), ("requirements.txt", "")]), none);
+    }
+    let asks = |text: &str| notes(&[app, ("pyproject.toml", text)]).concat();
+    let told = asks("[project]\nname = 'x'\nrequires-python = '>=3.8,<3.12'\n");
+    assert!(
+        told.ends_with("pyproject.toml: it asks for Python >=3.8,<3.12; the package has 3.14.7, with which it may run or not"),
+        "{told}"
+    );
+    let poetry = |python: &str| {
+        asks(&format!(
+            "[tool.poetry.dependencies]\npython = '{python}'\n"
+        ))
+    };
+    assert!(poetry("<3.13").contains("asks for Python <3.13;"));
+    assert_eq!(
+        poetry("^3.9") + &asks("[project]\nname = 'x'\nrequires-python = '>=3.8'\n"),
+        ""
+    );
+}
+
+#[test]
 fn a_single_file() {
     let folder = project(&[("tool.py", "print(1)"), ("other.py", "")]);
     let plan = plan_of(&folder.path().join("tool.py"), &settings()).expect("planned");

@@ -181,7 +181,7 @@ fn constraints_limit_and_are_named() {
     assert_eq!(person.chosen("a\n-c limits.txt"), ["a 1.0", "b 1.0"]);
     let error = person.error("a\nb>=2\n-c limits.txt");
     assert!(
-        error.contains("constraints (-c) exclude the rest"),
+        error.contains("limits.txt:1, which may have to be brought up to date"),
         "{error}"
     );
 }

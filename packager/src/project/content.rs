@@ -117,10 +117,13 @@ pub(super) fn of_folder(
             config,
             is_guess,
             files,
-            folders: BTreeSet::new(),
+            folders: empty,
             read: BTreeMap::new(),
             requirements: match own.requirements.is_empty() {
-                true => inputs::of_folder(root, &settings.optional)?,
+                true => {
+                    notes.extend(inputs::unread(root));
+                    inputs::of_folder(root, &settings.optional)?
+                }
                 false => inputs::of_files(root, &own.requirements),
             },
             notes,
@@ -137,7 +140,10 @@ pub(super) fn of_folder(
     } = copy::below_working_dir(&tree, &dockerfile)?;
     let requirements = match dockerfile.stage.installs.is_empty() {
         _ if !own.requirements.is_empty() => inputs::of_files(root, &own.requirements),
-        true => inputs::of_folder(root, &settings.optional)?,
+        true => {
+            notes.extend(inputs::unread(root));
+            inputs::of_folder(root, &settings.optional)?
+        }
         false => copy::requirements(&dockerfile.stage.installs, &workplace)?,
     };
     let read = match dockerfile.stage.runs_programs() {

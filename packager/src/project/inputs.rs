@@ -1,6 +1,7 @@
 //! Where a project says what it requires.
 
 use super::{ProjectError, poetry, pyproject, read_text, uv_lock};
+use crate::plan::Note;
 use crate::settings::Optional;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,46 @@ pub(super) fn of_folder(
         }
     }
     Ok(found)
+}
+
+/// What is to be said where a folder names what it requires only in a way that is not read.
+pub(super) fn unread(root: &Path) -> Option<Note> {
+    let read = ["requirements.txt", "pyproject.toml"];
+    if read.iter().any(|name| root.join(name).is_file()) {
+        return None;
+    }
+    const CONDA: &str = "what it names is conda's; write what of it PyPI has to requirements.txt";
+    const SETUP: &str =
+        "to have it build and install the project, write a line `.` to requirements.txt";
+    let others = [
+        (
+            "Pipfile",
+            "have it written down by `pipenv requirements > requirements.txt`",
+        ),
+        ("environment.yml", CONDA),
+        ("environment.yaml", CONDA),
+        (
+            "requirements/base.txt",
+            "write a line `-r requirements/base.txt` to requirements.txt",
+        ),
+        (
+            "requirements/production.txt",
+            "write a line `-r requirements/production.txt` to requirements.txt",
+        ),
+        (
+            "requirements.in",
+            "have it written down by `pip-compile requirements.in`",
+        ),
+        ("setup.py", SETUP),
+        ("setup.cfg", SETUP),
+    ];
+    let (name, way_out) = others
+        .into_iter()
+        .find(|(name, _)| root.join(name).is_file())?;
+    Some(Note {
+        at: Some(name.to_owned()),
+        text: format!("what it requires is not read from it: {way_out}"),
+    })
 }
 
 /// The versions that a project was tested with, as constraints on what it requires. A lock covers every platform

@@ -31,9 +31,11 @@ pub(crate) use source::archive_of_folder;
 pub(crate) use tree::Tree;
 
 use crate::lock;
+use crate::plan::Note;
 use crate::settings::{DockerfileUse, PackSettings};
 use dockerfile::Dockerfile;
 use own::Own;
+use pep440_rs::VersionSpecifiers;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -154,6 +156,30 @@ impl Project {
             return None;
         };
         Some(root.join(lock::FILE)).filter(|path| path.is_file())
+    }
+
+    /// What is to be said where it asks for another Python than the package gets.
+    pub(crate) fn note_on_python(&self, python: &str) -> Option<Note> {
+        let (file, asked) = match &self.kind {
+            Kind::Folder(root) => {
+                let file = root.join("pyproject.toml");
+                let asked = pyproject::python_of_project(&read_text(&file).ok()?)?;
+                (file, asked)
+            }
+            Kind::Script(file) => {
+                let asked = pyproject::python_of_script(&read_text(file).ok()?)?;
+                (file.clone(), asked)
+            }
+            Kind::Requirements(_) => return None,
+        };
+        let specifiers: VersionSpecifiers = asked.parse().ok()?;
+        let fits = specifiers.contains(&python.parse().ok()?);
+        (!fits).then(|| Note {
+            at: Some(file.display().to_string()),
+            text: format!(
+                "it asks for Python {asked}; the package has {python}, with which it may run or not"
+            ),
+        })
     }
 
     /// Where its lock file is or would be.

@@ -60,6 +60,14 @@ struct Dependency {
 }
 
 impl Poetry {
+    /// The versions of Python that it asks for, as the standard writes them.
+    pub(super) fn python(&self) -> Option<String> {
+        let Entry::Version(version) = self.dependencies.get("python")? else {
+            return None;
+        };
+        Some(specifiers(version).ok()?.join(","))
+    }
+
     /// The requirements of a pyproject.toml with those of the extras and groups asked for.
     pub(super) fn requirements(
         &self,

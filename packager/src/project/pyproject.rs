@@ -70,6 +70,7 @@ enum GroupEntry {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", expecting = "a table")]
 struct Table {
+    requires_python: Option<String>,
     dependencies: Option<Vec<String>>,
     #[serde(default)]
     optional_dependencies: BTreeMap<String, Vec<String>>,
@@ -220,6 +221,19 @@ pub(super) fn unknown<T>(
             false => format!("there is no {what} `{name}`, only {}", names.join(", ")),
         },
     }
+}
+
+/// The versions of Python that a pyproject.toml asks for.
+pub(super) fn python_of_project(text: &str) -> Option<String> {
+    let PyProject { project, tool, .. } = toml::from_str(text).ok()?;
+    let standard = project.and_then(|project| project.requires_python);
+    standard.or_else(|| tool.poetry?.python())
+}
+
+/// Those that a script asks for.
+pub(super) fn python_of_script(text: &str) -> Option<String> {
+    let table: Table = toml::from_str(&script_block(text)?).ok()?;
+    table.requires_python
 }
 
 /// The dependencies in a script's own metadata block (PEP 723).

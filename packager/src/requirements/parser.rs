@@ -201,7 +201,12 @@ fn resolved(folder: Option<&Path>, path: PathBuf) -> PathBuf {
 
 /// UTF-8, with or without a byte-order mark; Windows editors and PowerShell also write UTF-16.
 fn decode(bytes: Vec<u8>) -> std::io::Result<String> {
-    let invalid = || std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    let invalid = || {
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "it is not UTF-8 text; save it as UTF-8",
+        )
+    };
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
         char::decode_utf16(units)

@@ -5,7 +5,7 @@ use super::memo::Memo;
 use crate::Day;
 use crate::build::Builder;
 use crate::index::{Client, IndexError, RemoteFile};
-use crate::requirements::{Requirement, RequirementSet, fix_legacy, specifiers};
+use crate::requirements::{Asked, Requirement, RequirementSet, fix_legacy, specifiers};
 use crate::wheel::{self, Fit, Metadata, Native, NativeTags, WheelName};
 use pep440_rs::Version;
 use pep508_rs::{ExtraName, PackageName};
@@ -199,16 +199,19 @@ impl<'a> Facts<'a> {
 
     /// What the constraints leave of a package's versions.
     pub(super) fn constraint(&self, name: &PackageName) -> Ranges<Version> {
-        self.set
-            .constraints
-            .iter()
+        self.constraints(name)
             .map(|asked| &asked.requirement)
-            .filter(|limit| {
-                limit.name == *name && limit.evaluate_markers(&self.target.markers, &[])
-            })
             .fold(Ranges::full(), |range, limit| {
                 range.intersection(&range_of(limit))
             })
+    }
+
+    /// What limits a package that something else requires.
+    pub(super) fn constraints(&self, name: &PackageName) -> impl Iterator<Item = &Asked> {
+        self.set.constraints.iter().filter(move |asked| {
+            let limit = &asked.requirement;
+            limit.name == *name && limit.evaluate_markers(&self.target.markers, &[])
+        })
     }
 }
 

@@ -29,7 +29,7 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     (
         &["numba", "llvmlite"],
         "it makes machine code at run time, which a sandbox does not allow",
-        "leave it out: code with @jit runs in plain Python too",
+        "take it out of the code, too: what @jit decorates runs in plain Python",
     ),
     (
         &["uvloop"],
@@ -67,9 +67,19 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "grpclib speaks gRPC in pure Python, with asyncio",
     ),
     (
-        &["pynacl", "pycryptodome", "pycryptodomex"],
-        "it is built on a library of cryptography in C",
-        "cryptography is built in; hashlib, hmac and secrets are in the standard library",
+        &["pynacl"],
+        "it is built on libsodium in C",
+        "cryptography is built in; what paramiko does by SSH, asyncssh does with that",
+    ),
+    (
+        &["pycryptodome", "pycryptodomex"],
+        "it is native code of its own",
+        "cryptography is built in and has the same ciphers; hashlib, hmac and secrets are in the standard library",
+    ),
+    (
+        &["audioop-lts"],
+        "it computes sound in C, which Python had itself until 3.13",
+        "of clients for Discord, hikari does without it",
     ),
     (
         &["scipy"],
@@ -82,7 +92,13 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
         "numpy and pandas are built in",
     ),
     (
-        &["polars", "duckdb"],
+        &[
+            "polars",
+            "polars-runtime-32",
+            "polars-runtime-64",
+            "polars-runtime-compat",
+            "duckdb",
+        ],
         "it computes in many threads of its own",
         "pandas is built in; the standard library has sqlite3",
     ),
@@ -143,6 +159,30 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     ),
 ];
 
+/// Packages in pure Python that look for what the sandbox does not have: they can be installed, and then fail.
+const DOUBTFUL: &[(&[&str], &str, &str)] = &[
+    (
+        &["psycopg"],
+        "it calls PostgreSQL's library in C, which is not in the sandbox",
+        "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
+    ),
+    (
+        &["python-magic"],
+        "it calls the library libmagic, which is not in the sandbox",
+        "filetype and puremagic do the same in pure Python",
+    ),
+    (
+        &["ansible-core"],
+        "it forks, and processes of the sandbox are no forks",
+        "use it outside",
+    ),
+    (
+        &["pre-commit"],
+        "it starts git and other programs, which are not in the sandbox",
+        "use it outside: apps run without it",
+    ),
+];
+
 const NO_DEPLOYMENT: &str = "the command line cannot deploy to a cloud from inside";
 
 /// Requirements that their dependents do without: who requires it, what, and what then happens.
@@ -154,6 +194,8 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
         "files of a package do not change, so nothing is reloaded",
     ),
     ("sanic", "uvloop", "asyncio's own event loop is used"),
+    ("redis", "hiredis", "answers of Redis are read in Python"),
+    ("wagtail", "pillow-heif", "pictures in HEIC cannot be read"),
     ("ipython", "psutil", "an app sees no processes but its own"),
     ("fastapi", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "fastar", NO_DEPLOYMENT),
@@ -174,6 +216,12 @@ pub(crate) fn known(name: &str) -> Option<Known> {
     found.map(|(_, why, instead)| Known { why, instead })
 }
 
+/// What is to be said of a package that can be installed.
+pub(crate) fn doubtful(name: &str) -> Option<Known> {
+    let found = DOUBTFUL.iter().find(|(names, ..)| names.contains(&name));
+    found.map(|(_, why, instead)| Known { why, instead })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +231,8 @@ mod tests {
     #[test]
     fn names_are_normalised_and_stand_once() {
         let mut seen = BTreeSet::new();
-        for name in KNOWN.iter().flat_map(|(names, ..)| names.iter()) {
+        let all = KNOWN.iter().chain(DOUBTFUL);
+        for name in all.flat_map(|(names, ..)| names.iter()) {
             let normal: PackageName = name.parse().expect("a name");
             assert_eq!(normal.as_ref(), *name);
             assert!(seen.insert(name), "{name} stands twice");

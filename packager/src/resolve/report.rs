@@ -6,6 +6,7 @@ use crate::requirements::{Asked, RequirementSet};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use pubgrub::{DerivationTree, External, Ranges};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 type Tree = DerivationTree<Package, Ranges<Version>, String>;
@@ -288,7 +289,15 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
         reasons.push(format!("{late} came after {day} or tell no day (--as-of)"));
     }
     if excluded {
-        reasons.push("constraints (-c) exclude the rest".to_owned());
+        let places = facts
+            .constraints(name)
+            .map(|asked| asked.origin.to_string());
+        let places: BTreeSet<String> = places.collect();
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
+        reasons.push(format!(
+            "the rest is excluded by {}, which may have to be brought up to date",
+            places.join(" and ")
+        ));
     }
     let more = reasons.len().saturating_sub(3);
     reasons.truncate(3);

@@ -1,7 +1,7 @@
 //! From chosen versions to files, or to the list of what cannot run.
 
 use super::candidates::{Candidates, Facts, Release};
-use super::known::dispensable;
+use super::known::{Known, dispensable, doubtful};
 use super::provider::{Package, Provider};
 use super::unrunnable::{Unrunnable, UnrunnableReason};
 use super::{ResolveError, Target, note};
@@ -167,6 +167,17 @@ fn base(versions: &BTreeMap<&PackageName, &Version>, facts: &Facts<'_>, target: 
 }
 
 impl Resolution {
+    /// Says of what is chosen and can be installed that it may not work.
+    pub(crate) fn tell_doubts(&mut self) {
+        let names = self.wheels.iter().map(|resolved| &resolved.wheel.name);
+        let told = names.filter_map(|name| {
+            let Known { why, instead } = doubtful(name.as_ref())?;
+            Some(note(format!("{name} may not work: {why}; {instead}")))
+        });
+        let told: Vec<Note> = told.collect();
+        self.notes.extend(told);
+    }
+
     /// The version of every package, whether it can run or not.
     pub(super) fn versions(&self) -> BTreeMap<String, Version> {
         let wheels = self.wheels.iter();
@@ -221,7 +232,9 @@ fn passed_over(
         .filter(|(other, release)| !other.any_prerelease() && release.yanked.is_none())
         .filter(|(other, _)| graph.allows(name, other))
         .find(|(other, release)| {
-            !candidates.offers_something(other, release) && !release.other_day
+            !candidates.offers_something(other, release)
+                && !release.other_day
+                && !release.other_hash
         })?;
     let why = match &release.other_python {
         Some(requires) => format!("needs Python {requires}"),
