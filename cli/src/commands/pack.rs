@@ -284,10 +284,8 @@ fn in_cache(
     progress.done();
     tell(plan.notes());
     let mut built = plan.build(&base, &progress)?;
-    if with_snapshot {
-        if let Ok(layer) = cached_snapshot(&built, environment, &progress) {
-            built.set_snapshot(layer);
-        }
+    if with_snapshot && let Ok(layer) = cached_snapshot(&built, environment, &progress) {
+        built.set_snapshot(layer);
     }
     let report = built.write(&path)?;
     progress.done();
