@@ -172,12 +172,14 @@ impl Registry {
 
     /// Sends a signal; 0 sends none. Returns whether there is such a process.
     pub(super) fn signal(&self, number: u32, signal: u8) -> bool {
-        let entries = lock(&self.entries);
-        let Some(entry) = entries.all.get(&number) else {
+        let mut entries = lock(&self.entries);
+        let Some(entry) = entries.all.get_mut(&number) else {
             return false;
         };
         entry.signals.send_number(signal);
         if signal == KILL && number != FIRST {
+            // However it ends from now on: it may be about to end by itself.
+            entry.killed = Some(KILL);
             entry.stop.send_replace(true);
         }
         true
@@ -250,6 +252,18 @@ mod tests {
         all.killed(child, 15);
         all.ended(child, Status::exited(143));
         assert_eq!(all.reap(FIRST, 0), Ok(Some((child, Status(15)))));
+    }
+
+    #[test]
+    fn what_was_killed_ended_by_that_however_it_did() {
+        let all = registry(8);
+        let child = all.enter(FIRST).expect("room").number;
+        let quicker = all.enter(FIRST).expect("room").number;
+        all.ended(quicker, Status::exited(3));
+        assert!(all.signal(child, KILL) && all.signal(quicker, KILL));
+        all.ended(child, Status::exited(0));
+        assert_eq!(all.reap(FIRST, child), Ok(Some((child, Status(9)))));
+        assert_eq!(all.reap(FIRST, quicker), Ok(Some((quicker, Status(0x300)))));
     }
 
     #[test]
