@@ -287,7 +287,7 @@ fn what_cannot_run_is_an_error_and_no_old_version() {
          \x20 - core 2.0 (api -> model -> core): it is native code, and its wheels are for other machines only; \
          version 0.1 has a wheel that could run: to use it write core==0.1\n\
          \x20 - source 1.0: it has no wheel, and source-1.0.tar.gz cannot be read: unexpected end of file\n\
-         \x20 - tool 1.0: it is native code, and its wheels are for other machines only; remove it, or replace it by a package that is pure Python"
+         \x20 - tool 1.0: it is native code, and its wheels are for other machines only; remove it, or replace it by a package in pure Python"
     );
     let Err(PlanError::Resolve(ResolveError::CannotRun(packages))) = person.plan_file("api") else {
         panic!("refused");

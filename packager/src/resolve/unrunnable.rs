@@ -69,9 +69,10 @@ impl Unrunnable {
         }
     }
 
-    /// What to do, where that is known.
+    /// What to do, where that is known, beside taking [another version](Self::runnable_version).
     pub fn instead(&self) -> Option<String> {
         let name = &self.name;
+        let is_required_by_another = self.path.len() > 1;
         match &self.reason {
             UnrunnableReason::OtherRelease {
                 built,
@@ -103,6 +104,17 @@ impl Unrunnable {
             )),
             UnrunnableReason::SmallerBase { wanted, .. } => {
                 Some(format!("leave out --base {wanted}"))
+            }
+            UnrunnableReason::Native
+                if known(name).is_none() && self.runnable_version.is_none() =>
+            {
+                let replace = "replace it by a package in pure Python";
+                Some(match is_required_by_another {
+                    true => format!(
+                        "leave it out if who requires it does without (--exclude {name}), or {replace}"
+                    ),
+                    false => format!("remove it, or {replace}"),
+                })
             }
             _ => known(name).map(|known| known.instead.to_owned()),
         }
@@ -206,12 +218,9 @@ impl fmt::Display for Unrunnable {
             ),
             None => Ok(()),
         }?;
-        match (self.instead(), runnable_version) {
-            (Some(instead), _) => write!(f, "; {instead}"),
-            (None, None) if *reason == UnrunnableReason::Native => {
-                f.write_str("; remove it, or replace it by a package that is pure Python")
-            }
-            _ => Ok(()),
+        match self.instead() {
+            Some(instead) => write!(f, "; {instead}"),
+            None => Ok(()),
         }
     }
 }
