@@ -1,6 +1,6 @@
 //! The interpreter: arguments, exit codes, standard streams, modules, threads.
 
-use crate::support::{python, pywasm, run};
+use crate::support::{project, python, pywasm, run};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -68,6 +68,28 @@ fn an_uncaught_error_ends_with_the_way_out() {
         &["-c", "import flask"],
         "the package has no module flask: a folder is packed with what its requirements.txt or pyproject.toml names \
          (`pywasm run .`), and a file alone runs with `pywasm python --with NAME FILE`",
+    );
+}
+
+#[test]
+fn a_file_that_runs_alone_says_so_where_it_misses_others() {
+    let beside = [("helper.py", ""), ("data.txt", "")];
+    let told = |code: &str, hint: &str| {
+        let folder = project(&[[("app.py", code)].as_slice(), &beside].concat());
+        let mut command = pywasm(["run"]);
+        command.arg(folder.path().join("app.py"));
+        let ended = run(command);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        let start = "pywasm: there is nothing beside app.py in the sandbox: `pywasm run FOLDER` packs what its folder has";
+        assert!(last.starts_with(start) && last.ends_with(hint), "{last}");
+    };
+    told(
+        "import helper",
+        "`pywasm python --with NAME FILE` brings packages",
+    );
+    told(
+        "open('data.txt')",
+        "--volume FOLDER:/data shows the app a folder as /data",
     );
 }
 

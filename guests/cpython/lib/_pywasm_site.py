@@ -125,8 +125,8 @@ _MISSING = {
 
 def _alone():
     """The name of the program's file, if there is nothing beside it."""
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    if path is None:
+    path = sys.argv[0] if sys.argv else ""
+    if not os.path.isfile(path):
         return None
     folder, name = os.path.split(os.path.abspath(path))
     return name if set(os.listdir(folder)) <= {name, "__pycache__"} else None
