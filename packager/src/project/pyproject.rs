@@ -78,6 +78,17 @@ struct Table {
     dynamic: Vec<String>,
 }
 
+/// What a `# /// script` block says.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", expecting = "a table")]
+struct Script {
+    requires_python: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+    #[serde(default)]
+    tool: Tools,
+}
+
 /// The dependencies in a pyproject.toml, with those of the extras and groups that are asked for.
 pub(super) fn of_project(
     file: &Path,
@@ -232,8 +243,8 @@ pub(super) fn python_of_project(text: &str) -> Option<String> {
 
 /// Those that a script asks for.
 pub(super) fn python_of_script(text: &str) -> Option<String> {
-    let table: Table = toml::from_str(&script_block(text)?).ok()?;
-    table.requires_python
+    let script: Script = toml::from_str(&script_block(text)?).ok()?;
+    script.requires_python
 }
 
 /// The dependencies in a script's own metadata block (PEP 723).
@@ -241,8 +252,10 @@ pub(super) fn of_script(file: &Path, text: &str) -> Result<Vec<RequirementInput>
     let Some(block) = script_block(text) else {
         return Ok(Vec::new());
     };
-    let table: Table = toml::from_str(&block).map_err(|error| malformed(file, &error))?;
-    Ok(inputs(file, table.dependencies.unwrap_or_default()))
+    let Script {
+        dependencies, tool, ..
+    } = toml::from_str(&block).map_err(|error| malformed(file, &error))?;
+    Ok(inputs(file, tool.uv.applied(file, dependencies)?))
 }
 
 pub(super) fn inputs(file: &Path, dependencies: Vec<String>) -> Vec<RequirementInput> {
@@ -303,6 +316,11 @@ mod tests {
         let file = Path::new("x.py");
         let text = "import x\n# /// script\n# dependencies = [\n#   \"requests<3\",\n#\n#   \"rich\",\n# ]\n# ///\nprint()\n";
         assert_eq!(texts(of_script(file, text)), ["requests<3", "rich"]);
+        let sourced = "# /// script\n# dependencies = ['a', 'b']\n# [tool.uv.sources]\n# a = {url = 'https://x/a-1.tar.gz'}\n# ///\n";
+        assert_eq!(
+            texts(of_script(file, sourced)),
+            ["a @ https://x/a-1.tar.gz", "b"]
+        );
         assert!(texts(of_script(file, "# /// script\n# x = 1\n")).is_empty());
         assert!(of_script(file, "# /// script\n# x = \n# ///\n").is_err());
     }
