@@ -18,7 +18,6 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// An editor writes a file in several steps, and a checkout many files: they count as one change.
@@ -37,46 +36,16 @@ pub fn dev(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
         );
     }
     let project = Sources::of(&target, &args.index, environment)?;
-    // With a command of its own it is another package.
-    let ahead = args.entrypoint.is_none().then(|| Ahead {
-        target: target.clone(),
-        index: args.index,
-        with_snapshot: !args.no_snapshot,
-        environment: environment.clone(),
-    });
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    reactor.block_on(serve(&target, project, ahead, &environment.arguments))
-}
-
-/// What the next start of the app would pack.
-#[derive(Clone)]
-struct Ahead {
-    target: PathBuf,
-    index: IndexArgs,
-    with_snapshot: bool,
-    environment: Environment,
-}
-
-impl Ahead {
-    /// Packs it into the cache, where the start will find it. Why it cannot be packed, the start says.
-    fn pack(self) {
-        let Self {
-            target,
-            index,
-            with_snapshot,
-            environment,
-        } = self;
-        let _ = pack::project_in_cache(&target, None, &index, with_snapshot, &environment);
-    }
+    reactor.block_on(serve(&target, project, &environment.arguments))
 }
 
 /// Runs the app and its successors until a signal ends it all.
 async fn serve(
     target: &Path,
     mut project: Sources,
-    ahead: Option<Ahead>,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -100,12 +69,7 @@ async fn serve(
                 settle(&mut changes).await;
                 if project.changed() {
                     printer::note("files changed; starting the app again");
-                    // While the old one ends.
-                    let packed = ahead.clone().map(|ahead| spawn_blocking(|| ahead.pack()));
                     stop(&mut app).await?;
-                    if let Some(packed) = packed {
-                        packed.await?;
-                    }
                     app = start(arguments)?;
                     running = true;
                 }
