@@ -127,25 +127,16 @@ impl Listener {
         let State {
             doors, held, guest, ..
         } = &mut *state;
-        let mut accepted = None;
-        doors.retain_mut(|door| {
-            if accepted.is_some() {
-                return true;
-            }
+        let answer = first_answer(doors, |door| {
             let Door {
                 listening,
                 activity,
             } = door;
             let socket = &listening.socket;
-            match socket.poll(cx, Interest::READABLE, activity, accept) {
-                Poll::Ready(Err(error)) if has_been_shut(&error) => return false,
-                Poll::Ready(answer) => accepted = Some(answer),
-                Poll::Pending => {}
-            }
-            true
+            socket.poll(cx, Interest::READABLE, activity, accept)
         });
-        if accepted.is_some() {
-            *held = accepted;
+        if answer.is_some() {
+            *held = answer;
             return Poll::Ready(());
         }
         guest.register(cx);
@@ -199,30 +190,39 @@ impl Listener {
 
 impl State {
     fn accept_now(&mut self) -> io::Result<(Socket, SocketAddr)> {
-        let mut accepted = None;
-        self.doors.retain_mut(|door| {
-            if accepted.is_some() {
-                return true;
-            }
+        let answer = first_answer(&mut self.doors, |door| {
             let Door {
                 listening,
                 activity,
             } = door;
-            match listening
-                .socket
-                .attempt(Interest::READABLE, activity, accept)
-            {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if has_been_shut(&e) => return false,
-                answer => accepted = Some(answer),
+            let socket = &listening.socket;
+            match socket.attempt(Interest::READABLE, activity, accept) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                answer => Poll::Ready(answer),
             }
-            true
         });
-        if let Some(accepted) = accepted {
-            return accepted;
-        }
-        Err(io::ErrorKind::WouldBlock.into())
+        answer.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
+}
+
+/// What the first door that has an answer says. Those that have been shut go.
+fn first_answer<T>(
+    doors: &mut Vec<Door>,
+    mut ask: impl FnMut(&mut Door) -> Poll<io::Result<T>>,
+) -> Option<io::Result<T>> {
+    let mut first = None;
+    doors.retain_mut(|door| {
+        if first.is_some() {
+            return true;
+        }
+        match ask(door) {
+            Poll::Ready(Err(error)) if has_been_shut(&error) => return false,
+            Poll::Ready(answer) => first = Some(answer),
+            Poll::Pending => {}
+        }
+        true
+    });
+    first
 }
 
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
