@@ -94,7 +94,8 @@ impl Walk<'_> {
     }
 
     fn subfolder(&mut self, source: &Path, path: &str, name: &str) -> Result<(), ProjectError> {
-        let enter = match self.rules.verdict(path) {
+        let verdict = self.rules.verdict(path);
+        let enter = match verdict {
             Some(Verdict::Include) => true,
             Some(Verdict::Ignore) => self.rules.takes_back(),
             None => ignore::default_for_folder(name, source).is_none(),
@@ -105,7 +106,7 @@ impl Walk<'_> {
         let before = (self.walked.found.len(), self.walked.empty.len());
         self.folder(source, path)?;
         // One whose own pattern leaves it out was only entered for what may be taken back of it.
-        let is_wanted = self.rules.verdict(path) != Some(Verdict::Ignore);
+        let is_wanted = verdict != Some(Verdict::Ignore);
         if is_wanted && before == (self.walked.found.len(), self.walked.empty.len()) {
             self.walked.empty.insert(path.to_owned());
         }

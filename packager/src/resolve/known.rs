@@ -10,7 +10,9 @@ pub(crate) struct Known {
 }
 
 /// Names, why, what instead.
-const KNOWN: &[(&[&str], &str, &str)] = &[
+type Entry = (&'static [&'static str], &'static str, &'static str);
+
+const KNOWN: &[Entry] = &[
     (
         &[
             "torch",
@@ -160,7 +162,7 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
 ];
 
 /// Packages in pure Python that look for what the sandbox does not have: they can be installed, and then fail.
-const DOUBTFUL: &[(&[&str], &str, &str)] = &[
+const DOUBTFUL: &[Entry] = &[
     (
         &["psycopg"],
         "it calls PostgreSQL's library in C, which is not in the sandbox",
@@ -212,13 +214,16 @@ pub(crate) fn dispensable(dependent: &str, name: &str) -> Option<&'static str> {
 
 /// What is known about a package by its normalised name.
 pub(crate) fn known(name: &str) -> Option<Known> {
-    let found = KNOWN.iter().find(|(names, ..)| names.contains(&name));
-    found.map(|(_, why, instead)| Known { why, instead })
+    found_in(KNOWN, name)
 }
 
 /// What is to be said of a package that can be installed.
 pub(crate) fn doubtful(name: &str) -> Option<Known> {
-    let found = DOUBTFUL.iter().find(|(names, ..)| names.contains(&name));
+    found_in(DOUBTFUL, name)
+}
+
+fn found_in(entries: &[Entry], name: &str) -> Option<Known> {
+    let found = entries.iter().find(|(names, ..)| names.contains(&name));
     found.map(|(_, why, instead)| Known { why, instead })
 }
 
