@@ -227,3 +227,18 @@ fn an_apps_own_modules_have_bytecode_that_follows_their_files() {
     command.arg(folder.path());
     assert_eq!(run(command).stdout, "1 False /app/helper.py\n");
 }
+
+#[test]
+fn an_empty_path_names_nothing() {
+    let code = "import os\n\
+        print(os.path.exists(''), os.path.isdir(''))\n\
+        for call in (os.stat, os.lstat, os.chdir, os.mkdir, os.rmdir, os.listdir, os.readlink, open, os.unlink,\n\
+        \x20            lambda path: os.open(path, os.O_RDONLY), lambda path: os.rename(path, 'a'),\n\
+        \x20            lambda path: os.utime(path), lambda path: os.chmod(path, 0o700)):\n\
+        \x20   try: call('')\n\
+        \x20   except FileNotFoundError as error: assert error.errno == 2, error\n\
+        \x20   else: print('there', call)\n\
+        os.chdir('/tmp'); os.makedirs(os.path.join('', 'x')); print(os.path.isdir('x'))\n";
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "False False\nTrue\n", "{}", ended.stderr);
+}

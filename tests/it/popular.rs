@@ -177,3 +177,36 @@ print(Image.open(jpeg).getpixel((5, 5)) is not None)
         "broken data stream when reading image file\nTrue\n"
     );
 }
+
+#[test]
+fn registry_trio_serves_waits_and_cancels() {
+    let program = "
+import subprocess, trio, trio.testing
+async def echo(stream):
+    async for data in stream: await stream.send_all(data.upper())
+async def main():
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, echo, 0)
+        client = await trio.testing.open_stream_to_socket_listener(listeners[0])
+        nursery.start_soon(client.send_all, b'x' * 1_000_000)
+        received = 0
+        while received < 1_000_000: received += len(await client.receive_some())
+        print(received, await trio.to_thread.run_sync(lambda: 5))
+        with trio.move_on_after(0.1) as scope: await trio.sleep_forever()
+        print(scope.cancelled_caught)
+        ran = await trio.to_thread.run_sync(lambda: subprocess.run(['echo', 'ran'], capture_output=True))
+        print(ran.stdout)
+        try: await trio.run_process(['echo', 'no'])
+        except* OSError as group: print(group.exceptions[0].strerror)
+        nursery.cancel_scope.cancel()
+trio.run(main)
+import selectors; print(selectors.DefaultSelector.__name__)
+";
+    let printed = output("trio\n", &[("app.py", program)], &[]);
+    assert_eq!(
+        printed,
+        "1000000 5\nTrue\nb'ran\\n'\n\
+         a kqueue waits for no process here: start one by trio.to_thread.run_sync(subprocess.run, …)\n\
+         PollSelector\n"
+    );
+}

@@ -352,3 +352,56 @@ fn the_platform_is_what_wheels_are_named_for() {
         "wasi_0_0_0_wasm32"
     );
 }
+
+#[test]
+fn errors_have_the_numbers_of_linux() {
+    let code = "import errno, os, socket\n\
+        try: open('/nope')\n\
+        except OSError as error: print(error)\n\
+        try: os.mkdir('/tmp')\n\
+        except OSError as error: print(error.errno, type(error).__name__)\n\
+        s = socket.socket(); print(s.connect_ex(('127.0.0.1', 1)))\n\
+        print(errno.ENOENT, errno.EADDRINUSE, errno.ESHUTDOWN, errno.errorcode[11], errno.errorcode[110])\n\
+        print(os.strerror(2), type(OSError(17, 'x')).__name__, type(OSError(108, 'x')).__name__)\n\
+        print(len(errno.errorcode) > 120, len(set(errno.errorcode.values())) == len(errno.errorcode))\n";
+    let ended = python(["-c", code]);
+    assert_eq!(
+        ended.stdout,
+        "[Errno 2] No such file or directory: '/nope'\n\
+         17 FileExistsError\n\
+         111\n\
+         2 98 108 EAGAIN ETIMEDOUT\n\
+         No such file or directory FileExistsError BrokenPipeError\n\
+         True True\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn dates_are_written_as_on_linux() {
+    let code = "import datetime, os, time\n\
+        day = (2024, 7, 1, 9, 5, 6, 0, 183, 0)\n\
+        print([time.strftime(f, day) for f in ('%k', '%l', '%P', '%-I', '%Q', '%d.%m.%Y')])\n\
+        os.environ['TZ'] = 'Europe/Berlin'; time.tzset()\n\
+        print(datetime.datetime(2024, 7, 1, 12).strftime('%s'))\n";
+    let ended = python(["-c", code]);
+    assert_eq!(
+        ended.stdout, "[' 9', ' 9', 'am', '9', '%Q', '01.07.2024']\n1719828000\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn each_process_is_a_group_of_its_own() {
+    let code = "import os, signal, subprocess, sys\n\
+        print(os.getpgid(0) == os.getpid() == os.getsid(0), os.sched_getaffinity(0), os.nice(0))\n\
+        child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE, preexec_fn=os.setsid)\n\
+        os.killpg(os.getpgid(child.pid), signal.SIGTERM)\n\
+        print(child.wait())\n\
+        try: os.getpgid(9999)\n\
+        except ProcessLookupError as error: print(error.errno)\n";
+    let ended = python(["-c", code]);
+    assert_eq!(ended.stdout, "True {0} 0\n-15\n3\n", "{}", ended.stderr);
+}

@@ -492,3 +492,20 @@ fn a_snapshot_of_other_layers_is_refused() {
         "{stderr}"
     );
 }
+
+#[test]
+fn what_lies_in_the_apps_folder_is_seen_at_each_start() {
+    let folder = project(&[
+        ("pk/__init__.py", ""),
+        (
+            "pk/main.py",
+            "import sys; print('json' in sys.modules, __name__, sys.path[1:2])",
+        ),
+        (
+            "Dockerfile",
+            "FROM python:3\nWORKDIR /code\nENV PYTHONPATH=/code\nCOPY . .\nCMD [\"python\", \"-m\", \"pk.main\"]\n",
+        ),
+    ]);
+    let (package, _) = pack(&folder, &["--no-index"]);
+    assert_eq!(start(&package, &[], &[]), "False __main__ ['/code']\n");
+}

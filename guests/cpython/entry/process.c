@@ -3,6 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
+#include <linux_errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ static PyObject *refused(int error, char *reason) {
   PyObject *message = PyUnicode_FromString(reason ? reason : strerror(error));
   free(reason);
   if (!message) return NULL;
-  PyObject *exception = PyObject_CallFunction(PyExc_OSError, "iN", error, message);
+  PyObject *exception = PyObject_CallFunction(PyExc_OSError, "iN", _Py_LinuxErrno(error), message);
   if (exception) PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
   Py_XDECREF(exception);
   return NULL;

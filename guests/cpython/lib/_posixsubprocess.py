@@ -90,7 +90,7 @@ def start(program, arguments, environment, folder, descriptors):
 def fork_exec(args, executables, close_fds, pass_fds, cwd, env, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite,
               errpipe_read, errpipe_write, restore_signals, start_new_session, process_group, gid, gids, uid, umask,
               preexec_fn, /):
-    if preexec_fn is not None:
+    if preexec_fn not in (None, os.setsid, os.setpgrp):  # which hold for every process
         raise RuntimeError("preexec_fn cannot be called: a process of the sandbox is a new instance, not a fork")
     given = (p2cread, c2pwrite, errwrite)
     descriptors = {fd: fd if ours == -1 else ours for fd, ours in zip(_STANDARD, given)}

@@ -1,12 +1,14 @@
 """What the sandbox adds to Python's start-up, imported by the guest's entry before user code runs.
 
-Five things only, none of them a security measure:
+Seven things only, none of them a security measure:
 
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
 - `multiprocessing` knows the start method spawn alone; its `Value` and `Array` work within one process, since memory
   cannot be shared with another;
 - `os.posix_spawn`, `os.spawnv`, `os.execv` and their kin and `os.system` are there, over the processes of the sandbox, and
   `multiprocessing` starts none to clean up after them;
+- `os` has the functions of process groups and sessions, of which each process is one, and some that ask about the machine;
+- trio finds an event loop of the system (`_pywasm_trio`);
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
   where there is one, which flag helps.
@@ -28,6 +30,10 @@ class _AfterImport:
             changes[name](sys.modules[name])
 
     def find_spec(self, name, path=None, target=None):
+        if name == "trio":  # which looks at what there is while it is imported
+            import _pywasm_trio
+
+            _pywasm_trio.install()
         change = self._changes.pop(name, None)
         if change is None:
             return None
@@ -99,6 +105,11 @@ def _processes():
     # The others of the family are os.py's own.
     for name in ("execv", "execve", "system"):
         setattr(os, name, _when_called("_pywasm_spawn", name))
+
+
+def _system():
+    for name in ("getpgid", "getsid", "setpgid", "setpgrp", "setsid", "killpg", "sched_getaffinity", "nice"):
+        setattr(os, name, _when_called("_pywasm_system", name))
 
 
 def _signal(signal):
@@ -209,6 +220,7 @@ def _excepthook(kind, error, traceback):
 
 
 _processes()
+_system()
 sys.excepthook = _excepthook
 _changes = {
     **_pywasm_servers.CHANGES,

@@ -434,6 +434,9 @@ def prepare():
     if _environment.all_read:
         _report("read-all")
     _report("ready")
+    # What the app's folders hold is seen at each start: while this memory is made they are empty.
+    for place in [place for place in sys.path_importer_cache if not place.startswith(sys.prefix + "/lib/")]:
+        del sys.path_importer_cache[place]
     gc.collect()
     gc.freeze()
     sys.stdout.flush()

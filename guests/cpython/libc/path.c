@@ -15,6 +15,8 @@
 int __real_symlink(const char *target, const char *link);
 ssize_t __real_readlink(const char *link, char *buffer, size_t size);
 int __real___wasilibc_find_abspath(const char *path, const char **mount, const char **below);
+int __real___wasilibc_find_relpath_alloc(const char *path, const char **mount, char **below, size_t *size, int may_grow);
+int __real_chdir(const char *path);
 int __wasilibc_nocwd_fstatat(int folder, const char *path, struct stat *status, int flags);
 ssize_t __wasilibc_nocwd_readlinkat(int folder, const char *path, char *buffer, size_t size);
 
@@ -122,6 +124,19 @@ int __wrap___wasilibc_find_abspath(const char *path, const char **mount, const c
   walk(false);
   errno = error;
   return __real___wasilibc_find_abspath(length || *walked ? walked : "/", mount, below);
+}
+
+// An empty path names nothing; libc takes it for the working folder.
+int __wrap___wasilibc_find_relpath_alloc(const char *path, const char **mount, char **below, size_t *size, int may_grow) {
+  if (*path) return __real___wasilibc_find_relpath_alloc(path, mount, below, size, may_grow);
+  errno = ENOENT;
+  return -1;
+}
+
+int __wrap_chdir(const char *path) {
+  if (*path) return __real_chdir(path);
+  errno = ENOENT;
+  return -1;
 }
 
 // The parts that `target` has in common with the way so far: how long they are in both.

@@ -118,7 +118,7 @@ def fetch_pypi_sdist(item: Input, target: Path) -> None:
     pip_download(item, target, ["--no-binary", item.name, *FOR_THE_GUEST])
 
 
-def fetch_pypi_sdist_meson(item: Input, target: Path) -> None:
+def fetch_pypi_sdist_unbuilt(item: Input, target: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(RECIPE / "recipe/backends")}
     pip_download(item, target, ["--no-binary", item.name, *FOR_THE_GUEST, "--no-build-isolation"], environment)
 
@@ -144,6 +144,6 @@ def client(command: list, cwd: Path, environment: dict | None = None) -> None:
 
 
 FETCHERS = {
-    "debian-pool": fetch_debian, "pypi": fetch_pypi, "pypi-sdist": fetch_pypi_sdist, "pypi-sdist-meson": fetch_pypi_sdist_meson,
+    "debian-pool": fetch_debian, "pypi": fetch_pypi, "pypi-sdist": fetch_pypi_sdist, "pypi-sdist-unbuilt": fetch_pypi_sdist_unbuilt,
     "npm": fetch_npm,
 }

@@ -192,13 +192,23 @@ def build_sources(work: Work, log: str, native: Native, module: Module, unpacked
         if file.suffix == ".pyx":
             work.run(log, ["cython", "-3", file, "-o", file.with_suffix(".c")], unpacked[native.source.name])
             return file.with_suffix(".c")
+        if file.suffix == ".py":
+            # A script of cffi's, which leaves what it was told in `ffi`.
+            write = "import runpy, sys; runpy.run_path(sys.argv[1])['ffi'].emit_c_code(sys.argv[2])"
+            work.run(log, ["crate-python", "-c", write, file, file.with_suffix(".c")], unpacked[native.source.name])
+            return file.with_suffix(".c")
         return file
+
+    def files(path: str) -> list:
+        if "*" not in path:
+            return [compiled_from(path)]
+        return sorted(unpacked[native.source.name].glob(path))
 
     code = module.code
     flags = [*OPTIMISE, *python, *(f"-I{place(path)}" for path in code.include), *(f"-D{value}" for value in code.define), *code.flags]
     if any(Path(name).suffix in (".cpp", ".cc", ".cxx") for name in code.sources):
         flags += cplusplus.flags(work)
-    return compile_all(work, log, [compiled_from(name) for name in code.sources], folder / module.name, flags)
+    return compile_all(work, log, [file for name in code.sources for file in files(name)], folder / module.name, flags)
 
 
 def objects(work: Work, native: Native) -> Path:

@@ -69,19 +69,9 @@ const KNOWN: &[Entry] = &[
         "grpclib speaks gRPC in pure Python, with asyncio",
     ),
     (
-        &["pynacl"],
-        "it is built on libsodium in C",
-        "cryptography is built in; what paramiko does by SSH, asyncssh does with that",
-    ),
-    (
         &["pycryptodome", "pycryptodomex"],
         "it is native code of its own",
         "cryptography is built in and has the same ciphers; hashlib, hmac and secrets are in the standard library",
-    ),
-    (
-        &["audioop-lts"],
-        "it computes sound in C, which Python had itself until 3.13",
-        "of clients for Discord, hikari does without it",
     ),
     (
         &["scipy"],

@@ -1,0 +1,1 @@
+from as_released import prepare_metadata_for_build_wheel
