@@ -435,3 +435,28 @@ fn free_pair() -> u16 {
     });
     pair.expect("two free ports")
 }
+
+#[test]
+fn an_address_of_this_machine_is_granted_by_itself_alone() {
+    let Some((_listener, own)) = listener_beyond_loopback() else {
+        return; // a machine with no network interface but loopback
+    };
+    let port = own.port();
+    let code = format!(
+        "import socket; socket.create_connection(('{}', {port})); print('connected')",
+        own.ip()
+    );
+    for wide in [
+        "*".to_owned(),
+        "0.0.0.0/0".to_owned(),
+        format!("{}/24", own.ip()),
+    ] {
+        let ended = python(["--allow-net", &wide, "-c", &code]);
+        assert_eq!(ended.stdout, "", "{wide}");
+        let flag = format!("--allow-net {}:{port}", own.ip());
+        assert!(ended.stderr.contains(&flag), "{wide}: {}", ended.stderr);
+    }
+    let itself = format!("{}:{port}", own.ip());
+    let ended = python(["--allow-net", &itself, "-c", &code]);
+    assert_eq!(ended.stdout, "connected\n", "{}", ended.stderr);
+}

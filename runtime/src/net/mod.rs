@@ -35,6 +35,7 @@ mod names;
 mod network;
 mod network_host;
 mod options;
+mod own;
 mod ports;
 mod publish;
 mod publish_udp;

@@ -5,6 +5,7 @@ use super::doors::Doors;
 use super::drain::Draining;
 use super::listener::Listener;
 use super::names::Names;
+use super::own::OwnAddresses;
 use super::ports::Ports;
 use super::publish::{NetError, Publication, Published};
 use super::publish_udp::UdpPublication;
@@ -12,7 +13,7 @@ use super::shared::SharedPorts;
 use super::sync::lock;
 use super::udp::Inbox;
 use crate::events::{Denial, Destination, Event, EventSink};
-use crate::policy::{Outbound, Policy, PortMap, Protocol, machine};
+use crate::policy::{Outbound, Policy, PortMap, Protocol, Refusal, machine};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     publications: Vec<Arc<Publication>>,
     udp_publications: Vec<UdpPublication>,
     outbound: Outbound,
+    own: OwnAddresses,
     names: Mutex<Names>,
     events: EventSink,
 }
@@ -67,6 +69,7 @@ impl Network {
             publications,
             udp_publications,
             outbound: policy.outbound.clone(),
+            own: OwnAddresses::default(),
             names: Mutex::default(),
             events,
         });
@@ -176,10 +179,16 @@ impl Shared {
 
     /// May the guest get a datagram from `address`?
     pub(crate) fn may_receive(&self, address: SocketAddr) -> bool {
-        let names = lock(&self.names);
-        self.outbound
-            .check_connect(address.ip(), address.port(), names.of(address.ip()))
+        self.verdict(address.ip(), address.port(), &lock(&self.names))
             .is_ok()
+    }
+
+    fn verdict(&self, ip: IpAddr, port: u16, names: &Names) -> Result<(), Refusal> {
+        // Where nothing is allowed there is nothing to ask the system.
+        match !self.outbound.is_empty() && self.own.contain(ip) {
+            true => self.outbound.check_own(ip, port),
+            false => self.outbound.check_connect(ip, port, names.of(ip)),
+        }
     }
 
     /// May the guest look up `name`? If not, the denial is told.
@@ -201,7 +210,7 @@ impl Shared {
     fn check(&self, address: SocketAddr, denial: fn(Destination) -> Denial) -> bool {
         let names = lock(&self.names);
         let (ip, port) = (address.ip().to_canonical(), address.port());
-        let Err(refusal) = self.outbound.check_connect(ip, port, names.of(ip)) else {
+        let Err(refusal) = self.verdict(ip, port, &names) else {
             return true;
         };
         let name = match ip == machine::ADDRESS {

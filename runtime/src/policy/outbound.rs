@@ -174,6 +174,23 @@ impl Outbound {
         }
         Err(refusal)
     }
+
+    /// The same for an address of the machine that the sandbox runs on. Its services look on who connects from it as one of its
+    /// programs, so that only a rule for this very address allows it.
+    pub(crate) fn check_own(&self, ip: IpAddr, port: u16) -> Result<(), Refusal> {
+        let ip = ip.to_canonical();
+        let own = PrivateRange::own(ip);
+        let names_it = |rule: &&OutboundRule| match &rule.host {
+            Host::Net(net) => own.is_named_by(net),
+            _ => false,
+        };
+        let mut rules = self.rules.iter().filter(names_it).peekable();
+        match rules.peek().is_none() {
+            true => Err(Refusal::Private(own)),
+            false if rules.any(|rule| rule.covers_port(port)) => Ok(()),
+            false => Err(Refusal::Port),
+        }
+    }
 }
 
 impl OutboundRule {

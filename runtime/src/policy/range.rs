@@ -72,6 +72,15 @@ impl PrivateRange {
             .copied()
     }
 
+    /// An address of the machine itself: a range of one.
+    pub(crate) fn own(ip: IpAddr) -> Self {
+        Self {
+            name: "this machine's own",
+            first: ip,
+            prefix: if ip.is_ipv4() { 32 } else { 128 },
+        }
+    }
+
     /// Does `net` name addresses of this range, as opposed to covering it among others?
     pub(crate) fn is_named_by(&self, net: &IpNet) -> bool {
         self.net().is_some_and(|own| own.contains(net))
