@@ -143,6 +143,32 @@ impl Command {
         Ok(first)
     }
 
+    /// What a process of the guest starts, in its `folder`. A line for a shell that has more than one program is Python's to follow: a
+    /// process is one instance, and its line has only just become known.
+    pub(crate) fn of_process(
+        line: &[String],
+        config: &AppConfig,
+        env: &[(String, String)],
+        folder: GuestPath,
+    ) -> Result<Self, CommandError> {
+        let Some((text, arguments)) = shell::script(line) else {
+            return Ok(Self::simple(line, config)?.working_dir(folder));
+        };
+        let steps = shell::steps(text, arguments, env)?;
+        if let [step] = &steps[..]
+            && step.folder.is_none()
+        {
+            let command = Self::simple(&step.words, config)?.working_dir(folder);
+            return Ok(Self {
+                env: step.env.clone(),
+                ..command
+            });
+        }
+        let steps: Vec<_> = steps.iter().map(in_json).collect();
+        let steps = serde_json::Value::Array(steps).to_string();
+        Ok(Self::code(programs::SEQUENCE.to_owned(), &[steps], folder))
+    }
+
     /// Why a package never starts as it says of itself. A program that variables or arguments name, which a person may
     /// give at the start, is not known before.
     pub fn never_starts(config: &AppConfig) -> Option<CommandError> {
@@ -222,6 +248,21 @@ impl Command {
             scripts: config.scripts.keys().map(|s| format!(", {s}")).collect(),
         })
     }
+}
+
+/// As `programs/sequence.py` reads it.
+fn in_json(step: &Step) -> serde_json::Value {
+    serde_json::json!({
+        "when": match step.when {
+            When::Always => "always",
+            When::Success => "success",
+            When::Failure => "failure",
+        },
+        "words": step.words,
+        "env": step.env,
+        "folder": step.folder,
+        "is_last": step.is_last,
+    })
 }
 
 /// The environment that a package starts in unless somebody wants another: what every Python finds, and what the

@@ -206,3 +206,34 @@ fn a_program_may_start_another_by_a_line_for_the_shell() {
         "{stderr}"
     );
 }
+
+#[test]
+fn such_a_line_has_folders_and_several_programs() {
+    let folder = project(&[(
+        "app.py",
+        "import subprocess\n\
+        def line(text):\n\
+        \x20   ended = subprocess.run(text, shell=True, capture_output=True, text=True)\n\
+        \x20   print(ended.returncode, ended.stdout.split(), ended.stderr.strip())\n\
+        line('cd /tmp && pwd')\n\
+        line('cd /nope && pwd')\n\
+        line('echo a; echo b && python -c \"raise SystemExit(3)\" || echo c')\n\
+        line('false && echo never')\n\
+        line('true || echo never')\n\
+        line('A=1 printenv A')\n\
+        line('env B=2 python -c \"import os; print(os.environ[\\'B\\'])\"')\n\
+        line('printenv NOT_THERE')\n",
+    )]);
+    let mut command = pywasm(["run"]);
+    command.arg(folder.path());
+    let Ended { stdout, stderr, .. } = run(command);
+    let expected = "0 ['/tmp'] \n\
+        2 [] sh: cd: /nope: No such file or directory\n\
+        0 ['a', 'b', 'c'] \n\
+        1 [] \n\
+        0 [] \n\
+        0 ['1'] \n\
+        0 ['2'] \n\
+        1 [] \n";
+    assert_eq!(stdout, expected, "{stderr}");
+}

@@ -348,12 +348,7 @@ impl Process {
             .parse()
             .map_err(|_| Refused::Argument("the working folder is no absolute path"))?;
         let config = &family.parts.config;
-        let command = Command::program(arguments, config, &environment)?.working_dir(folder);
-        if !command.then.is_empty() {
-            return Err(Refused::Argument(
-                "several programs in one command need a shell",
-            ));
-        }
+        let command = Command::of_process(arguments, config, &environment, folder)?;
         let place = family
             .registry
             .enter(self.number)
