@@ -79,10 +79,18 @@ pub fn supervise(
             insistence: terminal.is_none().then_some(INSISTENCE),
             ..Asked::default()
         };
+        // It ended within its time, and its files are being removed.
+        let mut had_its_time = false;
         let ending = loop {
             let signal = tokio::select! {
                 exit = instance.wait() => return Ok(Ending::App(exit)),
-                () = &mut out_of_time => break Ending::App(Exit::Limit(Limit::Wall)),
+                () = &mut out_of_time, if !had_its_time => {
+                    had_its_time = instance.is_over();
+                    match had_its_time {
+                        true => continue,
+                        false => break Ending::App(Exit::Limit(Limit::Wall)),
+                    }
+                }
                 () = &mut exhausted => break Ending::App(Exit::Limit(Limit::Memory)),
                 () = at(asked.notice_by) => {
                     if signals.untaken() {

@@ -25,19 +25,21 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-/// A running app.
+/// A running app. It is stopped, as by [`Stop::stop`], when this is dropped.
 pub struct Instance {
     published: Vec<Published>,
-    stop: Stop,
+    stop: StopWhenDropped,
     signals: Signals,
     doors: Doors,
     files: PathBuf,
+    settled: Arc<AtomicBool>,
     ended: oneshot::Receiver<Exit>,
 }
 
@@ -120,6 +122,14 @@ pub enum StartError {
         .0.what()
     )]
     Unenforceable(Limit),
+    /// A NUL, at which the guest would end an argument or a variable.
+    #[error("{what} holds a NUL, which no argument and no variable can have: {text:?}")]
+    Nul {
+        /// Which of them.
+        what: &'static str,
+        /// All of it.
+        text: String,
+    },
     /// No thread or timer for the instance.
     #[error("cannot start a thread for the app")]
     Thread(#[source] io::Error),
@@ -133,7 +143,7 @@ impl Instance {
 
     /// A handle that stops this instance.
     pub fn stopper(&self) -> Stop {
-        self.stop.clone()
+        self.stop.0.clone()
     }
 
     /// A handle that sends signals to the program inside.
@@ -149,6 +159,12 @@ impl Instance {
     /// Waits until the app has ended. To be awaited to its end once.
     pub async fn wait(&mut self) -> Exit {
         (&mut self.ended).await.unwrap_or_else(|_| thread_died())
+    }
+
+    /// Has the app ended, so that only the host is still at work: its private files are removed before [`Instance::wait`] tells of the
+    /// end. A limit of time of the host's own, for code that is not ended by [`Limits::wall`], should not count that.
+    pub fn is_over(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// [`Instance::wait`] for hosts without async code. Must not be called inside a tokio runtime.
@@ -169,6 +185,15 @@ impl Stop {
     /// [`Interruption::Checked`].
     pub fn stop(&self) {
         self.0.send_replace(true);
+    }
+}
+
+/// Nobody can reach the instance any more once its holder is gone.
+struct StopWhenDropped(Stop);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -197,6 +222,9 @@ impl Task {
         if let Some(limit) = runtime.shared.interruption.lacks(&policy.limits) {
             return Err(StartError::Unenforceable(limit));
         }
+        refuse_nul("an argument", &command.argv)?;
+        let pairs = policy.env.iter().chain(&command.env);
+        refuse_nul("a variable", pairs.flat_map(|(name, value)| [name, value]))?;
         let network = Network::bind(policy, events.clone())?;
         let image = &parts.image.path;
         let scratch = Scratch::create(&runtime.shared.nest, image, policy.root)
@@ -285,10 +313,11 @@ impl Task {
         } = self;
         let instance = Instance {
             published,
-            stop: Stop(stop),
+            stop: StopWhenDropped(Stop(stop)),
             signals: first.host.signals.clone(),
             doors: first.host.network.doors(),
             files,
+            settled: Arc::clone(&first.family.settled),
             ended,
         };
         let wall = first.family.limits.wall;
@@ -321,6 +350,19 @@ impl Task {
                 .await
                 .unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall))))
         })
+    }
+}
+
+fn refuse_nul<'t>(
+    what: &'static str,
+    texts: impl IntoIterator<Item = &'t String>,
+) -> Result<(), StartError> {
+    match texts.into_iter().find(|text| text.contains('\0')) {
+        None => Ok(()),
+        Some(text) => Err(StartError::Nul {
+            what,
+            text: text.clone(),
+        }),
     }
 }
 

@@ -9,6 +9,11 @@
 //! 4. [`App::start`]: an [`Instance`] under a policy; [`Instance::wait`] gives its [`Exit`].
 //!
 //! `examples/embed.rs` of this crate does all four.
+//!
+//! Code without a package runs on [`Runtime::interpreter`], Python alone: `Command::python(["-c", code], GuestPath::root())`. Data goes in
+//! by arguments, variables, standard input ([`Stdio::captured`]) and mounted folders, and comes out by the output and such folders; there
+//! are no functions of the host's that Python could call. An instance ends by itself, at a limit, by [`Stop::stop`], or when it is
+//! dropped; give [`policy::Limits`] a `wall` and an `output` for code that you do not trust.
 
 mod app;
 mod bytecode;

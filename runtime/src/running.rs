@@ -13,6 +13,7 @@ use crate::snapshot::{SnapshotError, Surroundings};
 use pywasm_format::shell::When;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -104,6 +105,7 @@ impl Running {
             () = stop => Exit::Stopped,
         };
         if is_first {
+            family.settled.store(true, Ordering::Relaxed);
             family.end(LINGER).await;
         }
         exit

@@ -160,33 +160,58 @@ impl Captured {
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
+
+    /// Standard output as it was written.
+    pub fn stdout_bytes(&self) -> Vec<u8> {
+        self.stdout.kept().bytes.clone()
+    }
+
+    /// Standard error as it was written.
+    pub fn stderr_bytes(&self) -> Vec<u8> {
+        self.stderr.kept().bytes.clone()
+    }
+
+    /// Was there more of one of them than is kept?
+    pub fn is_cut(&self) -> bool {
+        self.stdout.kept().is_cut || self.stderr.kept().is_cut
+    }
 }
 
 /// Bytes kept up to a limit; what comes after it is counted as written and dropped, so that a flood
 /// costs the host no memory and the guest does not fail half-way.
 #[derive(Clone)]
 struct Kept {
-    bytes: Arc<Mutex<Vec<u8>>>,
+    output: Arc<Mutex<KeptOutput>>,
     limit: usize,
+}
+
+#[derive(Default)]
+struct KeptOutput {
+    bytes: Vec<u8>,
+    is_cut: bool,
 }
 
 impl Kept {
     fn new(limit: usize) -> Self {
         Self {
-            bytes: Arc::default(),
+            output: Arc::default(),
             limit,
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, KeptOutput> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn text(&self) -> String {
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.kept().bytes).into_owned()
     }
 
     fn keep(&self, new: &[u8]) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = self.limit.saturating_sub(bytes.len());
-        bytes.extend_from_slice(&new[..new.len().min(room)]);
+        let mut kept = self.kept();
+        let room = self.limit.saturating_sub(kept.bytes.len());
+        kept.bytes.extend_from_slice(&new[..new.len().min(room)]);
+        kept.is_cut |= new.len() > room;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The library as a host uses it.
 
 use crate::support::cache;
-use pywasm::policy::{Limits, Policy};
+use pywasm::policy::{Access, Limits, Mount, Policy};
 use pywasm::{
     App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Runtime, Stdio,
 };
@@ -131,4 +131,66 @@ for _ in range(200):
         instance.stopper().stop();
         assert_eq!(instance.wait_blocking(), Exit::Stopped, "{code}");
     }
+}
+
+#[test]
+fn output_is_bytes_and_what_is_cut_says_so() {
+    let app = interpreter();
+    let code = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 2)";
+    let written: Vec<u8> = (0..=255).chain(0..=255).collect();
+    for (limit, is_cut) in [(512, false), (511, true)] {
+        let (stdio, output) = Stdio::captured("", limit);
+        let command = Command::python(["-c", code], GuestPath::root());
+        let instance = app.start(command, &Policy::none(), stdio, EventSink::silent());
+        assert_eq!(instance.expect("it starts").wait_blocking(), Exit::Code(0));
+        assert_eq!(output.stdout_bytes(), written[..limit]);
+        assert_eq!(output.is_cut(), is_cut);
+    }
+}
+
+#[test]
+fn an_instance_that_nobody_holds_ends() {
+    let app = interpreter();
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = "/data".parse().expect("a path");
+    let mount = Mount::new(folder.path(), data, Access::ReadWrite).expect("a mount");
+    let policy = Policy::none().mount(mount);
+    let code = "import time\nwhile True: open('/data/beat', 'a').write('x'); time.sleep(0.01)";
+    let start = || {
+        let command = Command::python(["-c", code], GuestPath::root());
+        app.start(command, &policy, Stdio::none(), EventSink::silent())
+            .expect("it starts")
+    };
+    let beats = || std::fs::read(folder.path().join("beat")).map_or(0, |beats| beats.len());
+    let grows = || {
+        let before = beats();
+        (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            beats() > before
+        })
+    };
+    let held = start();
+    assert!(grows());
+    drop(held);
+    // The stop takes a moment.
+    assert!((0..50).any(|_| {
+        let before = beats();
+        std::thread::sleep(Duration::from_millis(200));
+        beats() == before
+    }));
+}
+
+#[test]
+fn a_nul_is_refused_and_not_cut_off() {
+    let app = interpreter();
+    let start = |code: &str, policy: &Policy| {
+        let command = Command::python(["-c", code], GuestPath::root());
+        app.start(command, policy, Stdio::none(), EventSink::silent())
+            .err()
+            .map(|error| error.to_string())
+    };
+    let refused = start("1\0 / 0", &Policy::none()).expect("an argument");
+    assert!(refused.contains(r#"an argument holds a NUL"#), "{refused}");
+    let refused = start("1", &Policy::none().env("A", "b\0c")).expect("a variable");
+    assert!(refused.contains(r#"a variable holds a NUL"#), "{refused}");
 }

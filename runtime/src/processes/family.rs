@@ -23,6 +23,7 @@ use crate::snapshot::Surroundings;
 use crate::stdio::Streams;
 use crate::terminal::Lending;
 use std::fs::File;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub(crate) struct Family {
     pub(crate) profiler: OnceLock<Profiler>,
     /// For the first crash of one of them.
     pub(crate) core_dump: Mutex<Option<File>>,
+    /// What the first process comes to is settled: what is left to do is the host's.
+    pub(crate) settled: Arc<AtomicBool>,
     /// A limit that one of them ran into for all.
     over: watch::Sender<Option<Limit>>,
 }
@@ -151,6 +154,7 @@ impl Family {
             slack: Counter::new(PIPES),
             registry: Registry::new(processes.min(PROCESSES), signals),
             profiler: OnceLock::new(),
+            settled: Arc::default(),
             core_dump: Mutex::default(),
             over: watch::Sender::new(None),
         })
