@@ -163,3 +163,41 @@ fn uv_lock_decides_the_versions_of_what_pyproject_requires() {
         ["app 1.0", "lib 1.0"]
     );
 }
+
+#[test]
+fn a_dockerfile_may_have_uv_or_poetry_install_the_project() {
+    let index = index();
+    let person = Person::new(&index);
+    let pyproject = "[project]\nname = \"x\"\nversion = \"1\"\ndependencies = [\"lib\"]\n[project.optional-dependencies]\nweb = [\"app\"]\n";
+    let digest = Offer::of(&wheel("lib", "1.0")).sha256.unwrap_or_default();
+    let uv = format!(
+        "version = 1\n[[package]]\nname = 'lib'\nversion = '1.0'\nsource = {{ registry = 'https://x' }}\nwheels = [{{ url = 'https://x', hash = 'sha256:{digest}' }}]\n"
+    );
+    let bound = "FROM python:3\nWORKDIR /app\nRUN --mount=type=bind,source=pyproject.toml,target=pyproject.toml --mount=type=bind,source=uv.lock,target=uv.lock uv sync --frozen --extra web\nCOPY app.py .\n";
+    let files = |dockerfile: &'static str| {
+        project(&[
+            ("pyproject.toml", pyproject),
+            ("uv.lock", &uv),
+            // Not what such tools install.
+            ("requirements.txt", "app\n"),
+            ("Dockerfile", dockerfile),
+        ])
+    };
+    let settings = person.settings();
+    let found = |dockerfile| chosen(files(dockerfile).path(), &settings);
+    assert_eq!(found(bound).expect("planned"), ["app 1.0", "lib 1.0"]);
+    assert_eq!(
+        found("FROM ghcr.io/astral-sh/uv:python3.14-bookworm AS builder\nWORKDIR /app\nCOPY . .\nRUN uv sync\nFROM python:3\nWORKDIR /app\nCOPY --from=builder /app/.venv /app/.venv\nCOPY . .\n")
+            .expect("planned"),
+        ["lib 1.0"]
+    );
+    let missing = found("FROM python:3\nWORKDIR /app\nCOPY app.py .\nRUN poetry install\n");
+    let missing = missing.expect_err("no pyproject.toml there").to_string();
+    assert!(
+        missing.contains("`poetry` reads /app/pyproject.toml, which no COPY puts there"),
+        "{missing}"
+    );
+    // As `docker init` writes it.
+    let pip = "FROM python:3\nWORKDIR /app\nRUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,source=requirements.txt,target=requirements.txt python -m pip install -r requirements.txt\nUSER appuser\nCOPY . .\nCMD python app.py\n";
+    assert_eq!(found(pip).expect("planned"), ["app 1.0", "lib 1.1"]);
+}

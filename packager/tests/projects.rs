@@ -97,7 +97,7 @@ fn what_starts_is_found() {
     let error = plan(&[("sub/app.py", "")]).expect_err("nothing to start");
     assert!(
         error.contains(
-            "looked for app.py, main.py, manage.py, __main__.py, wsgi.py, asgi.py, a Procfile and a Dockerfile with CMD"
+            "looked for app.py, main.py, manage.py, __main__.py, wsgi.py, asgi.py, a Procfile, a Dockerfile with CMD and a .py file that is alone"
         ),
         "{error}"
     );
@@ -365,6 +365,12 @@ fn a_dockerfile_is_followed() {
     };
     let plan = plan_of(folder.path(), &ignored).expect("planned");
     assert_eq!(lines(&plan, "starts"), ["python app.py  (in /app)"]);
+    let folder = project(&[("Dockerfile", DOCKERFILE), ("one.py", ""), ("two.py", "")]);
+    let error = plan_of(folder.path(), &ignored).expect_err("two to choose from");
+    assert!(
+        error.contains(r#"the Dockerfile, which is not followed, has `CMD ["python", "app.py"]`"#),
+        "{error}"
+    );
 }
 
 #[test]

@@ -138,8 +138,8 @@ fn what_cannot_be_followed_is_named_with_line_and_fix() {
             "Dockerfile:1: `FROM <image>:<tag>`: put the name of an image in place of what stands in <…>, such as FROM python:3",
         ),
         (
-            "FROM python:3.7\nRUN pip install Django==2.0.9 \\\n    && apt update && apt upgrade -y \\\n    && rm /var/lib/apt/lists/*\n",
-            "Dockerfile:2: `RUN apt update`: there is no Linux in the sandbox, so system packages cannot be installed",
+            "FROM python:3.7\nRUN pip install Django==2.0.9 \\\n    && apt update && apt install -y gcc ffmpeg \\\n    && rm /var/lib/apt/lists/*\n",
+            "Dockerfile:2: `RUN apt install -y gcc ffmpeg`: there is no Linux in the sandbox, so ffmpeg cannot be installed",
         ),
         (
             "FROM python:3.7\nADD https://example.com/package.tar.gz /tmp/\nRUN tar xzf /tmp/package.tar.gz -C /opt/\n",

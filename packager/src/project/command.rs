@@ -37,9 +37,50 @@ pub(super) fn script(line: &[String]) -> Option<&str> {
 /// what in it needs a real shell.
 pub fn words(line: &str) -> Result<Vec<String>, String> {
     match split(line) {
-        Some(words) => Ok(words),
+        Some(words) => Ok(unwrapped(words)),
         None => checked(shell::command(line, "sh")),
     }
+}
+
+/// `uv run --frozen gunicorn app:app` starts gunicorn: what it installs before is in the package.
+pub fn unwrapped(line: Vec<String>) -> Vec<String> {
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    let ["uv" | "poetry" | "pipenv" | "pdm", "run", rest @ ..] = &words[..] else {
+        return line;
+    };
+    // Of the options those that take a value are uv's.
+    const WITH_VALUE: [&str; 8] = [
+        "--package",
+        "--project",
+        "--directory",
+        "--python",
+        "-p",
+        "--extra",
+        "--group",
+        "--env-file",
+    ];
+    let mut rest = rest.iter().copied().peekable();
+    let mut is_module = false;
+    while let Some(option) = rest.next_if(|word| word.starts_with('-')) {
+        match option {
+            "--" => break,
+            "-m" | "--module" => is_module = true,
+            option if WITH_VALUE.contains(&option) => drop(rest.next()),
+            _ => {}
+        }
+    }
+    let is_file = rest.peek().is_some_and(|word| word.ends_with(".py"));
+    let python: &[&str] = match (is_module, is_file) {
+        (true, _) => &["python", "-m"],
+        (_, true) => &["python"],
+        _ => &[],
+    };
+    python
+        .iter()
+        .copied()
+        .chain(rest)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `line`, unless it gives a shell what needs one.

@@ -102,7 +102,8 @@ pub(super) fn of_folder(
     let Some(dockerfile) = dockerfile else {
         notes.extend(news);
         let ProjectFiles { files, empty } = project;
-        let command = chosen(settings, own.command, detected).ok_or_else(|| no_command(root))?;
+        let command = chosen(settings, own.command, detected)
+            .ok_or_else(|| no_command(root, Dockerfile::starts(root)))?;
         let is_guess = command.is_guess;
         let mut config = config(default_working_dir(), command);
         config.env = own.env.into_iter().collect();
@@ -130,7 +131,13 @@ pub(super) fn of_folder(
         });
     };
     let cache_dir = &settings.machine.cache_dir;
-    let workplace = Workplace::new(&project, &dockerfile, cache_dir, programs);
+    let workplace = Workplace::new(
+        &project,
+        &dockerfile,
+        cache_dir,
+        &settings.optional,
+        programs,
+    );
     let mut tree = workplace.stage(&dockerfile.stage)?;
     let written = started(&dockerfile.stage, &mut tree)?;
     let AppPart {
@@ -144,7 +151,7 @@ pub(super) fn of_folder(
             notes.extend(inputs::unread(root));
             inputs::of_folder(root, &settings.optional)?
         }
-        false => copy::requirements(&dockerfile.stage.installs, &workplace)?,
+        false => copy::requirements(&dockerfile.stage.installs, &settings.optional, &workplace)?,
     };
     let read = match dockerfile.stage.runs_programs() {
         true => project.files.clone(),
@@ -154,8 +161,8 @@ pub(super) fn of_folder(
     let working_dir = stage.working_dir();
     let starts = !(written.entrypoint.is_empty() && written.cmd.is_empty());
     let written = starts.then_some(written);
-    let command =
-        chosen(settings, own.command, written.or(detected)).ok_or_else(|| no_command(root))?;
+    let command = chosen(settings, own.command, written.or(detected))
+        .ok_or_else(|| no_command(root, None))?;
     // What a program would make may be what is started.
     let is_guess = command.is_guess || tree.incomplete;
     let mut config = config(working_dir, command);
@@ -272,13 +279,16 @@ pub(super) fn by_path(found: Vec<Found>) -> BTreeMap<String, AppFile> {
     files.collect()
 }
 
-fn no_command(root: &Path) -> ProjectError {
+fn no_command(root: &Path, ignored: Option<String>) -> ProjectError {
     ProjectError::NoCommand {
         path: root.to_owned(),
         looked: format!(
-            "{}, a Procfile and a Dockerfile with CMD",
+            "{}, a Procfile, a Dockerfile with CMD and a .py file that is alone",
             detect::KNOWN.join(", ")
         ),
+        ignored: ignored.map_or_else(String::new, |line| {
+            format!("; the Dockerfile, which is not followed, has `{line}`")
+        }),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a Dockerfile's stage means for a package: the files of the app, and what `pip install` names.
 
 use super::content::AppFile;
-use super::dockerfile::{Dockerfile, DockerfileError, PipInstall};
-use super::inputs::RequirementInput;
+use super::dockerfile::{Dockerfile, DockerfileError, Install, Installed};
+use super::inputs::{self, RequirementInput};
 use super::source;
 use super::tree::Tree;
 use super::workplace::Workplace;
 use crate::plan::Note;
+use crate::settings::Optional;
 use pywasm_format::GuestPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -62,7 +63,8 @@ pub(super) fn below_working_dir(
 
 /// The requirements of every `pip install`.
 pub(super) fn requirements(
-    installs: &[PipInstall],
+    installs: &[Install],
+    optional: &Optional,
     workplace: &Workplace<'_>,
 ) -> Result<Vec<RequirementInput>, DockerfileError> {
     let Workplace {
@@ -71,6 +73,7 @@ pub(super) fn requirements(
         ..
     } = workplace;
     let mut inputs = Vec::new();
+    let mut projects = BTreeSet::new();
     for install in installs {
         let tree = workplace.steps(&install.files)?;
         let fail = |reason| dockerfile.error(install.line, reason);
@@ -81,7 +84,29 @@ pub(super) fn requirements(
             ))),
         };
         let origin = format!("{}:{}", dockerfile.path.display(), install.line);
-        for argument in arguments(install).map_err(fail)? {
+        let words = match &install.what {
+            Installed::Pip(words) => words,
+            Installed::Project {
+                tool,
+                optional: asked,
+            } => {
+                let path = absolute(install, "pyproject.toml").map_err(fail)?;
+                let file = tree.files.get(&path).ok_or_else(|| {
+                    fail(format!("`{tool}` reads {path}, which no COPY puts there"))
+                })?;
+                let mut optional = optional.clone();
+                optional.extras.extend(asked.extras.iter().cloned());
+                optional.groups.extend(asked.groups.iter().cloned());
+                // The same one is installed again once all of its files are there.
+                if !projects.insert((file.source.clone(), asked.clone())) {
+                    continue;
+                }
+                let found = inputs::of_pyproject(&file.source, &optional);
+                inputs.extend(found.map_err(|error| fail(error.to_string()))?);
+                continue;
+            }
+        };
+        for argument in arguments(install, words).map_err(fail)? {
             inputs.push(match argument {
                 Argument::Requirements(path) => RequirementInput::File(file(path)?),
                 Argument::Constraints(path) => RequirementInput::Text {
@@ -142,7 +167,17 @@ enum Argument {
 fn read_by_pip(dockerfile: &Dockerfile, path: &str) -> bool {
     let installs = dockerfile.stage.installs.iter();
     installs
-        .flat_map(|install| arguments(install).unwrap_or_default())
+        .filter_map(|install| match &install.what {
+            Installed::Pip(words) => arguments(install, words).ok(),
+            Installed::Project { .. } => {
+                let read = ["pyproject.toml", "uv.lock", "poetry.lock", "README.md"];
+                let read = read
+                    .into_iter()
+                    .filter_map(|name| absolute(install, name).ok());
+                Some(read.map(Argument::Requirements).collect())
+            }
+        })
+        .flatten()
         .any(|argument| match argument {
             Argument::Requirements(file) | Argument::Constraints(file) => file == path,
             Argument::Project { folder, .. } => path
@@ -152,9 +187,9 @@ fn read_by_pip(dockerfile: &Dockerfile, path: &str) -> bool {
         })
 }
 
-fn arguments(install: &PipInstall) -> Result<Vec<Argument>, String> {
+fn arguments(install: &Install, words: &[String]) -> Result<Vec<Argument>, String> {
     let mut found = Vec::new();
-    let mut words = install.arguments.iter().map(String::as_str);
+    let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         let (option, inline) = match word.split_once('=') {
             Some((option, value)) if option.starts_with("--") => (option, Some(value)),
@@ -235,7 +270,7 @@ fn arguments(install: &PipInstall) -> Result<Vec<Argument>, String> {
 }
 
 /// `.`, `./lib`, `/src[web]`: a folder rather than a name or an archive.
-fn of_folder(install: &PipInstall, word: &str) -> Result<Option<Argument>, String> {
+fn of_folder(install: &Install, word: &str) -> Result<Option<Argument>, String> {
     let (path, extras) = match word.find('[') {
         Some(at) => word.split_at(at),
         None => (word, ""),
@@ -255,7 +290,7 @@ fn of_folder(install: &PipInstall, word: &str) -> Result<Option<Argument>, Strin
 }
 
 /// Does this lie in a folder with wheels that an earlier line made? Then what that line names is installed.
-fn is_wheel_folder(install: &PipInstall, word: &str) -> bool {
+fn is_wheel_folder(install: &Install, word: &str) -> bool {
     let Ok(path) = absolute(install, word) else {
         return false;
     };
@@ -265,7 +300,7 @@ fn is_wheel_folder(install: &PipInstall, word: &str) -> bool {
     })
 }
 
-fn absolute(install: &PipInstall, path: &str) -> Result<String, String> {
+fn absolute(install: &Install, path: &str) -> Result<String, String> {
     install
         .working_dir
         .join(path)

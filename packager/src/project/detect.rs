@@ -51,8 +51,29 @@ pub(super) fn detect(files: &[Found]) -> Detected {
     let known = KNOWN
         .into_iter()
         .find(|name| files.iter().any(|file| file.path == *name));
-    detected.command = known.map(|file| command_of(file, files));
+    detected.command = known
+        .or_else(|| alone(files))
+        .map(|file| command_of(file, files));
     detected
+}
+
+/// The one Python file at the top that is a program: not what builds or tests the project.
+fn alone(files: &[Found]) -> Option<&str> {
+    let is_program = |path: &&str| {
+        path.ends_with(".py")
+            && !path.contains('/')
+            && !matches!(
+                *path,
+                "setup.py" | "conftest.py" | "__init__.py" | "noxfile.py"
+            )
+            && !path.starts_with("test_")
+    };
+    let mut programs = files
+        .iter()
+        .map(|file| file.path.as_str())
+        .filter(is_program);
+    let only = programs.next()?;
+    programs.next().is_none().then_some(only)
 }
 
 fn command_of(file: &str, files: &[Found]) -> Command {
@@ -292,6 +313,24 @@ mod tests {
         );
         let itself = format!("{factory}if __name__ == '__main__':\n    create_app().run()\n");
         assert_eq!(started(&[("app.py", &itself)]), "python app.py");
+    }
+
+    #[test]
+    fn a_program_that_is_alone() {
+        let found = |paths: &[&str]| {
+            let files = paths.iter().map(|path| Found {
+                path: (*path).to_owned(),
+                source: "nowhere".into(),
+                size: 0,
+                mode: pywasm_format::write::FileMode::Plain,
+            });
+            let command = detect(&files.collect::<Vec<_>>()).command;
+            command.map(|command| command.entrypoint.join(" "))
+        };
+        let bot = ["bot.py", "conftest.py", "lib/x.py", "test_bot.py"];
+        assert_eq!(found(&bot).as_deref(), Some("python bot.py"));
+        assert_eq!(found(&["bot.py", "other.py"]), None);
+        assert_eq!(found(&["setup.py"]), None);
     }
 
     #[test]

@@ -9,10 +9,11 @@ mod lexer;
 mod parser;
 mod run;
 mod stages;
+mod system;
 
 use super::{ProjectError, read_text};
 use crate::plan::Note;
-use crate::settings::DockerfileChoice;
+use crate::settings::{DockerfileChoice, Optional};
 use pywasm_format::{ExposedPort, GuestPath};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub(super) struct Stage {
     pub(super) cmd: Vec<String>,
     /// What arranges files, in order.
     pub(super) steps: Vec<FileStep>,
-    pub(super) installs: Vec<PipInstall>,
+    pub(super) installs: Vec<Install>,
     /// Folders that hold what was installed: who copies one of them wants the packages.
     pub(super) package_folders: Vec<GuestPath>,
 }
@@ -116,7 +117,7 @@ pub(super) struct ProgramStep {
     pub(super) line: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) working_dir: GuestPath,
-    pub(super) installs: Vec<PipInstall>,
+    pub(super) installs: Vec<Install>,
 }
 
 /// One `rm`.
@@ -127,15 +128,23 @@ pub(super) struct Remove {
     pub(super) force: bool,
 }
 
-/// `pip install …`: its arguments, the folder it stands in and the files that are there by then.
+/// What installs packages, the folder it stands in and the files that are there by then.
 #[derive(Debug, Clone)]
-pub(super) struct PipInstall {
+pub(super) struct Install {
     pub(super) line: usize,
-    pub(super) arguments: Vec<String>,
+    pub(super) what: Installed,
     pub(super) working_dir: GuestPath,
     pub(super) files: Rc<[FileStep]>,
     /// Folders with wheels that an earlier `pip wheel` has made.
     pub(super) wheel_folders: Vec<GuestPath>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Installed {
+    /// The arguments of `pip install`.
+    Pip(Vec<String>),
+    /// What the project's pyproject.toml requires, with the versions of its lock file: `uv sync`, `poetry install`.
+    Project { tool: String, optional: Optional },
 }
 
 /// A line that cannot be followed.
@@ -167,6 +176,15 @@ impl Dockerfile {
             true => Ok(Some(Self::parse(&path, &read_text(&path)?, choice)?)),
             false => Ok(None),
         }
+    }
+
+    /// The line of the Dockerfile in `root` that says what is started, as it stands there.
+    pub(super) fn starts(root: &Path) -> Option<String> {
+        let text = read_text(&root.join("Dockerfile")).ok()?;
+        let starts = ["CMD", "ENTRYPOINT"];
+        let mut lines = lexer::instructions(&text).into_iter().rev();
+        let line = lines.find(|line| starts.contains(&line.name.as_str()))?;
+        Some(format!("{} {}", line.name, line.rest))
     }
 
     fn parse(path: &Path, text: &str, choice: &DockerfileChoice) -> Result<Self, DockerfileError> {

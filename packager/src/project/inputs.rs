@@ -53,10 +53,19 @@ pub(super) fn of_folder(
         return Ok(vec![RequirementInput::File(file)]);
     }
     let file = root.join("pyproject.toml");
-    if !file.is_file() {
-        return Ok(Vec::new());
+    match file.is_file() {
+        true => of_pyproject(&file, optional),
+        false => Ok(Vec::new()),
     }
-    let mut found = pyproject::of_project(&file, &read_text(&file)?, optional)?;
+}
+
+/// What a pyproject.toml requires, with the versions of the uv.lock or poetry.lock beside it.
+pub(super) fn of_pyproject(
+    file: &Path,
+    optional: &Optional,
+) -> Result<Vec<RequirementInput>, ProjectError> {
+    let root = file.parent().unwrap_or(Path::new("."));
+    let mut found = pyproject::of_project(file, &read_text(file)?, optional)?;
     type Read = fn(&Path, &str) -> Result<Vec<Locked>, ProjectError>;
     let locks: [(&str, Read); 2] = [
         ("uv.lock", uv_lock::locked),

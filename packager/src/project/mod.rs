@@ -77,7 +77,7 @@ pub enum ProjectError {
     Kind(PathBuf),
     /// Nothing to start was found.
     #[error(
-        "{path} holds no app that can be started: looked for {looked}; name the file app.py, or say what to start with --entrypoint \"python FILE.py\"",
+        "{path} holds no app that can be started: looked for {looked}; name the file app.py, or say what to start with --entrypoint \"python FILE.py\"{ignored}",
         path = path.display()
     )]
     NoCommand {
@@ -85,6 +85,8 @@ pub enum ProjectError {
         path: PathBuf,
         /// What was looked for.
         looked: String,
+        /// What a Dockerfile that is not followed says of it.
+        ignored: String,
     },
     /// What would be started is not among the files.
     #[error("`{command}` cannot start: {file} is not among the files that are packed; {hint}")]

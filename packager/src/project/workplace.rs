@@ -5,6 +5,7 @@ use super::copy;
 use super::dockerfile::{Dockerfile, DockerfileError, FileAction, FileStep, ProgramStep, Stage};
 use super::program::{Program, Programs};
 use super::tree::{Tree, inside};
+use crate::settings::Optional;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,6 +17,7 @@ pub(super) struct Workplace<'a> {
     pub(super) project: &'a ProjectFiles,
     pub(super) dockerfile: &'a Dockerfile,
     pub(super) cache_dir: &'a Path,
+    optional: &'a Optional,
     programs: Option<&'a dyn Programs>,
     /// What programs have left: a stage is looked at for its files, and for each of its installations.
     left: RefCell<HashMap<*const ProgramStep, Tree>>,
@@ -27,12 +29,14 @@ impl<'a> Workplace<'a> {
         project: &'a ProjectFiles,
         dockerfile: &'a Dockerfile,
         cache_dir: &'a Path,
+        optional: &'a Optional,
         programs: Option<&'a dyn Programs>,
     ) -> Self {
         Self {
             project,
             dockerfile,
             cache_dir,
+            optional,
             programs,
             left: RefCell::default(),
         }
@@ -126,7 +130,7 @@ impl<'a> Workplace<'a> {
             line: &step.line,
             env: &step.env,
             working_dir: &step.working_dir,
-            requirements: copy::requirements(&step.installs, self)?,
+            requirements: copy::requirements(&step.installs, self.optional, self)?,
             tree,
         };
         let left = programs.run(&program).map_err(|reason| {

@@ -121,7 +121,7 @@ pub struct VersionChoice {
 }
 
 /// Which optional dependencies of a pyproject.toml are packed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Optional {
     /// `--extra`: of `[project.optional-dependencies]`.
     pub extras: Vec<String>,

@@ -1,6 +1,6 @@
 //! Lines, quotes and variables of a Dockerfile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One instruction, continuation lines joined.
 #[derive(Debug, PartialEq, Eq)]
@@ -184,6 +184,8 @@ pub(super) struct Variables {
     given: BTreeMap<String, String>,
     /// What ARG before the first FROM has set, which ARG asks for by name, too.
     global: BTreeMap<String, String>,
+    /// What ARG has named and nobody has given a value.
+    without: BTreeSet<String>,
 }
 
 impl Variables {
@@ -203,6 +205,7 @@ impl Variables {
     }
 
     pub(super) fn set(&mut self, name: &str, value: String) {
+        self.without.remove(name);
         self.set.insert(name.to_owned(), value);
     }
 
@@ -217,10 +220,20 @@ impl Variables {
             (None, Some(default)) => Some(self.expand(unquote(default))?),
             (None, None) => self.global.get(name).cloned(),
         };
-        if let Some(value) = value {
-            self.set(name, value);
+        match value {
+            Some(value) => self.set(name, value),
+            None if self.set.contains_key(name) => {}
+            None => drop(self.without.insert(name.to_owned())),
         }
         Ok(())
+    }
+
+    /// A variable in `text` that ARG has named and nobody has given a value.
+    pub(super) fn without_value(&self, text: &str) -> Option<&str> {
+        let names = |name: &&String| {
+            text.contains(&format!("${{{name}}}")) || replace_word(text, name, "") != text
+        };
+        self.without.iter().find(names).map(String::as_str)
     }
 
     /// Replaces the variables that are known and leaves others to whoever needs a shell.

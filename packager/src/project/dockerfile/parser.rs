@@ -3,7 +3,7 @@
 use super::lexer::{self, Instruction, Variables};
 use super::run::{self, Step};
 use super::stages::{Stages, Stuck};
-use super::{Copy, DockerfileError, FileAction, FileStep, PipInstall, ProgramStep, Stage, WAY_OUT};
+use super::{Copy, DockerfileError, FileAction, FileStep, Install, ProgramStep, Stage, WAY_OUT};
 use crate::project::command;
 use crate::project::program::is_python;
 use pywasm_format::{ExposedPort, GuestPath};
@@ -16,6 +16,8 @@ const SYSTEM_FOLDERS: [&str; 4] = [
     "/usr/local",
     "/root/.local",
 ];
+
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 pub(super) struct Parser<'s, 'a> {
     stages: &'s mut Stages<'a>,
@@ -35,6 +37,8 @@ impl<'s, 'a> Parser<'s, 'a> {
         instructions: &[Instruction],
     ) -> Result<Stage, DockerfileError> {
         let mut variables = stages.variables();
+        // What the python images set, and ours do.
+        variables.set("PATH", PATH.to_owned());
         for (name, value) in &base.env {
             variables.set(name, value.clone());
         }
@@ -211,16 +215,24 @@ impl<'s, 'a> Parser<'s, 'a> {
 
     fn run(&mut self, line: usize, rest: &str) -> Result<(), Stuck> {
         let mut folder = self.stage.working_dir();
+        if let Some(name) = self.variables.without_value(rest) {
+            return Err(format!(
+                "`RUN {rest}`: ARG {name} has no value: give it by --build-arg {name}=VALUE, or write a default, ARG {name}=VALUE"
+            )
+            .into());
+        }
         let expanded = self.variables.expand_known(rest);
-        for step in run::steps(&expanded)? {
+        let (binds, commands) = run::binds(&expanded)?;
+        let bound = self.bound(line, binds)?;
+        for step in run::steps(commands)? {
             let at = |path: &str| folder.join(path).map_err(|error| error.to_string());
             match step {
-                Step::Install(arguments) => {
-                    let install = PipInstall {
+                Step::Install(what) => {
+                    let install = Install {
                         line,
-                        arguments,
+                        what,
                         working_dir: folder.clone(),
-                        files: self.stage.steps.clone().into(),
+                        files: self.stage.steps.iter().chain(&bound).cloned().collect(),
                         wheel_folders: self.wheel_folders.clone(),
                     };
                     self.stage.installs.push(install);
@@ -275,6 +287,32 @@ impl<'s, 'a> Parser<'s, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// What puts the files there that `--mount=type=bind` names.
+    fn bound(&mut self, line: usize, binds: Vec<run::Bind>) -> Result<Vec<FileStep>, Stuck> {
+        let mut steps = Vec::new();
+        for run::Bind {
+            source,
+            target,
+            from,
+        } in binds
+        {
+            let copy = Copy {
+                sources: vec![source],
+                dest: self.absolute(&target)?,
+                into_folder: false,
+            };
+            let action = match from {
+                None => FileAction::Copy(copy),
+                Some(from) => match self.stages.source(&from, self.number, "RUN --mount")? {
+                    Some(stage) => FileAction::CopyFrom(stage, copy),
+                    None => continue,
+                },
+            };
+            steps.push(FileStep { line, action });
+        }
+        Ok(steps)
     }
 
     /// Only Python and what packages bring along can be run.
@@ -392,7 +430,8 @@ fn addable(source: &str) -> Result<(), String> {
 fn command_words(name: &str, rest: &str) -> Result<Vec<String>, String> {
     if let Some(words) = lexer::exec_form(rest) {
         let line = words.into_iter().enumerate().map(program).collect();
-        return command::checked(line).map_err(|why| format!("{name} {rest}: {why}"));
+        return command::checked(command::unwrapped(line))
+            .map_err(|why| format!("{name} {rest}: {why}"));
     }
     if rest.trim_start().starts_with('[') {
         return Err(format!(
@@ -403,7 +442,9 @@ fn command_words(name: &str, rest: &str) -> Result<Vec<String>, String> {
     if words.first().is_some_and(|word| word == "exec") {
         words.remove(0);
     }
-    Ok(words.into_iter().enumerate().map(program).collect())
+    Ok(command::unwrapped(
+        words.into_iter().enumerate().map(program).collect(),
+    ))
 }
 
 /// `/opt/venv/bin/gunicorn` is `gunicorn`: a package has its programs in one place.

@@ -1,14 +1,14 @@
 //! RUN: what installs Python packages is resolved on the host, what arranges files is done to the list of
 //! files, and programs of Python packages run in the sandbox. There are no others.
 
-use super::WAY_OUT;
+use super::{Installed, WAY_OUT, system};
 use crate::project::command;
+use crate::settings::Optional;
 
 /// One command of a RUN.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The arguments after `pip install`.
-    Install(Vec<String>),
+    Install(Installed),
     /// A folder that the install before puts packages in.
     Packages(String),
     /// `cd`
@@ -16,13 +16,25 @@ pub(super) enum Step {
     /// `mkdir`
     Folder(String),
     /// `rm`
-    Remove { path: String, force: bool },
+    Remove {
+        path: String,
+        force: bool,
+    },
     /// `cp`
-    Copy { sources: Vec<String>, dest: String },
+    Copy {
+        sources: Vec<String>,
+        dest: String,
+    },
     /// `mv`
-    Move { sources: Vec<String>, dest: String },
+    Move {
+        sources: Vec<String>,
+        dest: String,
+    },
     /// `chmod`, as far as it says whether a file is a program.
-    Mode { path: String, executable: bool },
+    Mode {
+        path: String,
+        executable: bool,
+    },
     /// `tar -x`
     Extract(Extract),
     /// A program, with the variables that stand before it.
@@ -47,14 +59,26 @@ pub(super) struct Extract {
 /// Stands for `*` while a command is split: names of wheels and of caches may have one, nothing else.
 const STAR: char = '\u{1}';
 
+/// A folder or file that is there for one RUN.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bind {
+    /// Below the project's root, or absolute in the stage `from`.
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) from: Option<String>,
+}
+
 /// The commands of a RUN, which `&&` may join.
 pub(super) fn steps(rest: &str) -> Result<Vec<Step>, String> {
-    let rest = strip_mounts(rest);
     if let Some(words) = super::lexer::exec_form(rest) {
         return step(&words);
     }
     let mut steps = Vec::new();
     for part in rest.split("&&").map(str::trim) {
+        if fetches_an_installer(part) {
+            steps.push(Step::NoEffect(part.to_owned()));
+            continue;
+        }
         let needs_shell =
             || format!("`RUN {part}` needs a shell, which the sandbox does not have; {WAY_OUT}");
         let words =
@@ -96,15 +120,55 @@ fn assignments(words: &[String]) -> (Vec<(String, String)>, &[String]) {
     (env, rest)
 }
 
-/// `RUN --mount=type=cache,… pip install`: a cache for the build alone.
-fn strip_mounts(rest: &str) -> &str {
+/// Takes the options off a RUN. What `--mount=type=bind` names is there for its commands; caches, secrets and the network
+/// are docker's own.
+pub(super) fn binds(rest: &str) -> Result<(Vec<Bind>, &str), String> {
+    let mut binds = Vec::new();
     let mut rest = rest.trim_start();
-    while rest.starts_with("--mount=type=cache") || rest.starts_with("--mount=type=bind") {
-        rest = rest
-            .split_once(char::is_whitespace)
-            .map_or("", |(_, after)| after.trim_start());
+    while rest.starts_with("--") {
+        let (option, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        rest = after.trim_start();
+        match option.split_once('=') {
+            Some(("--mount", mount)) => binds.extend(bind(mount)?),
+            Some(("--network" | "--security" | "--device", _)) => {}
+            _ => return Err(format!("RUN {option} is not supported; {WAY_OUT}")),
+        }
     }
-    rest
+    Ok((binds, rest))
+}
+
+/// `type=bind,source=requirements.txt,target=/tmp/requirements.txt`
+fn bind(mount: &str) -> Result<Option<Bind>, String> {
+    let parts = mount
+        .split(',')
+        .map(|part| part.split_once('=').unwrap_or((part, "")));
+    let value = |names: &[&str]| {
+        let found = parts.clone().find(|(name, _)| names.contains(name));
+        found.map(|(_, value)| value.to_owned())
+    };
+    if value(&["type"]).is_some_and(|kind| kind != "bind") {
+        return Ok(None);
+    }
+    let target = value(&["target", "dst", "destination"])
+        .ok_or_else(|| format!("RUN --mount={mount}: it has no target"))?;
+    Ok(Some(Bind {
+        source: value(&["source", "src"]).unwrap_or_else(|| ".".to_owned()),
+        target,
+        from: value(&["from"]),
+    }))
+}
+
+/// The scripts by which uv and poetry are installed, which are not needed here.
+fn fetches_an_installer(part: &str) -> bool {
+    const SCRIPTS: [&str; 3] = [
+        "astral.sh/uv",
+        "install.python-poetry.org",
+        "bootstrap.pypa.io",
+    ];
+    let fetches = ["curl ", "wget ", "ADD "]
+        .iter()
+        .any(|tool| part.starts_with(tool));
+    fetches && SCRIPTS.iter().any(|script| part.contains(script))
 }
 
 fn step(words: &[String]) -> Result<Vec<Step>, String> {
@@ -152,9 +216,13 @@ fn step(words: &[String]) -> Result<Vec<Step>, String> {
             | "echo" | "true" | "set" | "sync" | "find" | "ldconfig",
             _,
         ) => nothing(),
-        ("apt" | "apt-get" | "apk" | "yum" | "dnf", _) => Err(format!(
-            "`RUN {line}`: there is no Linux in the sandbox, so system packages cannot be installed; {WAY_OUT}"
-        )),
+        ("apt" | "apt-get" | "apk" | "yum" | "dnf", rest) => match system::missed(rest)[..] {
+            [] => nothing(),
+            ref missed => Err(format!(
+                "`RUN {line}`: there is no Linux in the sandbox, so {} cannot be installed; {WAY_OUT}",
+                missed.join(", ")
+            )),
+        },
         ("curl" | "wget" | "git", _) => Err(format!(
             "`RUN {line}`: nothing is fetched while packing but Python packages; fetch it into the project and write COPY"
         )),
@@ -165,8 +233,22 @@ fn step(words: &[String]) -> Result<Vec<Step>, String> {
         ("npm" | "yarn" | "pnpm" | "node" | "make" | "gcc" | "cargo" | "go", _) => Err(format!(
             "`RUN {line}`: there is no {program} in the sandbox; run it before packing, and COPY what it makes"
         )),
-        ("uv" | "poetry" | "pipenv" | "pdm" | "conda" | "hatch", _) => Err(format!(
-            "`RUN {line}`: of the tools that install packages only pip is followed; remove the line and the copies of its files, and pyproject.toml and uv.lock are followed by themselves"
+        ("uv" | "poetry" | "pdm", ["sync" | "install", rest @ ..]) => Ok(project(program, rest)),
+        ("uv" | "poetry" | "pipenv" | "pdm", ["run", ..]) => {
+            let line: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            step(&command::unwrapped(line))
+        }
+        ("uv", ["lock" | "python" | "cache" | "--version", ..])
+        | ("poetry", ["config" | "check" | "lock" | "cache" | "--version", ..])
+        | ("pdm", ["config" | "lock" | "use" | "--version", ..]) => nothing(),
+        ("uv" | "poetry" | "pdm", ["export", ..]) => Err(format!(
+            "`RUN {line}`: write the file before packing, by the same command, or `{program} sync` here, which is followed"
+        )),
+        ("pipenv", _) => Err(format!(
+            "`RUN {line}`: a Pipfile is not read; have it written down before packing by `pipenv requirements > requirements.txt`, and write RUN pip install -r requirements.txt"
+        )),
+        ("uv" | "poetry" | "pdm" | "conda" | "hatch", _) => Err(format!(
+            "`RUN {line}`: of the tools that install packages pip, `uv sync`, `poetry install` and `pdm install` are followed; {WAY_OUT}"
         )),
         (program, arguments) => {
             let arguments = arguments.iter().map(|word| (*word).to_owned());
@@ -261,6 +343,30 @@ fn pip(words: &[&str], line: &str) -> Result<Vec<Step>, String> {
     }
 }
 
+/// `uv sync --extra web`, `poetry install --with docs --extras "web pdf"`. Both put packages into a folder beside the project.
+fn project(tool: &str, words: &[&str]) -> Vec<Step> {
+    let mut optional = Optional::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (option, inline) = word
+            .split_once('=')
+            .map_or((*word, None), |(option, value)| (option, Some(value)));
+        let named = match option {
+            "--extra" | "--extras" | "-E" | "-G" => &mut optional.extras,
+            "--group" | "--with" => &mut optional.groups,
+            _ => continue,
+        };
+        let names = inline.or_else(|| words.next().copied()).unwrap_or_default();
+        let names = names.split([',', ' ']).filter(|name| !name.is_empty());
+        named.extend(names.map(str::to_owned));
+    }
+    let tool = tool.to_owned();
+    vec![
+        Step::Install(Installed::Project { tool, optional }),
+        Step::Packages(".venv".to_owned()),
+    ]
+}
+
 /// Takes out the options that say where packages go; those folders are remembered.
 fn install(arguments: &[&str], places: &[&str]) -> Vec<Step> {
     let mut kept = Vec::new();
@@ -276,7 +382,7 @@ fn install(arguments: &[&str], places: &[&str]) -> Vec<Step> {
         }
     }
     let folders = folders.into_iter().map(Step::Packages);
-    std::iter::once(Step::Install(kept))
+    std::iter::once(Step::Install(Installed::Pip(kept)))
         .chain(folders)
         .collect()
 }
@@ -293,7 +399,10 @@ fn only_installers(arguments: &[&str]) -> bool {
                 .split(['=', '<', '>', '~', '!'])
                 .next()
                 .unwrap_or_default();
-            matches!(name, "pip" | "setuptools" | "wheel" | "uv" | "virtualenv")
+            matches!(
+                name,
+                "pip" | "setuptools" | "wheel" | "uv" | "virtualenv" | "poetry" | "pdm"
+            )
         })
         && !arguments
             .iter()

@@ -165,6 +165,8 @@ impl<'a> Stages<'a> {
         let repository = image.split(['@', ':']).next().unwrap_or_default();
         match repository.rsplit('/').next() {
             Some("python") => {}
+            // Made of those of Python, with its tool in them.
+            Some("uv") => {}
             _ if image.contains('<') => {
                 return Err(self.error(line, format!(
                     "`FROM {image}`: put the name of an image in place of what stands in <…>, such as FROM python:3"
@@ -234,6 +236,7 @@ impl From<String> for Stuck {
 /// Says so when the Dockerfile counts on another version of Python.
 fn drift(tag: &str) -> String {
     let version = tag.split('-').next().unwrap_or_default();
+    let version = version.strip_prefix("python").unwrap_or(version);
     let is_series = version.starts_with(|c: char| c.is_ascii_digit()) && version != "3";
     match is_series {
         true => format!("; it asks for {version}"),

@@ -9,6 +9,10 @@ fn parsed(text: &str) -> Dockerfile {
     parse(text).expect("can be followed")
 }
 
+fn pip<const N: usize>(words: [&str; N]) -> Installed {
+    Installed::Pip(words.map(str::to_owned).to_vec())
+}
+
 #[test]
 fn the_common_dockerfile() {
     let file = parsed(
@@ -23,8 +27,8 @@ fn the_common_dockerfile() {
     assert_eq!(file.stage.exposed_ports.len(), 2);
     assert_eq!(file.stage.installs.len(), 1);
     assert_eq!(
-        file.stage.installs[0].arguments,
-        ["--no-cache-dir", "-r", "requirements.txt"]
+        file.stage.installs[0].what,
+        pip(["--no-cache-dir", "-r", "requirements.txt"])
     );
     let copies = file
         .stage
@@ -93,15 +97,28 @@ fn refusals_name_the_line_and_the_way_out() {
         ("FROM python\nRUN tar -xf", "an option lacks its value"),
         ("FROM python\nRUN unzip x.zip", "only tar is followed"),
         (
-            "FROM python\nRUN poetry install",
-            "of the tools that install packages only pip is followed",
+            "FROM python\nRUN conda install flask",
+            "of the tools that install packages pip, `uv sync`",
+        ),
+        ("FROM python\nRUN pipenv install", "a Pipfile is not read"),
+        (
+            "FROM python\nRUN --mount=type=bind,source=a true",
+            "it has no target",
+        ),
+        (
+            "FROM python\nRUN --frob=1 true",
+            "RUN --frob=1 is not supported",
+        ),
+        (
+            "FROM python\nARG T\nRUN pip install -i https://$T@a.example/ x",
+            "ARG T has no value: give it by --build-arg T=VALUE",
         ),
         ("FROM python\nRUN chmod zz x", "is no mode"),
         ("FROM python\nRUN cp a", "needs a source and a destination"),
         ("ARG A=1", "it has no FROM"),
         (
-            "FROM python\nRUN apt-get update && apt-get install gcc",
-            "there is no Linux in the sandbox",
+            "FROM python\nRUN apt-get update && apt-get install -y gcc ffmpeg",
+            "there is no Linux in the sandbox, so ffmpeg cannot be installed",
         ),
         ("FROM python\nRUN make", "there is no make in the sandbox"),
         (
@@ -151,7 +168,7 @@ fn stages_bring_packages_files_and_settings() {
     let [install] = &file.stage.installs[..] else {
         panic!("{:?}", file.stage.installs);
     };
-    assert_eq!(install.arguments, ["-r", "requirements.txt"]);
+    assert_eq!(install.what, pip(["-r", "requirements.txt"]));
     assert_eq!(install.working_dir.as_str(), "/src");
     assert_eq!(file.stage.cmd, ["gunicorn", "app:app"]);
     assert!(matches!(
@@ -222,4 +239,40 @@ proptest::proptest! {
     fn characters_of_any_kind(text in ".*") {
         let _ = parse(&text);
     }
+}
+
+#[test]
+fn the_tools_that_install_a_project_are_followed() {
+    let file = parsed(
+        "FROM ghcr.io/astral-sh/uv:python3.12-bookworm-slim AS builder\nWORKDIR /app\nRUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,source=uv.lock,target=uv.lock --mount=type=bind,source=pyproject.toml,target=pyproject.toml uv sync --frozen --no-install-project --no-dev --extra web --group=docs\nFROM python:3.12-slim\nRUN apt-get update && apt-get install -y --no-install-recommends gcc libpq-dev && rm -rf /var/lib/apt/lists/*\nCOPY --from=builder /app/.venv /app/.venv\nENV PATH=\"/app/.venv/bin:$PATH\"\nCOPY . /app\nWORKDIR /app\nCMD [\"uv\", \"run\", \"--no-sync\", \"server.py\"]",
+    );
+    let [install] = &file.stage.installs[..] else {
+        panic!("{:?}", file.stage.installs);
+    };
+    let tool = "uv".to_owned();
+    let optional = Optional {
+        extras: vec!["web".to_owned()],
+        groups: vec!["docs".to_owned()],
+    };
+    assert_eq!(install.what, Installed::Project { tool, optional });
+    let bound: Vec<_> = install
+        .files
+        .iter()
+        .filter_map(|step| step.action.dest().map(GuestPath::as_str))
+        .collect();
+    assert_eq!(bound, ["/app/uv.lock", "/app/pyproject.toml"]);
+    assert_eq!(file.stage.cmd, ["python", "server.py"]);
+    assert_eq!(
+        file.stage.env,
+        [(
+            "PATH".into(),
+            "/app/.venv/bin:/usr/local/bin:/usr/bin:/bin".into()
+        )]
+    );
+
+    let file = parsed(
+        "FROM python:3\nRUN curl -LsSf https://astral.sh/uv/install.sh | sh\nRUN pip install poetry==1.8 && poetry config virtualenvs.create false\nCOPY pyproject.toml .\nRUN poetry install --only main -E \"a b\"\nRUN poetry run python -m x\nCMD poetry run gunicorn -b :8000 x:app",
+    );
+    assert_eq!(file.stage.installs.len(), 1);
+    assert_eq!(file.stage.cmd, ["gunicorn", "-b", ":8000", "x:app"]);
 }
