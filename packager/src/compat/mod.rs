@@ -25,6 +25,7 @@ const REMOVED: &[(&str, &[&str], &str)] = &[
         "2025-10-07",
     ),
     ("pkgutil", &["get_loader", "find_loader"], "2025-10-07"),
+    ("logging", &["_acquireLock", "_releaseLock"], "2024-10-07"),
     ("cgi", &[], "2024-10-07"),
     ("imp", &[], "2023-10-02"),
     ("distutils", &[], "2023-10-02"),

@@ -46,6 +46,12 @@ def _ast():
             setattr(ast.Constant, name, value)
 
 
+def _logging():
+    import logging
+
+    _give(logging, _acquireLock=logging._lock.acquire, _releaseLock=logging._lock.release)
+
+
 def _pkgutil():
     import pkgutil
     from importlib.util import find_spec
@@ -239,6 +245,7 @@ def _give(module, **names):
 _CHANGES = {
     "ast": _ast,
     "pkgutil": _pkgutil,
+    "logging": _logging,
     "collections": _collections,
     "inspect": _inspect,
     "asyncio": _asyncio,
