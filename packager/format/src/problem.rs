@@ -9,7 +9,8 @@ pub fn json_problem(bytes: &[u8], error: &serde_json::Error) -> String {
     match (first, error.classify()) {
         (None, _) => "it is empty".to_owned(),
         (Some(b'<'), _) => "it is a web page or XML".to_owned(),
-        (_, Category::Data) => error.to_string(),
+        // It may quote the document, whose lines are not ours.
+        (_, Category::Data) => error.to_string().replace(char::is_control, " "),
         (_, Category::Eof) => "it is JSON that is cut short".to_owned(),
         (_, Category::Syntax | Category::Io) => {
             format!(
@@ -54,6 +55,17 @@ mod tests {
             let error = serde_json::from_str::<Vec<u8>>(text).expect_err(text);
             assert_eq!(json_problem(text.as_bytes(), &error), problem);
         }
+    }
+
+    #[test]
+    fn what_is_quoted_begins_no_line_of_its_own() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let text = r#"{"a\nb": 1}"#;
+        let error = serde_json::from_str::<Nothing>(text).expect_err(text);
+        let problem = json_problem(text.as_bytes(), &error);
+        assert!(problem.contains("`a b`"), "{problem}");
     }
 
     #[test]

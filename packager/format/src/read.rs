@@ -84,7 +84,7 @@ pub(crate) enum Problem {
     Foreign,
     #[error("holds {0} images; a package holds one")]
     Images(usize),
-    #[error("has a {what} of media type `{found}`, expected `{expected}`")]
+    #[error("has a {what} of media type `{}`, expected `{expected}`", found.escape_debug())]
     MediaType {
         what: &'static str,
         found: String,
