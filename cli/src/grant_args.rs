@@ -170,15 +170,29 @@ impl GrantArgs {
     }
 }
 
+/// What stands behind the second colon, as `ro`, or `rw,Z`.
+fn is_read_only(options: &str) -> Result<bool, String> {
+    let mut read_only = false;
+    for option in options.split(',') {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            // Labels for SELinux, and how up to date Docker Desktop keeps its copy: nothing is labelled or copied here.
+            "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            _ => return Err(format!("`{option}` is not ro or rw; leave it out")),
+        }
+    }
+    Ok(read_only)
+}
+
 impl FromStr for VolumeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
         let (host, guest, read_only) = match parts[..] {
-            [host, guest] | [host, guest, "rw"] => (host, guest, false),
-            [host, guest, "ro"] => (host, guest, true),
-            [_, _, option] => return Err(format!("`{option}` is not ro or rw")),
+            [host, guest] => (host, guest, false),
+            [host, guest, options] => (host, guest, is_read_only(options)?),
             _ => {
                 return Err(
                     "write HOST:GUEST, for example ./data:/data or ./data:/data:ro".to_owned(),
@@ -285,6 +299,8 @@ mod tests {
         let place = |text: &str| text.parse::<GuestPath>().expect("a path");
         assert_eq!(volume("./a:/b"), Ok((path("./a"), place("/b"), false)));
         assert_eq!(volume("/a:/b/:ro"), Ok((path("/a"), place("/b"), true)));
+        assert_eq!(volume("/a:/b:Z,ro"), Ok((path("/a"), place("/b"), true)));
+        assert_eq!(volume("/a:/b:z"), Ok((path("/a"), place("/b"), false)));
         let named = VolumeSource::Named("data".parse().expect("a name"));
         assert_eq!(volume("data:/b"), Ok((named, place("/b"), false)));
         for wrong in [

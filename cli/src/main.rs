@@ -1,6 +1,7 @@
 //! The `pywasm` command: `pack` bundles a Python project, `run` runs it in a sandbox.
 
 mod args;
+mod attached;
 mod build_sandbox;
 mod commands;
 mod denials;
@@ -117,7 +118,7 @@ fn no_flag(error: &clap::Error) -> Option<anyhow::Error> {
 
 /// The command line, with what its `--policy` files say.
 fn args() -> Result<args::Cli, Refused> {
-    let given: Vec<_> = std::env::args_os().collect();
+    let given = attached::detached(std::env::args_os().collect());
     let parse = |given: &[OsString]| {
         args::Cli::try_parse_from(given).map_err(|error| Refused::new(error, given))
     };

@@ -130,6 +130,22 @@ const REFUSED: &[(&[&str], &str)] = &[
         "nothing is left of a build but its package; leave the flag out",
     ),
     (
+        &["--pull"],
+        "the newest releases that the requirements allow are looked for each time; leave the flag out",
+    ),
+    (
+        &["--push"],
+        "send the package when it is built, by `pywasm push NAME`",
+    ),
+    (
+        &["--iidfile", "--metadata-file"],
+        "`pywasm inspect NAME` shows the digest and all else of a package",
+    ),
+    (
+        &["--network", "-m"],
+        "what an app may do is given at its start: `pywasm run` has the flag; commands of a Dockerfile have no network",
+    ),
+    (
         &["--secret", "--ssh"],
         "commands of a Dockerfile see nothing of this machine; fetch what takes a secret before, and have it in the project",
     ),

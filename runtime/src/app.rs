@@ -369,6 +369,15 @@ impl App {
     }
 }
 
+impl App {
+    /// The folder of the host that has what the package brings at `at`, to read alone: it is shared by all that run from it. Nothing, if
+    /// the package has no folder there.
+    pub fn image_folder(&self, at: &GuestPath) -> Option<PathBuf> {
+        let folder = self.parts.image.path.join(at.relative());
+        folder.is_dir().then_some(folder)
+    }
+}
+
 /// The image of an instance without an app.
 pub(crate) fn bare_image(
     cache: &Cache,

@@ -122,6 +122,37 @@ fn a_named_volume_is_kept_and_a_file_is_given_as_a_copy() {
 }
 
 #[test]
+fn an_empty_volume_begins_with_what_the_package_has_there() {
+    let folder = project(&[
+        (
+            "app.py",
+            "import os; print(sorted(os.listdir('static')), open('static/css/a').read())\nopen('static/css/a', 'a').write('+')\n",
+        ),
+        ("static/css/a", "a"),
+        ("static/b", "b"),
+    ]);
+    let volumes = project(&[]);
+    let started = |volume: &str| {
+        let mut command = pywasm(["run", "--volume", volume]);
+        command.env("PYWASM_DATA", volumes.path());
+        command.arg(folder.path());
+        run(command)
+    };
+    let first = started("static:/app/static");
+    assert_eq!(first.stdout, "['b', 'css'] a\n", "{}", first.stderr);
+    assert!(
+        first.stderr.contains(
+            "the volume static was empty: it begins with the package's own files in /app/static"
+        ),
+        "{}",
+        first.stderr
+    );
+    let second = started("static:/app/static");
+    assert_eq!(second.stdout, "['b', 'css'] a+\n", "{}", second.stderr);
+    assert!(!second.stderr.contains("was empty"), "{}", second.stderr);
+}
+
+#[test]
 fn volumes_are_listed_and_removed_but_not_from_under_an_app() {
     let folder = project(&[]);
     let data = folder.path().join("data");

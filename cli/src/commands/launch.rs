@@ -21,10 +21,11 @@ use pywasm::{
 use rustix::fs::{FlockOperation, flock};
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -187,21 +188,33 @@ impl GrantArgs {
         Ok(command)
     }
 
-    /// Keeps named volumes from being removed as long as the answer lives.
-    fn hold_volumes(&self, environment: &Environment) -> anyhow::Result<Vec<File>> {
-        let named = |volume: &VolumeArg| match &volume.source {
-            VolumeSource::Named(name) => Some(name.clone()),
-            VolumeSource::Path(_) => None,
-        };
-        let hold = |name: VolumeName| {
-            let folder = File::open(environment.volume(&name)?)?;
-            flock(&folder, FlockOperation::NonBlockingLockShared)?;
+    /// Keeps named volumes from being removed as long as the answer lives. As in docker an empty one begins with what the package has in
+    /// its place.
+    fn hold_volumes(&self, app: &App, environment: &Environment) -> anyhow::Result<Vec<File>> {
+        let hold = |name: &VolumeName, guest: &GuestPath| {
+            let path = environment.volume(name)?;
+            let folder = File::open(&path)?;
+            if is_empty(&path)?
+                && let Some(image) = app.image_folder(guest)
+                && !is_empty(&image)?
+                && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+            {
+                copy_folder(&image, &path)?;
+                printer::note(&format!(
+                    "the volume {name} was empty: it begins with the package's own files in {guest}"
+                ));
+            }
+            flock(&folder, FlockOperation::LockShared)?;
             anyhow::Ok(folder)
+        };
+        let named = |volume: &VolumeArg| match &volume.source {
+            VolumeSource::Named(name) => Some((name.clone(), volume.guest.clone())),
+            VolumeSource::Path(_) => None,
         };
         let volumes = self.volume.iter().filter_map(named);
         volumes
-            .map(|name| {
-                hold(name.clone()).with_context(|| format!("cannot use the volume `{name}`"))
+            .map(|(name, guest)| {
+                hold(&name, &guest).with_context(|| format!("cannot use the volume `{name}`"))
             })
             .collect()
     }
@@ -224,7 +237,7 @@ impl GrantArgs {
             core_dump,
         } = session;
         let command = self.with_files(command, environment)?;
-        let _held = self.hold_volumes(environment)?;
+        let _held = self.hold_volumes(&app, environment)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let stdio = match &terminal {
             Some(terminal) => stdio.with_terminal(terminal.clone()),
@@ -284,7 +297,7 @@ impl GrantArgs {
         at_once: usize,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
-        let _held = self.hold_volumes(environment)?;
+        let _held = self.hold_volumes(app, environment)?;
         let events = boss.sink()?;
         let prepare = || {
             let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
@@ -315,7 +328,7 @@ impl GrantArgs {
         environment: &Environment,
     ) -> anyhow::Result<ExitCode> {
         let command = self.with_files(command, environment)?;
-        let _held = self.hold_volumes(environment)?;
+        let _held = self.hold_volumes(app, environment)?;
         let stdio = Stdio::inherit().context("cannot pass on the standard streams")?;
         let events = Log::begin(environment).into_sink();
         let stdio = stdio.without_input();
@@ -394,4 +407,24 @@ pub fn crashed(crash: &Crash) -> String {
         }
     };
     format!("the app crashed inside the sandbox: {crash}{whose}")
+}
+
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().is_none())
+}
+
+/// Of files and folders, which is all that a package has.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => {
+                fs::create_dir(&target)?;
+                copy_folder(&entry.path(), &target)?;
+            }
+            false => drop(fs::copy(entry.path(), &target)?),
+        }
+    }
+    Ok(())
 }

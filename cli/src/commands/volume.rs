@@ -38,9 +38,10 @@ fn ls(args: &VolumeLsArgs, environment: &Environment) -> anyhow::Result<ExitCode
             name.clone(),
             changed.map_or_else(|_| "-".to_owned(), ago),
             size_of(&volume).map_or_else(|_| "-".to_owned(), bytes),
+            volume.display().to_string(),
         ]
     });
-    let head = ["VOLUME", "CHANGED", "SIZE"].map(str::to_owned);
+    let head = ["VOLUME", "CHANGED", "SIZE", "FOLDER"].map(str::to_owned);
     printer::table(std::iter::once(head).chain(rows));
     Ok(ExitCode::SUCCESS)
 }
