@@ -169,6 +169,9 @@ pub struct IndexArgs {
     /// Dependency group of pyproject.toml to take too
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
+    /// Variable that requirements may refer to as ${NAME}; NAME alone takes this shell's
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub requirement_env: Vec<EnvArg>,
     /// Fail unless the project's pylock.toml is there and fits; it is followed in any case
     #[arg(long, conflicts_with = "no_lock")]
     pub locked: bool,
@@ -207,9 +210,9 @@ pub struct PackArgs {
     /// Package file to write [default: NAME.pkg in the current folder, none with -t]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Keep the package on this machine by this name, for `pywasm run NAME`
+    /// Keep the package on this machine by this name, for `pywasm run NAME`; may be given several times
     #[arg(short, long, value_name = "NAME[:TAG]")]
-    pub tag: Option<ImageName>,
+    pub tag: Vec<ImageName>,
     /// Program to start, instead of the one found
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<String>,
@@ -367,6 +370,8 @@ pub struct RunArgs {
         value_name = "PACKAGE|DIR|FILE.py"
     )]
     pub target_and_args: Vec<String>,
+    #[command(flatten)]
+    pub dockerfile: DockerfileArgs,
     #[command(flatten)]
     pub index: IndexArgs,
 }

@@ -7,9 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use pywasm::{AppConfig, Command, Interruption, Package, ReadLimits, default_env};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerWriter};
 use pywasm_format::{Digest, GuestPath, LayerKind};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -116,50 +115,16 @@ pub fn key(
     format!("{}.layer", Digest::of(all.as_bytes()).hex())
 }
 
-/// What stands before the layer in a file of the cache, in JSON, and how long it is.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    /// The digest of what the layer is uncompressed.
-    diff_id: Digest,
-    left_out: Vec<(String, String)>,
-}
-
-/// Of the number before it, in bytes.
-const LENGTH: usize = size_of::<u32>();
-
 impl Taken {
     /// Reads one that was kept in the cache.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let mut bytes = fs::read(path)?;
-        let (length, rest) = bytes.split_first_chunk::<LENGTH>().context("cut short")?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let head: Head = serde_json::from_slice(rest.get(..length).context("cut short")?)?;
-        let layer = bytes.split_off(LENGTH + length);
-        Ok(Self {
-            layer: BuiltLayer {
-                kind: LayerKind::Snapshot,
-                mount: MOUNT.parse()?,
-                digest: Digest::of(&layer),
-                diff_id: head.diff_id,
-                bytes: layer.into(),
-            },
-            left_out: head.left_out,
-        })
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let (layer, left_out) = BuiltLayer::kept(path, LayerKind::Snapshot)?;
+        Ok(Self { layer, left_out })
     }
 
     /// Keeps it in the cache.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let head = serde_json::to_vec(&Head {
-            diff_id: self.layer.diff_id,
-            left_out: self.left_out.clone(),
-        })?;
-        let folder = path.parent().context("a file in a folder")?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&u32::try_from(head.len())?.to_le_bytes())?;
-        file.write_all(&head)?;
-        file.write_all(&self.layer.bytes)?;
-        file.persist(path)?;
-        Ok(())
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        self.layer.keep(path, &self.left_out)
     }
 }
 
@@ -217,13 +182,14 @@ impl Subprocess<'_> {
             .spawn()
             .context("cannot start the trial run")?;
         let log = shown.join("imports");
-        let mut last = (0, Instant::now());
+        let mut last = (None, Instant::now());
         wait(child, || {
-            let size = fs::metadata(&log).map_or(0, |file| file.len());
+            // There from before the program begins.
+            let size = fs::metadata(&log).ok().map(|file| file.len());
             if size != last.0 {
                 last = (size, Instant::now());
             }
-            size == 0 || last.1.elapsed() < QUIET
+            size.is_none() || last.1.elapsed() < QUIET
         })?;
         // Without the file the app ended before it imported anything.
         let log = fs::read_to_string(log).unwrap_or_default();

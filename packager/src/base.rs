@@ -4,7 +4,7 @@ use pep440_rs::Version;
 use pep508_rs::PackageName;
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{BaseOrigin, Digest, GuestPath, GuestPathError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -37,7 +37,7 @@ pub struct NativePackage {
 }
 
 /// On which interpreter a package is built. Each has what those before it have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// The one without native packages.

@@ -55,7 +55,7 @@ pub enum Status {
     Runs,
     /// Yes, in pure Python: its optional native parts are left out.
     RunsWithoutNativeParts,
-    /// Yes: its native code is built into the full base.
+    /// Yes: its native code is built into the bases that have it.
     BuiltIn,
     /// Only its source is offered: packing builds it in the sandbox, if it can be built there.
     NeedsBuild,

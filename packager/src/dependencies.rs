@@ -3,12 +3,14 @@
 use crate::compat::{self, Compat};
 use crate::index::{Client, FetchedWheel, IndexError};
 use crate::plan::Note;
-use crate::resolve::ResolvedWheel;
+use crate::resolve::{Resolution, ResolvedWheel};
 use crate::wheel::{Native, Wheel, WheelContent, WheelError, WheelFile};
-use crate::{BaseLayers, Event, Progress};
+use crate::{Base, BaseLayers, Event, Progress};
 use pywasm_format::write::{BuiltLayer, FileMode, LayerError, LayerWriter};
-use pywasm_format::{EntryPoint, GuestPathError, LayerKind, ResolvedPackage};
+use pywasm_format::{Digest, EntryPoint, GuestPathError, LayerKind, ResolvedPackage};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use thiserror::Error;
@@ -44,21 +46,49 @@ pub enum DependenciesError {
     Path(#[from] GuestPathError),
 }
 
-/// The layer and what the package's config says of it.
-pub(crate) struct DependenciesLayer {
+/// The layer of all packages that are required, what the package's config says of them, and the base that they need.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependencies {
     pub(crate) layer: BuiltLayer,
-    pub(crate) packages: Vec<ResolvedPackage>,
-    pub(crate) scripts: BTreeMap<String, EntryPoint>,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) contents: Contents,
 }
 
-/// Fetches `resolved` and writes them into one layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    pub(crate) base: Base,
+    pub(crate) packages: Vec<ResolvedPackage>,
+    pub(crate) scripts: BTreeMap<String, EntryPoint>,
+}
+
+/// Where the layer of the same requirements is kept from one time to the next. What is not there is made, and what cannot be kept is
+/// made anew the next time.
+#[derive(Debug)]
+pub(crate) struct Kept(PathBuf);
+
+impl Kept {
+    /// Below `folder`, for the requirements with this digest.
+    pub(crate) fn new(folder: &Path, requirements: Digest) -> Self {
+        Self(folder.join(format!("{}.layer", requirements.hex())))
+    }
+
+    pub(crate) fn read(&self) -> Option<Dependencies> {
+        let (layer, contents) = BuiltLayer::kept(&self.0, LayerKind::Dependencies).ok()?;
+        Some(Dependencies { layer, contents })
+    }
+
+    pub(crate) fn write(&self, Dependencies { layer, contents }: &Dependencies) {
+        let _ = layer.keep(&self.0, contents);
+    }
+}
+
+/// Fetches what was resolved and writes it into one layer.
 pub(crate) fn build(
-    resolved: &[ResolvedWheel],
+    resolution: &Resolution,
     base: &BaseLayers,
     client: &Client<'_>,
     progress: &dyn Progress,
-) -> Result<DependenciesLayer, DependenciesError> {
+) -> Result<(Dependencies, Vec<Note>), DependenciesError> {
+    let resolved = &resolution.wheels;
     let fetched = fetch(resolved, client)?;
     progress.event(Event::Layer(LayerKind::Dependencies));
     let mut packages = Vec::with_capacity(resolved.len());
@@ -85,12 +115,12 @@ pub(crate) fn build(
     let compat = Compat::for_wheels(resolved, &mut wheels)?;
     notes.extend(compat.notes());
     let layer = write(resolved, &mut wheels, &compat, base, &mut notes)?;
-    Ok(DependenciesLayer {
-        layer,
+    let contents = Contents {
+        base: resolution.base,
         packages,
         scripts,
-        notes,
-    })
+    };
+    Ok((Dependencies { layer, contents }, notes))
 }
 
 /// Fetches all wheels, several at once; the first error in the order of names is reported, so that

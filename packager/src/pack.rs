@@ -1,9 +1,10 @@
 //! Carrying out a plan.
 
-use crate::dependencies::{self, DependenciesError, DependenciesLayer};
+use crate::dependencies::{self, Dependencies, DependenciesError};
 use crate::index::Client;
-use crate::plan::{Note, Plan};
+use crate::plan::{Note, Plan, Requirements};
 use crate::project::{ProjectError, io_error};
+use crate::settings::Access;
 use crate::{BaseLayers, Event, IndexError, Progress};
 use pywasm_format::write::{
     BuiltLayer, LayerError, LayerWriter, PackageSpec, WriteError, write_package,
@@ -124,30 +125,12 @@ impl Plan {
     /// Fetches the wheels and builds the layers.
     pub fn build(&self, base: &BaseLayers, progress: &dyn Progress) -> Result<Built, PackError> {
         let mut config = self.content.config.clone();
-        let mut layers = vec![
-            base.runtime(self.resolution.base).clone(),
-            base.stdlib.clone(),
-        ];
-        let mut notes = Vec::new();
-        if !self.resolution.wheels.is_empty() {
-            let client = Client::new(
-                &self.access.places,
-                &self.access.connection,
-                &self.cache_dir,
-                progress,
-            )?;
-            let dependencies =
-                dependencies::build(&self.resolution.wheels, base, &client, progress)?;
-            let DependenciesLayer {
-                layer,
-                packages,
-                scripts,
-                notes: news,
-            } = dependencies;
+        let mut layers = vec![base.runtime(self.base()).clone(), base.stdlib.clone()];
+        let (dependencies, notes) = self.dependencies(base, progress)?;
+        if let Some(Dependencies { layer, contents }) = dependencies {
             layers.push(layer);
-            config.packages = packages;
-            config.scripts = scripts;
-            notes = news;
+            config.packages = contents.packages;
+            config.scripts = contents.scripts;
         }
         if !self.content.is_empty() {
             progress.event(Event::Layer(LayerKind::App));
@@ -156,11 +139,37 @@ impl Plan {
         progress.event(Event::Writing);
         Ok(Built {
             name: self.name.clone(),
-            base: base.origin(self.resolution.base),
+            base: base.origin(self.base()),
             config,
             layers,
             notes,
         })
+    }
+
+    /// What the requirements are made into; nothing if there are none.
+    fn dependencies(
+        &self,
+        base: &BaseLayers,
+        progress: &dyn Progress,
+    ) -> Result<(Option<Dependencies>, Vec<Note>), PackError> {
+        let (resolution, kept) = match &self.requirements {
+            Requirements::Made(dependencies) => {
+                return Ok((Some(dependencies.clone()), Vec::new()));
+            }
+            Requirements::Resolved(resolution, _) if resolution.wheels.is_empty() => {
+                return Ok((None, Vec::new()));
+            }
+            Requirements::Resolved(resolution, kept) => (resolution, kept),
+        };
+        let Access {
+            places, connection, ..
+        } = &self.access;
+        let client = Client::new(places, connection, &self.cache_dir, progress)?;
+        let (dependencies, notes) = dependencies::build(resolution, base, &client, progress)?;
+        if let Some(kept) = kept {
+            kept.write(&dependencies);
+        }
+        Ok((Some(dependencies), notes))
     }
 
     fn app_layer(&self) -> Result<BuiltLayer, PackError> {

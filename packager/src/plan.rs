@@ -1,13 +1,14 @@
 //! What will be packed: a value that can be shown before anything is written.
 
 use crate::build::Builder;
+use crate::dependencies::{Dependencies, Kept};
 use crate::index::{Client, IndexError};
 use crate::lock;
 use crate::programs::Sandboxed;
 use crate::project::{Content, Programs, ProjectError, read_text};
 use crate::requirements::{RequirementSet, RequirementsError};
 use crate::resolve::{Resolution, ResolveError, ResolvedWheel, Search, Target, Wishes};
-use crate::settings::{Access, LockUse, Machine, SettingsError};
+use crate::settings::{Access, LockUse, SettingsError};
 use crate::wheel::Native;
 use crate::{Base, BaseLayers, BuildSandbox, PackSettings, Progress, Project};
 use pywasm_format::{Digest, Hasher};
@@ -40,9 +41,18 @@ impl fmt::Display for Note {
 pub struct Plan {
     pub(crate) name: Option<String>,
     pub(crate) content: Content,
-    pub(crate) resolution: Resolution,
+    pub(crate) requirements: Requirements,
     pub(crate) cache_dir: PathBuf,
     pub(crate) access: Access,
+}
+
+/// What the requirements came to.
+#[derive(Debug)]
+pub(crate) enum Requirements {
+    /// Wheels to be fetched, and where to keep what is made of them.
+    Resolved(Resolution, Option<Kept>),
+    /// What was made of the same ones before.
+    Made(Dependencies),
 }
 
 /// Why there is no plan.
@@ -94,14 +104,26 @@ impl Project {
             set,
             access,
         } = self.inputs(settings, base, Some(&programs))?;
-        let resolution =
-            resolution(&set, &access, settings, base, Some(sandbox), progress)?.runnable()?;
-        content.notes.extend(set.notes);
-        content.notes.extend(resolution.notes.iter().cloned());
+        let kept = settings.keep.as_ref().map(|folder| {
+            let mut inputs = Fingerprint::default();
+            inputs.requirements(settings, base, &set, &access);
+            Kept::new(folder, inputs.0.finish())
+        });
+        let requirements = match kept.as_ref().and_then(Kept::read) {
+            Some(made) => Requirements::Made(made),
+            None => {
+                let resolution =
+                    resolution(&set, &access, settings, base, Some(sandbox), progress)?
+                        .runnable()?;
+                content.notes.extend(set.notes);
+                content.notes.extend(resolution.notes.iter().cloned());
+                Requirements::Resolved(resolution, kept)
+            }
+        };
         Ok(Plan {
             name: settings.name.clone(),
             content,
-            resolution,
+            requirements,
             cache_dir: settings.machine.cache_dir.clone(),
             access,
         })
@@ -121,24 +143,9 @@ impl Project {
             set,
             access,
         } = self.inputs(settings, base, None)?;
-        let mut hasher = Hasher::default();
-        let mut add = |part: &dyn fmt::Debug| {
-            // The length keeps two neighbours from being mistaken for two others.
-            let text = format!("{part:?}");
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        add(&env!("CARGO_PKG_VERSION"));
-        let layers = base.runtimes.iter().chain([&base.stdlib]);
-        add(&(
-            layers.map(|layer| layer.digest).collect::<Vec<_>>(),
-            settings.base,
-        ));
-        add(&(&content.config, &settings.name));
-        add(&(&set.requirements, &set.constraints, set.requires_hashes()));
-        add(&(&settings.versions, &set.options.from_source, &set.direct));
-        add(&(&access.places.indexes, &access.places.links, access.pre));
-        add(&content.folders);
+        let mut all = Fingerprint::default();
+        all.requirements(settings, base, &set, &access);
+        all.add(&(&content.config, &settings.name, &content.folders));
         for (path, file) in content.files.iter().chain(&content.read) {
             let failed = |reason| ProjectError::Io {
                 path: file.source.clone(),
@@ -147,9 +154,9 @@ impl Project {
             let mut bytes = Vec::new();
             let mut content = file.open().map_err(failed)?;
             content.read_to_end(&mut bytes).map_err(failed)?;
-            add(&(path, file.mode, Digest::of(&bytes)));
+            all.add(&(path, file.mode, Digest::of(&bytes)));
         }
-        Ok(hasher.finish())
+        Ok(all.0.finish())
     }
 
     /// The requirements of the lock file, where it is to be followed.
@@ -172,7 +179,7 @@ impl Project {
         let inputs = lock::read(&path, &text, asked)?;
         Ok(Some(RequirementSet::read(
             &inputs,
-            &settings.machine.env,
+            settings.variables(),
             None,
         )?))
     }
@@ -212,8 +219,9 @@ impl Project {
         let mut content = self.content(settings, programs)?;
         content.config.python.clone_from(&base.python);
         content.notes.extend(self.note_on_python(&base.python));
-        let Machine { env, cache_dir, .. } = &settings.machine;
-        let mut set = RequirementSet::read(&content.requirements, env, Some(cache_dir))?;
+        let cache_dir = &settings.machine.cache_dir;
+        let variables = settings.variables();
+        let mut set = RequirementSet::read(&content.requirements, variables, Some(cache_dir))?;
         set.decide(&settings.versions.overrides, &settings.versions.excludes)?;
         if let Some(locked) = self.locked(&set, settings)? {
             set.requirements = locked.requirements;
@@ -276,6 +284,38 @@ pub(crate) fn resolution(
     Ok(resolution)
 }
 
+/// A digest of things that decide about a package.
+#[derive(Default)]
+struct Fingerprint(Hasher);
+
+impl Fingerprint {
+    fn add(&mut self, part: &dyn fmt::Debug) {
+        // The length keeps two neighbours from being mistaken for two others.
+        let text = format!("{part:?}");
+        self.0.update(&(text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+    }
+
+    /// All that decides which packages come of the requirements.
+    fn requirements(
+        &mut self,
+        settings: &PackSettings,
+        base: &BaseLayers,
+        set: &RequirementSet,
+        access: &Access,
+    ) {
+        self.add(&env!("CARGO_PKG_VERSION"));
+        let layers = base.runtimes.iter().chain([&base.stdlib]);
+        self.add(&(
+            layers.map(|layer| layer.digest).collect::<Vec<_>>(),
+            settings.base,
+        ));
+        self.add(&(&set.requirements, &set.constraints, set.requires_hashes()));
+        self.add(&(&settings.versions, &set.options.from_source, &set.direct));
+        self.add(&(&access.places.indexes, &access.places.links, access.pre));
+    }
+}
+
 /// What is known without asking anybody.
 pub(crate) struct Inputs {
     pub(crate) content: Content,
@@ -289,6 +329,14 @@ impl Plan {
         self.content.is_guess
     }
 
+    /// The base that the packages need.
+    pub(crate) fn base(&self) -> Base {
+        match &self.requirements {
+            Requirements::Resolved(resolution, _) => resolution.base,
+            Requirements::Made(dependencies) => dependencies.contents.base,
+        }
+    }
+
     /// What the person should know before packing.
     pub fn notes(&self) -> &[Note] {
         &self.content.notes
@@ -300,7 +348,7 @@ impl fmt::Display for Plan {
         let Content { config, files, .. } = &self.content;
         let line = config.command_line();
         let command: Vec<_> = line.iter().map(|word| quoted(word)).collect();
-        match self.resolution.base {
+        match self.base() {
             Base::Slim => writeln!(f, "python    {}", config.python)?,
             base => writeln!(
                 f,
@@ -329,8 +377,18 @@ impl fmt::Display for Plan {
         for need in ports.chain(folders).chain(hosts).chain(env).chain(memory) {
             writeln!(f, "needs     {need}")?;
         }
-        for wheel in &self.resolution.wheels {
-            package(f, wheel)?;
+        match &self.requirements {
+            Requirements::Resolved(resolution, _) => {
+                resolution
+                    .wheels
+                    .iter()
+                    .try_for_each(|wheel| package(f, wheel))?;
+            }
+            Requirements::Made(Dependencies { contents, .. }) => {
+                for package in &contents.packages {
+                    writeln!(f, "package   {} {}", package.name, package.version)?;
+                }
+            }
         }
         let bytes: u64 = files.values().map(|file| file.size).sum();
         writeln!(f, "app       {} files, {bytes} bytes", files.len())?;

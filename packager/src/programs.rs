@@ -134,7 +134,7 @@ impl Sandboxed<'_> {
         let machine = &settings.machine;
         let mut set = RequirementSet::read(
             &program.requirements,
-            &machine.env,
+            settings.variables(),
             Some(&machine.cache_dir),
         )
         .map_err(unavailable)?;
@@ -164,9 +164,9 @@ impl Sandboxed<'_> {
             let cache_dir = &self.settings.machine.cache_dir;
             let client = Client::new(&access.places, &access.connection, cache_dir, self.progress)
                 .map_err(unavailable)?;
-            let built = dependencies::build(&resolution.wheels, self.base, &client, self.progress)
+            let (built, _) = dependencies::build(resolution, self.base, &client, self.progress)
                 .map_err(unavailable)?;
-            config.scripts = built.scripts;
+            config.scripts = built.contents.scripts;
             layers.push(built.layer);
         }
         let name = program.line.first().map_or("", String::as_str);

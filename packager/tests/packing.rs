@@ -395,3 +395,39 @@ fn the_bill_of_materials_names_every_part() {
         report.digest.to_string()
     );
 }
+
+#[test]
+fn what_the_same_requirements_were_made_into_is_taken_again() {
+    let index = Index::start();
+    let tool = |version| {
+        wheel("tool", version).file(
+            &format!("tool-{version}.dist-info/entry_points.txt"),
+            b"[console_scripts]\ntool = tool:main\n",
+        )
+    };
+    let offered = [tool("1.0"), tool("2.0")];
+    index.publish("tool", Form::Html, &offered.each_ref().map(Offer::of));
+    let folder = TempDir::new().expect("a folder");
+    let settings = PackSettings {
+        keep: Some(folder.path().to_owned()),
+        ..settings(&index, folder.path())
+    };
+    let built = |requirement: &str| {
+        let before = index.requests().len();
+        let built = Project::requirements_only(&[requirement.to_owned()], &[])
+            .plan(&settings, &base(), &NoBuilds, &Silent)
+            .expect("a plan")
+            .build(&base(), &Silent)
+            .expect("built");
+        let config = built.config();
+        let (packages, scripts) = (config.packages.clone(), config.scripts.clone());
+        assert!(!scripts.is_empty());
+        let asked = index.requests().len() > before;
+        (asked, built.layers(), packages, scripts)
+    };
+    let (asked, layers, packages, scripts) = built("tool==1.0");
+    assert!(asked);
+    assert_eq!(built("tool==1.0"), (false, layers, packages, scripts));
+    let (_, _, packages, _) = built("tool==2.0");
+    assert_eq!(packages[0].version, "2.0");
+}

@@ -20,6 +20,7 @@ fn ls(environment: &Environment) -> anyhow::Result<ExitCode> {
         let kind = match entry.kind {
             EntryKind::Code => "code",
             EntryKind::Layer => "layer",
+            EntryKind::Dependencies => "dependencies",
             EntryKind::Package => "package",
             EntryKind::Snapshot => "snapshot",
         };

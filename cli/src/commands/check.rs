@@ -51,7 +51,7 @@ fn text(report: &CheckReport) -> String {
             Status::RunsWithoutNativeParts,
             "runs without its optional native parts",
         ),
-        (Status::BuiltIn, "runs, built into the full base"),
+        (Status::BuiltIn, "runs, built in"),
         (Status::Runs, "runs"),
     ] {
         let of_status = report

@@ -4,7 +4,7 @@
 //! and can be ended whatever the app does.
 
 use super::{pack, run};
-use crate::args::{IndexArgs, RunArgs};
+use crate::args::RunArgs;
 use crate::environment::Environment;
 use crate::printer;
 use anyhow::{Context, bail};
@@ -35,7 +35,11 @@ pub fn dev(args: RunArgs, environment: &Environment) -> anyhow::Result<ExitCode>
             target.display()
         );
     }
-    let project = Sources::of(&target, &args.index, environment)?;
+    let settings = PackSettings {
+        dockerfile: pack::dockerfile_use(args.dockerfile, environment),
+        ..pack::settings(&args.index, environment)?
+    };
+    let project = Sources::of(&target, settings)?;
     let reactor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -90,12 +94,12 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(target: &Path, index: &IndexArgs, environment: &Environment) -> anyhow::Result<Self> {
+    fn of(target: &Path, settings: PackSettings) -> anyhow::Result<Self> {
         // What is broken may be mended, but what is not there was most likely written wrongly.
         Project::open(target)?;
         let mut sources = Self {
             target: target.to_owned(),
-            settings: pack::settings(index, environment)?,
+            settings,
             base: pack::base()?,
             fingerprint: None,
         };

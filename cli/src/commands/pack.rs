@@ -20,8 +20,10 @@ use pywasm_packager::{
 };
 use pywasm_store::Image;
 use std::borrow::Cow;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let PackArgs {
@@ -36,11 +38,9 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         index,
     } = args;
     let project = Project::open(&project)?;
-    let output = match (output, &tag) {
-        (None, Some(_)) => None,
-        (output, _) => {
-            Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name()))))
-        }
+    let output = match output {
+        None if !tag.is_empty() => None,
+        output => Some(output.unwrap_or_else(|| PathBuf::from(format!("{}.pkg", project.name())))),
     };
     let command = entrypoint.as_deref().map(entrypoint_words).transpose()?;
     // Known before the work begins: what is in its place may be worth more.
@@ -49,7 +49,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         _ => None,
     };
     let settings = PackSettings {
-        name: tag.as_ref().map(ToString::to_string),
+        name: tag.first().map(ToString::to_string),
         command,
         output,
         dockerfile: dockerfile_use(dockerfile, environment),
@@ -67,7 +67,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         printer::result(plan.to_string().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let tag_as_path = tag.as_ref().map(|name| PathBuf::from(name.to_string()));
+    let tag_as_path = tag.first().map(|name| PathBuf::from(name.to_string()));
     let mut built = plan.build(&base, &progress)?;
     match starts(built.config()) {
         // A start that nobody asks for keeps nobody from another one.
@@ -89,7 +89,7 @@ pub fn pack(args: PackArgs, environment: &Environment) -> anyhow::Result<ExitCod
         }
     }
     let mut written = Vec::new();
-    if let Some(name) = &tag {
+    for name in &tag {
         let Image { digest, size, .. } = environment.store()?.put(&built.spec(), name)?;
         written.push((name.to_string(), size, digest));
     }
@@ -225,17 +225,22 @@ pub fn entrypoint_words(line: &str) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
-/// Packs a project into the cache; what has not changed since is not packed again. `command` is what it starts, whatever it
-/// says itself.
+/// What decides about a package in the cache, beside the project.
+pub struct HowPacked<'a> {
+    /// What it starts, whatever it says itself.
+    pub command: Option<&'a [String]>,
+    pub dockerfile: DockerfileUse,
+    pub index: &'a IndexArgs,
+    pub with_snapshot: bool,
+}
+
+/// Packs a project into the cache; what has not changed since is not packed again.
 pub fn project_in_cache(
     target: &Path,
-    command: Option<&[String]>,
-    index: &IndexArgs,
-    with_snapshot: bool,
+    how: HowPacked<'_>,
     environment: &Environment,
 ) -> anyhow::Result<Cached> {
-    let project = Project::open(target)?;
-    in_cache(&project, command, index, with_snapshot, environment)
+    in_cache(&Project::open(target)?, how, environment)
 }
 
 /// Whether a project cannot be packed because nothing says what it starts.
@@ -254,19 +259,31 @@ pub fn requirements_only(
     environment: &Environment,
 ) -> anyhow::Result<Package> {
     let project = Project::requirements_only(requirements, files);
-    Ok(in_cache(&project, None, index, true, environment)?.package)
+    let how = HowPacked {
+        command: None,
+        dockerfile: DockerfileUse::default(),
+        index,
+        with_snapshot: true,
+    };
+    Ok(in_cache(&project, how, environment)?.package)
 }
 
 fn in_cache(
     project: &Project,
-    command: Option<&[String]>,
-    index: &IndexArgs,
-    with_snapshot: bool,
+    how: HowPacked<'_>,
     environment: &Environment,
 ) -> anyhow::Result<Cached> {
+    let HowPacked {
+        command,
+        dockerfile,
+        index,
+        with_snapshot,
+    } = how;
     let base = base()?;
     let settings = PackSettings {
         command: command.map(<[String]>::to_vec),
+        dockerfile,
+        keep: Some(environment.cache()?.folder("dependencies")?),
         ..settings(index, environment)?
     };
     let key = project.fingerprint(&settings, &base)?;
@@ -276,6 +293,8 @@ fn in_cache(
         if with_snapshot { "-s" } else { "" }
     ));
     if let Ok(package) = Package::open(&path, &ReadLimits::default()) {
+        // By this time the cache knows what was not used for longest; nothing else depends on it.
+        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         return Ok(Cached { package, path });
     }
     let progress = Shown::new(false);
@@ -294,6 +313,17 @@ fn in_cache(
     Ok(Cached { package, path })
 }
 
+/// The values of variables, of which those that are only named are this shell's.
+fn valued<'a>(
+    variables: &'a [EnvArg],
+    environment: &'a Environment,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    variables.iter().filter_map(|EnvArg { name, value }| {
+        let value = value.as_deref().or_else(|| environment.get(name))?;
+        Some((name.clone(), value.to_owned()))
+    })
+}
+
 /// What the flags about Dockerfiles mean.
 pub fn dockerfile_use(args: DockerfileArgs, environment: &Environment) -> DockerfileUse {
     let DockerfileArgs {
@@ -305,10 +335,7 @@ pub fn dockerfile_use(args: DockerfileArgs, environment: &Environment) -> Docker
     if no_dockerfile {
         return DockerfileUse::Ignore;
     }
-    let args = build_arg.into_iter().filter_map(|EnvArg { name, value }| {
-        let value = value.or_else(|| environment.get(&name).map(str::to_owned))?;
-        Some((name, value))
-    });
+    let args = valued(&build_arg, environment);
     DockerfileUse::Follow(DockerfileChoice {
         file,
         target,
@@ -330,6 +357,7 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
         exclude,
         extra,
         group,
+        requirement_env,
         locked,
         no_lock,
         base,
@@ -353,6 +381,7 @@ pub fn settings(index: &IndexArgs, environment: &Environment) -> anyhow::Result<
             excludes: exclude.clone(),
         },
         base: *base,
+        requirement_env: valued(requirement_env, environment).collect(),
         optional: Optional {
             extras: extra.clone(),
             groups: group.clone(),

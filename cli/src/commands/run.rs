@@ -272,6 +272,7 @@ impl Asked {
             with_parent,
             target_and_args,
             mut grants,
+            dockerfile,
             index,
         } = args;
         if let Some(parent) = with_parent {
@@ -322,15 +323,16 @@ impl Asked {
                 None => {
                     let environment = environment.clone();
                     let target = target.to_owned();
+                    let dockerfile = pack::dockerfile_use(dockerfile, &environment);
                     let again = move || {
                         let packed = |command: Option<&[String]>| {
-                            pack::project_in_cache(
-                                &target,
+                            let how = pack::HowPacked {
                                 command,
-                                &index,
-                                !no_snapshot,
-                                &environment,
-                            )
+                                dockerfile: dockerfile.clone(),
+                                index: &index,
+                                with_snapshot: !no_snapshot,
+                            };
+                            pack::project_in_cache(&target, how, &environment)
                         };
                         match packed(command.as_deref().filter(|_| says_all)) {
                             Err(error) if command.is_some() && pack::has_no_command(&error) => {

@@ -5,7 +5,7 @@ mod sdist;
 
 use crate::index::{Client, FetchedWheel, IndexError, MetadataFile, RemoteFile};
 use crate::project::RequirementInput;
-use crate::requirements::RequirementSet;
+use crate::requirements::{RequirementSet, Variables};
 use crate::resolve::{Search, Target, Wishes};
 use crate::settings::{AsOf, OlderVersions};
 use crate::wheel::{self, Metadata, WheelName};
@@ -257,8 +257,12 @@ impl Builder<'_> {
                 origin: text.clone(),
             })
             .collect();
-        let set = RequirementSet::read(&inputs, &BTreeMap::new(), None)
-            .map_err(|error| broken(&error))?;
+        let nothing = BTreeMap::new();
+        let none = Variables {
+            given: &nothing,
+            of_machine: &nothing,
+        };
+        let set = RequirementSet::read(&inputs, none, None).map_err(|error| broken(&error))?;
         let mut layers = vec![
             self.base.runtime(Base::Slim).clone(),
             self.base.stdlib.clone(),
@@ -282,8 +286,8 @@ impl Builder<'_> {
                 .resolve(&wishes)
                 .and_then(|found| found.runnable())
                 .map_err(|error| broken(&error))?;
-            let built =
-                dependencies::build(&resolution.wheels, self.base, self.client, self.progress)
+            let (built, _) =
+                dependencies::build(&resolution, self.base, self.client, self.progress)
                     .map_err(|error| broken(&error))?;
             layers.push(built.layer);
         }

@@ -44,6 +44,15 @@ pub(crate) struct RequirementSet {
     pub(crate) notes: Vec<Note>,
 }
 
+/// What `${NAME}` may refer to: requirements may be a stranger's, and name a stranger's index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variables<'a> {
+    /// Those that the person gives.
+    pub(crate) given: &'a BTreeMap<String, String>,
+    /// Those that the person has, and does not give by that.
+    pub(crate) of_machine: &'a BTreeMap<String, String>,
+}
+
 /// One requirement and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -94,14 +103,14 @@ pub enum RequirementsError {
 }
 
 impl RequirementSet {
-    /// Reads all inputs; `env` is what `${NAME}` may refer to, `archives` where the archives of folders that are
+    /// Reads all inputs; `archives` is where the archives of folders that are
     /// required are kept. Without that, as for strangers' requirements, folders are refused.
     pub(crate) fn read(
         inputs: &[RequirementInput],
-        env: &BTreeMap<String, String>,
+        variables: Variables<'_>,
         archives: Option<&Path>,
     ) -> Result<Self, RequirementsError> {
-        parser::read(inputs, env, archives)
+        parser::read(inputs, variables, archives)
     }
 
     /// Takes in the person's own word on packages: `--override` and `--exclude`.

@@ -1,19 +1,18 @@
 //! Files: continuation lines, comments, variables, other files.
 
 use super::options::OptionLine;
-use super::{Asked, Origin, RequirementSet, RequirementsError, folder, line};
+use super::{Asked, Origin, RequirementSet, RequirementsError, Variables, folder, line};
 use crate::plan::Note;
 use crate::project::RequirementInput;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(super) fn read(
     inputs: &[RequirementInput],
-    env: &BTreeMap<String, String>,
+    variables: Variables<'_>,
     archives: Option<&Path>,
 ) -> Result<RequirementSet, RequirementsError> {
     let mut reader = Reader {
-        env,
+        variables,
         archives,
         set: RequirementSet::default(),
         open: Vec::new(),
@@ -48,7 +47,7 @@ enum Role {
 }
 
 struct Reader<'a> {
-    env: &'a BTreeMap<String, String>,
+    variables: Variables<'a>,
     /// Where archives of folders are kept.
     archives: Option<&'a Path>,
     set: RequirementSet,
@@ -101,7 +100,7 @@ impl Reader<'_> {
             origin: origin.to_string(),
             reason,
         };
-        let content = expand(content.trim(), self.env);
+        let content = expand(content.trim(), self.variables).map_err(fail)?;
         if !content.starts_with('-') {
             let archived = match self.archives {
                 Some(archives) => folder::archived(&content, beside, archives).map_err(fail)?,
@@ -260,27 +259,32 @@ fn without_comment(line: &str) -> &str {
 }
 
 /// `${NAME}` of upper-case letters, digits and underscores; a name that is not set stays as written.
-fn expand(line: &str, env: &BTreeMap<String, String>) -> String {
+fn expand(line: &str, variables: Variables<'_>) -> Result<String, String> {
     let mut expanded = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("${") {
         expanded.push_str(&rest[..at]);
         let behind = &rest[at + 2..];
         let end = behind.find(|c: char| c != '_' && !c.is_ascii_uppercase() && !c.is_ascii_digit());
-        let value = end
+        let name = end
             .filter(|end| *end > 0 && behind[*end..].starts_with('}'))
-            .and_then(|end| Some((env.get(&behind[..end])?, end)));
-        match value {
-            Some((value, end)) => {
+            .map(|end| &behind[..end]);
+        match name.and_then(|name| Some((name, variables.given.get(name)?))) {
+            Some((name, value)) => {
                 expanded.push_str(value);
-                rest = &behind[end + 1..];
+                rest = &behind[name.len() + 1..];
             }
             None => {
+                if let Some(name) = name.filter(|name| variables.of_machine.contains_key(*name)) {
+                    return Err(format!(
+                        "`${{{name}}}` asks for a variable of this machine, which would be told to whoever the line names; if it is to be, give it with --requirement-env {name}"
+                    ));
+                }
                 expanded.push_str("${");
                 rest = behind;
             }
         }
     }
     expanded.push_str(rest);
-    expanded
+    Ok(expanded)
 }

@@ -10,7 +10,12 @@ fn read_files(files: &[(&str, &str)]) -> Result<RequirementSet, String> {
     }
     let env = BTreeMap::from([("USER_NAME".to_owned(), "me".to_owned())]);
     let first = RequirementInput::File(dir.path().join(files[0].0));
-    RequirementSet::read(&[first], &env, None).map_err(|error| {
+    let machine = BTreeMap::from([("SECRET".to_owned(), "x".to_owned())]);
+    let variables = Variables {
+        given: &env,
+        of_machine: &machine,
+    };
+    RequirementSet::read(&[first], variables, None).map_err(|error| {
         error
             .to_string()
             .replace(&format!("{}/", dir.path().display()), "")
@@ -186,5 +191,18 @@ proptest::proptest! {
         text in r#"((-r|-c|-e|--hash|--index-url|-f|[a-z]{1,3})?[ a-z0-9\[\]<>=!~;,.@:/"'()$\{\}#\\-]{0,30}\n){0,6}"#
     ) {
         let _ = read_files(&[("requirements.txt", &text)]);
+    }
+}
+
+#[test]
+fn a_variable_that_was_not_given_is_told_to_nobody() {
+    let told = |line: &str| read_files(&[("requirements.txt", line)]).expect_err(line);
+    for line in [
+        "-i https://a.example/${SECRET}/",
+        "x @ https://${SECRET}.example/x-1.tar.gz",
+    ] {
+        let error = told(line);
+        assert!(error.contains("--requirement-env SECRET"), "{error}");
+        assert!(error.starts_with("requirements.txt:1: "), "{error}");
     }
 }

@@ -6,6 +6,7 @@ mod pip_conf;
 pub(crate) use indexes::Access;
 pub use indexes::SettingsError;
 
+use crate::requirements::Variables;
 use crate::{Base, Day, ParseDayError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +16,7 @@ use thiserror::Error;
 /// What is known about the machine, gathered by the caller.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
-    /// Environment variables: `PIP_*`, `UV_*`, proxies, certificate settings, and what `${NAME}` in
-    /// a requirements file may refer to.
+    /// Environment variables: `PIP_*`, `UV_*`, proxies and certificate settings.
     pub env: BTreeMap<String, String>,
     /// The person's home folder, for `~/.netrc` and pip's configuration.
     pub home: Option<PathBuf>,
@@ -160,8 +160,22 @@ pub struct PackSettings {
     pub base: Option<Base>,
     /// Is the lock file followed?
     pub lock: LockUse,
+    /// Where what requirements are made into is kept from one time to the next, and taken from as long as they stay the same. None:
+    /// they are resolved anew.
+    pub keep: Option<PathBuf>,
+    /// `--requirement-env`: what `${NAME}` in requirements may refer to.
+    pub requirement_env: BTreeMap<String, String>,
     /// Optional dependencies.
     pub optional: Optional,
     /// The machine.
     pub machine: Machine,
+}
+
+impl PackSettings {
+    pub(crate) fn variables(&self) -> Variables<'_> {
+        Variables {
+            given: &self.requirement_env,
+            of_machine: &self.machine.env,
+        }
+    }
 }

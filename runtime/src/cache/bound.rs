@@ -4,7 +4,7 @@
 //! layer is locked as long as somebody holds it; the files of other kinds stay readable when they are removed.
 
 use super::{Cache, CacheError};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, XattrFlags, flock, getxattr, setxattr};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +18,8 @@ pub enum EntryKind {
     Code,
     /// An unpacked layer.
     Layer,
+    /// What the requirements of such projects are made into.
+    Dependencies,
     /// A project that was packed to be run.
     Package,
     /// A snapshot for such projects.
@@ -50,13 +52,20 @@ pub(crate) struct InUse {
 }
 
 impl EntryKind {
-    const ALL: [Self; 4] = [Self::Code, Self::Layer, Self::Package, Self::Snapshot];
+    const ALL: [Self; 5] = [
+        Self::Code,
+        Self::Layer,
+        Self::Dependencies,
+        Self::Package,
+        Self::Snapshot,
+    ];
 
     /// The folder in the cache that holds entries of this kind.
     pub const fn folder(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Layer => "layers",
+            Self::Dependencies => "dependencies",
             Self::Package => "packages",
             Self::Snapshot => "snapshots",
         }
@@ -82,12 +91,17 @@ impl Cache {
             for entry in entries.flatten() {
                 // One that goes away meanwhile is not there.
                 if let Ok(metadata) = entry.metadata() {
-                    all.push(Entry {
+                    let mut entry = Entry {
                         kind,
-                        size: size_of(&entry.path()),
+                        size: 0,
                         used: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                         path: entry.path(),
-                    });
+                    };
+                    entry.size = match kind == EntryKind::Layer && !entry.is_half_made() {
+                        true => size_of_layer(&entry.path),
+                        false => size_of(&entry.path),
+                    };
+                    all.push(entry);
                 }
             }
         }
@@ -183,6 +197,21 @@ pub(super) fn mark(file: &File) {
     }
 }
 
+/// The attribute of an unpacked layer's folder that tells its size, in bytes.
+const SIZE: &str = "user.pywasm.size";
+
+/// The size of an unpacked layer, all of whose files are looked at once and never again, as they do not change: there may be tens of
+/// thousands in a cache. Where the file system keeps no attributes, they are looked at each time.
+pub(super) fn size_of_layer(path: &Path) -> u64 {
+    let mut told = 0_u64.to_le_bytes();
+    if getxattr(path, SIZE, &mut told) == Ok(told.len()) {
+        return u64::from_le_bytes(told);
+    }
+    let size = size_of(path);
+    let _ = setxattr(path, SIZE, &size.to_le_bytes(), XattrFlags::empty());
+    size
+}
+
 /// The sizes of all files below; what goes away meanwhile counts nothing.
 pub(super) fn size_of(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
@@ -259,6 +288,25 @@ mod tests {
         assert!(fixture.cache.trim(1000).expect("trimmed").is_empty());
         assert!(!left.iter().any(|path| path.exists()));
         assert!(being_made.exists() && entry.exists());
+    }
+
+    #[test]
+    fn the_files_of_a_layer_are_looked_at_once() {
+        let fixture = Fixture::new();
+        let path = fixture.entry(EntryKind::Layer, "layer", 1);
+        let used = |path| {
+            fs::metadata(path)
+                .and_then(|m| m.modified())
+                .expect("a time")
+        };
+        let before = used(&path);
+        let size = || fixture.cache.entries().expect("a list")[0].size;
+        assert_eq!((size(), size()), (100, 100));
+        assert_eq!(used(&path), before);
+        if getxattr(&path, SIZE, &mut [0; 8]).is_ok() {
+            fs::remove_file(path.join("file")).expect("removed");
+            assert_eq!(size(), 100);
+        }
     }
 
     #[test]

@@ -206,6 +206,7 @@ impl Cache {
             .map_err(CacheError::io("open", partial.path()))?;
         fill(&dir, partial.path())?;
         date_folders(partial.path()).map_err(CacheError::io("finish", partial.path()))?;
+        bound::size_of_layer(partial.path());
         match fs::rename(partial.path(), &path) {
             Ok(()) => drop(partial.keep()),
             Err(_) if path.is_dir() => {} // another process was faster; ours is removed on drop

@@ -1,6 +1,7 @@
 //! Writing packages: the same input gives the same bytes, in any folder, at any time.
 
 mod copy;
+mod kept;
 mod layer;
 mod package;
 mod zip;
