@@ -358,6 +358,9 @@ pub struct RunArgs {
     /// The project as the command has packed it
     #[arg(long, hide = true, value_name = "FILE")]
     pub packed: Option<PathBuf>,
+    /// What the command has granted, which this process may not exceed
+    #[arg(long, hide = true, value_name = "DIGEST")]
+    pub granted: Option<String>,
     /// End when the process with this number, which started this one, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub with_parent: Option<u32>,

@@ -16,6 +16,7 @@ mod printer;
 mod refused;
 mod registry_args;
 mod report;
+mod seal;
 mod serve_args;
 mod signature_args;
 mod snapshot;

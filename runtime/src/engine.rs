@@ -196,7 +196,7 @@ impl Runtime {
     /// remove, later starts do.
     pub fn remove_files(&self) {
         if let Nest::Own { folder, .. } = &self.shared.nest {
-            let _ = std::fs::remove_dir_all(folder);
+            let _ = crate::files::remove_folder(folder);
         }
     }
 

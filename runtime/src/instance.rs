@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::engine::Runtime;
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
-use crate::files::{PlaceKind, Quota};
+use crate::files::{PlaceKind, Quota, remove_folder};
 use crate::net::sync::lock;
 use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
@@ -176,7 +176,7 @@ impl Instance {
     /// process next. An instance that ends does this by itself.
     pub fn remove_files(&self) {
         // What cannot be removed now is removed when the next instance starts.
-        let _ = std::fs::remove_dir_all(&self.files);
+        let _ = remove_folder(&self.files);
     }
 }
 
@@ -247,7 +247,7 @@ impl Task {
         let private = |preopen: &&Preopen| preopen.place.kind == PlaceKind::Private;
         let folders = preopens.iter().filter(private).map(|p| p.host.clone());
         let folders = folders.chain([scratch.root().own().to_owned()]);
-        let folder_of = |p: &Preopen| (p.host.clone(), p.host_access());
+        let folder_of = |p: &Preopen| (p.opened(), p.host_access());
         let own = match &runtime.shared.nest {
             Nest::Common(_) => scratch.path().to_owned(),
             // Further instances are to come.
@@ -395,7 +395,7 @@ fn is_folder(at: &GuestPath, preopens: &[Preopen]) -> bool {
     match inside {
         Some((below, preopen)) if below != Path::new("") => {
             // As the guest sees it: links lead nowhere else.
-            Dir::open_ambient_dir(&preopen.host, ambient_authority())
+            Dir::open_ambient_dir(preopen.opened(), ambient_authority())
                 .is_ok_and(|folder| folder.is_dir(below))
         }
         _ => true,
@@ -426,7 +426,7 @@ pub(crate) fn wasi_context(
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(&preopen.host, preopen.place.guest.as_str(), access)
+        wasi.preopened_dir(preopen.opened(), preopen.place.guest.as_str(), access)
             .map_err(|source| StartError::Mount {
                 path: preopen.host.clone(),
                 guest: preopen.place.guest.clone(),

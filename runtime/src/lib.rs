@@ -55,6 +55,7 @@ pub use crash::Crash;
 pub use engine::{Interruption, Progress, Runtime};
 pub use events::{Denial, Destination, Event, EventSink};
 pub use exit::{Exit, Limit};
+pub use files::remove_folder;
 pub use frames::Frame;
 pub use instance::{Instance, Prepared, StartError, Stop};
 pub use modules::Modules;

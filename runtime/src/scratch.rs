@@ -6,13 +6,15 @@
 //! A folder is locked as long as its instance lives, and the kernel lets go of the lock however the process
 //! ends. What a killed process left is so told apart from what is in use, and removed at the next start.
 
-use crate::files::{Place, PlaceKind, Root};
+use crate::files::{Place, PlaceKind, Root, remove_folder};
 use crate::policy::{Access, Mount};
 use pywasm_format::GuestPath;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,7 +116,7 @@ impl WorkFolder {
 impl Drop for WorkFolder {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever comes next.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_folder(&self.path);
     }
 }
 
@@ -130,7 +132,7 @@ pub(crate) struct Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // It may not be there; and what cannot be removed now is removed at a later start.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_folder(&self.path);
     }
 }
 
@@ -205,7 +207,7 @@ pub(crate) fn sweep(all: &Path) -> io::Result<()> {
         };
         if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // What cannot be removed now is tried again at the next start.
-            let _ = fs::remove_dir_all(&path);
+            let _ = remove_folder(&path);
         }
     }
     Ok(())
@@ -214,7 +216,10 @@ pub(crate) fn sweep(all: &Path) -> io::Result<()> {
 /// One host folder at a guest path, in the form the WASI context takes.
 #[derive(Clone)]
 pub(crate) struct Preopen {
+    /// What it is called.
     pub(crate) host: PathBuf,
+    /// Of a mount, the folder that was granted. All others are where no guest puts anything in their place.
+    granted: Option<Arc<File>>,
     pub(crate) place: Place,
 }
 
@@ -243,14 +248,30 @@ impl Preopen {
             access,
             kind,
         };
-        Self { host, place }
+        Self {
+            host,
+            granted: None,
+            place,
+        }
+    }
+
+    /// A path that leads to the folder, whatever lies at the one it is called by now: to what was opened when it was granted.
+    pub(crate) fn opened(&self) -> PathBuf {
+        match &self.granted {
+            #[cfg(target_os = "linux")]
+            Some(folder) => format!("/proc/self/fd/{}", folder.as_raw_fd()).into(),
+            _ => self.host.clone(),
+        }
     }
 }
 
 impl From<&Mount> for Preopen {
     fn from(mount: &Mount) -> Self {
         let (host, guest) = (mount.host().to_owned(), mount.guest().clone());
-        Self::new(host, guest, mount.access(), PlaceKind::Mount)
+        Self {
+            granted: Some(Arc::clone(mount.folder())),
+            ..Self::new(host, guest, mount.access(), PlaceKind::Mount)
+        }
     }
 }
 

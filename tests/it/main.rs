@@ -50,6 +50,7 @@ mod servers;
 mod shell;
 mod signals;
 mod store;
+mod swapped;
 mod terminal;
 mod tls;
 mod workers;

@@ -365,7 +365,7 @@ fn of_terminal<'a>(policy: &'a Policy, lent: bool, shell: &Environment) -> Cow<'
 
 impl VolumeArg {
     /// The folder or file of the host; a named volume is made where it is new.
-    fn host(&self, environment: &Environment) -> anyhow::Result<PathBuf> {
+    pub fn host(&self, environment: &Environment) -> anyhow::Result<PathBuf> {
         match &self.source {
             VolumeSource::Path(path) => Ok(path.clone()),
             VolumeSource::Named(name) => environment.volume(name),

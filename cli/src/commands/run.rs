@@ -10,7 +10,7 @@ use crate::grant_args::GrantArgs;
 use crate::output::{Kind, Output};
 use crate::workers::control::Boss;
 use crate::workers::{self, Interrupts, Packing, Plan, WorkerId};
-use crate::{printer, refused, template};
+use crate::{printer, refused, seal, template};
 use anyhow::{Context, bail};
 use clap::Args;
 use pywasm::net::SharedPorts;
@@ -92,6 +92,8 @@ pub struct Asked {
     args: Vec<String>,
     workdir: Option<String>,
     pub role: Role,
+    /// What the command has granted, where the app could change what says so.
+    granted: Option<String>,
     no_snapshot: bool,
     session: Session,
 }
@@ -105,6 +107,13 @@ impl Asked {
         for port in exposed {
             let map = PortMap::new((Ipv4Addr::LOCALHOST, 0).into(), port.port);
             policy = policy.publish(map.with_protocol(port.protocol));
+        }
+        if let Some(granted) = &self.granted {
+            anyhow::ensure!(
+                *granted == seal::of(&policy, &self.grants),
+                "what a volume, --env-file or --policy names was changed in a folder that the app may write to: start the app anew to \
+                 grant what is there now"
+            );
         }
         Ok(policy)
     }
@@ -234,6 +243,7 @@ impl Asked {
         let plan = Plan {
             verb: "run",
             count,
+            granted: seal::needed(policy, &self.grants, environment)?,
             arguments: environment.arguments.clone(),
             packing: self.packing,
             ports: SharedPorts::bind(policy)?,
@@ -269,6 +279,7 @@ impl Asked {
             workers,
             worker,
             packed,
+            granted,
             with_parent,
             target_and_args,
             mut grants,
@@ -379,6 +390,7 @@ impl Asked {
                 (None, Some(count)) => Role::Command(count),
                 (None, None) => Role::Alone,
             },
+            granted,
             no_snapshot,
             session: Session {
                 terminal: tty.then(Terminal::of_this_process).flatten(),

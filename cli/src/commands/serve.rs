@@ -7,9 +7,9 @@ use crate::environment::Environment;
 use crate::given_file;
 use crate::printer;
 use crate::serve_args::{Isolate, ServeArgs};
-use crate::template;
 use crate::workers::control::Boss;
 use crate::workers::{self, Face, Interrupts, Plan, WorkerId};
+use crate::{seal, template};
 use anyhow::Context;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Unmet};
@@ -116,6 +116,7 @@ pub fn serve(args: ServeArgs, environment: &Environment) -> anyhow::Result<ExitC
     let plan = Plan {
         verb: "serve",
         count,
+        granted: seal::needed(&policy, &asked.grants, environment)?,
         arguments: environment.arguments.clone(),
         packing: asked.packing,
         ports: SharedPorts::bind(&policy)?.and(front_port()?, listener.into())?,

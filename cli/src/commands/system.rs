@@ -45,7 +45,7 @@ fn prune(args: &PruneArgs, environment: &Environment) -> anyhow::Result<ExitCode
     if args.all {
         let folder = environment.cache_dir()?;
         freed += size_of(&folder).unwrap_or_default();
-        match fs::remove_dir_all(&folder) {
+        match pywasm::remove_folder(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
             }

@@ -81,7 +81,7 @@ fn rm(args: &VolumeRmArgs, environment: &Environment) -> anyhow::Result<ExitCode
         // At once for all who look: a volume is there or not, never half removed.
         let doomed = folder.join(format!("{REMOVED}{name}-{}", std::process::id()));
         fs::rename(&volume, &doomed)
-            .and_then(|()| fs::remove_dir_all(&doomed))
+            .and_then(|()| pywasm::remove_folder(&doomed))
             .with_context(|| format!("cannot remove the volume `{name}`"))?;
         printer::result(&format!("removed {name}"));
     }

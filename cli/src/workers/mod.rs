@@ -39,6 +39,8 @@ pub struct Plan {
     /// Of `pywasm`, for each worker.
     pub verb: &'static str,
     pub count: NonZeroU16,
+    /// What they may not exceed, where the app could change what says what that is.
+    pub granted: Option<String>,
     /// What was written after the verb.
     pub arguments: Vec<OsString>,
     pub packing: Packing,

@@ -46,6 +46,9 @@ impl Worker {
         command
             .args([plan.verb, "--worker", &id.to_string()])
             .args(["--with-parent", &std::process::id().to_string()]);
+        if let Some(granted) = &plan.granted {
+            command.args(["--granted", granted]);
+        }
         if let Some(file) = plan.packing.file() {
             command.arg("--packed").arg(file);
         }

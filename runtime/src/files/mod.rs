@@ -9,6 +9,7 @@ mod guard;
 mod host;
 mod locks;
 mod quota;
+mod remove;
 mod root;
 mod streams;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod uniform;
 
 pub(crate) use guard::{Guard, Place, PlaceKind};
 pub(crate) use quota::Quota;
+pub use remove::remove_folder;
 pub(crate) use root::Root;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};

@@ -51,7 +51,8 @@ impl Quota {
         if self.full {
             return Err(Full);
         }
-        self.used = self.measure();
+        // Where that cannot be done, what was added up stands.
+        self.used = self.measure().unwrap_or(self.used);
         self.full = !self.take(bytes);
         if self.full { Err(Full) } else { Ok(()) }
     }
@@ -80,15 +81,16 @@ impl Quota {
         }
     }
 
-    fn measure(&self) -> u64 {
-        let named: u64 = self.folders.iter().map(|folder| size_of(folder)).sum();
+    fn measure(&self) -> Option<u64> {
+        let named: Option<u64> = self.folders.iter().map(|folder| size_of(folder)).sum();
         let nameless = self
             .open
             .iter()
             .filter_map(Weak::upgrade)
             .filter_map(|file| file.metadata().ok())
             .filter(|metadata| metadata.nlink() == 0);
-        named + nameless.map(|metadata| stored(&metadata)).sum::<u64>()
+        let nameless = nameless.map(|metadata| stored(&metadata)).sum::<u64>();
+        Some(named? + nameless)
     }
 }
 
@@ -96,18 +98,29 @@ fn stored(metadata: &fs::Metadata) -> u64 {
     Quota::ENTRY + metadata.blocks() * 512
 }
 
-/// What cannot be looked at cannot have grown either.
-fn size_of(folder: &Path) -> u64 {
-    let of_entry = |entry: io::Result<fs::DirEntry>| -> Option<u64> {
-        let entry = entry.ok()?;
-        let metadata = entry.metadata().ok()?;
-        let below = match metadata.is_dir() {
-            true => size_of(&entry.path()),
-            false => 0,
+/// What a folder takes; nothing where not all of it can be looked at, as paths longer than the system's cannot. What somebody has
+/// removed meanwhile takes nothing.
+fn size_of(folder: &Path) -> Option<u64> {
+    let mut size = 0;
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.ok()?,
         };
-        Some(stored(&metadata) + below)
-    };
-    fs::read_dir(folder).map_or(0, |entries| entries.filter_map(of_entry).sum())
+        for entry in entries {
+            let entry = entry.ok()?;
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata.ok()?,
+            };
+            size += stored(&metadata);
+            if metadata.is_dir() {
+                left.push(entry.path());
+            }
+        }
+    }
+    Some(size)
 }
 
 #[cfg(test)]

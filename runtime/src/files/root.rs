@@ -4,6 +4,7 @@
 //! with that folder itself, which nobody may change, and gets a copy of its own before the first change. Most
 //! programs never change anything, and then there is nothing to make and nothing to remove.
 
+use super::remove_folder;
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes};
 use std::io;
@@ -63,7 +64,7 @@ impl Root {
         let copied = copy_folder(&self.image, &self.own, &mut copies);
         if copied.is_err() {
             // The next attempt begins anew; what cannot be removed now goes with the instance.
-            let _ = fs::remove_dir_all(&self.own);
+            let _ = remove_folder(&self.own);
         }
         copied?;
         let _ = self.copied.set(copies);

@@ -9,7 +9,7 @@ use crate::command::{Command, CommandError};
 use crate::engine::Runtime;
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
-use crate::files::{Guard, Quota};
+use crate::files::{Guard, Quota, remove_folder};
 use crate::governor::Account;
 use crate::host::{Host, MemoryLimiter};
 use crate::instance::{StartError, wasi_context};
@@ -274,7 +274,7 @@ impl Family {
         let alone = tokio::time::timeout(patience, self.registry.alone());
         if alone.await.is_err() {
             // What cannot be removed now is removed when the next instance starts.
-            let _ = std::fs::remove_dir_all(self.scratch.path());
+            let _ = remove_folder(self.scratch.path());
         }
     }
 
