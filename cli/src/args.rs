@@ -178,7 +178,7 @@ pub struct IndexArgs {
     /// Do not look at the project's pylock.toml
     #[arg(long)]
     pub no_lock: bool,
-    /// Python without native packages (slim), with those of most apps for the web (web), with others too (full), with numpy
+    /// Python with hardly any native packages (slim), with those of most apps for the web (web), with others too (full), with numpy
     /// too (scientific), with pandas too (data) [default: the smallest that has what is required]
     #[arg(long, value_name = "NAME")]
     pub base: Option<Base>,

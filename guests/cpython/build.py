@@ -52,14 +52,8 @@ def main() -> None:
         return
     compiled = digest(declared, profile.PROFILE, code(interpreter.compile_objects), interpreter.APART)
     work.step("objects", compiled, lambda: interpreter.compile_objects(work, profile.unpack(work, pins["cpython"])))
-    names = ("core.wasm", "core.opt.wasm", "python.wasm", "state.wasm")
-    core, optimised, component, state = (work.out / name for name in names)
-    linked = digest(compiled, *glue, code(interpreter.compile_glue), code(interpreter.link))
-    work.step("link", linked, lambda: interpreter.link(work, interpreter.compile_glue(work, source), core))
-    shrunk = digest(linked, pins["binaryen"].sha256, code(interpreter.optimise))
-    work.step("wasm-opt", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
-    encoded = digest(shrunk, *artifacts.encoder_files(), *sorted((RECIPE / "wit").glob("**/*.wit")))
-    work.step("component", encoded, lambda: artifacts.componentize(work, optimised, component, state))
+    glued = digest(compiled, *glue, code(interpreter.compile_glue))
+    work.step("glue", glued, lambda: interpreter.compile_glue(work, source))
 
     print("native packages")
     crafts = digest(code(crates), configured, pins["cffi-to-build-with"].sha256, pins["pycparser"].sha256)
@@ -76,7 +70,6 @@ def main() -> None:
         origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
         keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts), code(natives), code(localise), code(signatures))
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
-    runtimes = {"runtime.tar": (component, state)}
 
     def build_base(base: str) -> tuple:
         there = [package for package in packages if natives.BASES.index(package.base) <= natives.BASES.index(base)]
@@ -88,17 +81,18 @@ def main() -> None:
             table = interpreter.compile_natives(work, source, base, there)
             interpreter.link(work, interpreter.compiled_glue(work), core, there, table)
 
-        joined = digest(linked, *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
+        joined = digest(glued, code(interpreter.link), *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
         work.step(f"link-{base}", joined, link)
         shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
         work.step(f"wasm-opt-{base}", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
-        wrapped = digest(shrunk, encoded)
+        wrapped = digest(shrunk, encoder)
         work.step(f"component-{base}", wrapped, lambda: artifacts.componentize(work, optimised, component, state))
-        return f"runtime-{base}.tar", (component, state)
+        return "runtime.tar" if base == natives.BASES[0] else f"runtime-{base}.tar", (component, state)
 
+    encoder = digest(*artifacts.encoder_files(), *sorted((RECIPE / "wit").glob("**/*.wit")))
     # A link has one thread, and no base takes anything of another's.
     with ThreadPoolExecutor(work.jobs) as bases:
-        runtimes |= bases.map(build_base, natives.BASES)
+        runtimes = dict(bases.map(build_base, natives.BASES))
 
     print("standard library")
     tree = work.out / "stdlib"

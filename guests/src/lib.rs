@@ -21,7 +21,7 @@ pub const RECORD: &str = include_str!("../artifacts/guest.json");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
-    /// CPython alone.
+    /// CPython, with hardly any native packages.
     Slim,
     /// CPython with the extension modules built in that apps for the web are most often made with ([`Manifest::natives`]).
     Web,

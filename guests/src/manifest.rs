@@ -26,8 +26,10 @@ pub struct Manifest {
 pub struct NativePackage {
     /// Its name, normalised.
     pub name: String,
-    /// The release: its Python files go with no other.
+    /// The release whose modules are built in.
     pub version: String,
+    /// The releases whose Python files go with these modules, as a version specifier: usually that one alone.
+    pub releases: String,
     /// The smallest base that has it.
     pub base: Base,
     /// The full names of its extension modules.

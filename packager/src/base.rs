@@ -1,6 +1,6 @@
 //! The layers every package begins with.
 
-use pep440_rs::Version;
+use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 use pywasm_format::write::BuiltLayer;
 use pywasm_format::{BaseOrigin, Digest, GuestPath, GuestPathError};
@@ -29,18 +29,26 @@ pub struct BaseLayers {
 pub struct NativePackage {
     /// Its name.
     pub name: PackageName,
-    /// The release that was built in. Its Python files go with no other, and Python finds what is
-    /// built in before any file.
+    /// The release that was built in.
     pub version: Version,
+    /// The releases whose Python files go with it, usually that one alone: Python finds what is built in before any file.
+    pub releases: VersionSpecifiers,
     /// The smallest base that has it.
     pub base: Base,
+}
+
+impl NativePackage {
+    /// Do the Python files of this release go with what is built in?
+    pub(crate) fn serves(&self, version: &Version) -> bool {
+        self.releases.contains(version)
+    }
 }
 
 /// On which interpreter a package is built. Each has what those before it have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
-    /// The one without native packages.
+    /// The smallest, with hardly any native packages.
     #[default]
     Slim,
     /// The one with the native packages that apps for the web are most often made with.

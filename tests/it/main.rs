@@ -28,6 +28,7 @@ mod fastapi;
 mod faults;
 mod files;
 mod front;
+mod greenlets;
 mod images;
 mod isolate;
 mod layering;

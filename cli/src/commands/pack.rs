@@ -423,6 +423,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
         Ok::<_, anyhow::Error>(NativePackage {
             name: native.name.parse()?,
             version: native.version.parse().map_err(anyhow::Error::msg)?,
+            releases: native.releases.parse().map_err(anyhow::Error::msg)?,
             base: base_of(native.base),
         })
     };

@@ -1,6 +1,6 @@
 """What the sandbox adds to Python's start-up, imported by the guest's entry before user code runs.
 
-Seven things only, none of them a security measure:
+Eight things only, none of them a security measure:
 
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
 - `multiprocessing` knows the start method spawn alone; its `Value` and `Array` work within one process, since memory
@@ -8,6 +8,7 @@ Seven things only, none of them a security measure:
 - `os.posix_spawn`, `os.spawnv`, `os.execv` and their kin and `os.system` are there, over the processes of the sandbox, and
   `multiprocessing` starts none to clean up after them;
 - `os` has the functions of process groups and sessions, of which each process is one, and some that ask about the machine;
+- ctypes makes C functions of Python's that only Python can call (`_pywasm_ctypes`);
 - trio finds an event loop of the system (`_pywasm_trio`);
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
@@ -110,6 +111,12 @@ def _processes():
 def _system():
     for name in ("getpgid", "getsid", "setpgid", "setpgrp", "setsid", "killpg", "sched_getaffinity", "nice"):
         setattr(os, name, _when_called("_pywasm_system", name))
+
+
+def _ctypes(ctypes):
+    import _pywasm_ctypes
+
+    _pywasm_ctypes.install(ctypes)
 
 
 def _signal(signal):
@@ -224,6 +231,7 @@ _system()
 sys.excepthook = _excepthook
 _changes = {
     **_pywasm_servers.CHANGES,
+    "ctypes": _ctypes,
     "multiprocessing.context": _multiprocessing,
     "multiprocessing.heap": _heap,
     "multiprocessing.resource_tracker": _resource_tracker,

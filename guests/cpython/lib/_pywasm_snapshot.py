@@ -395,6 +395,11 @@ def _import(module, looks):
     return None
 
 
+def _active_greenlets():
+    module = sys.modules.get("greenlet._greenlet")
+    return module._count_active() if module else 0
+
+
 def prepare():
     """Imports the modules that the command line lists, after the folder to do it in, and reports, line by line, what
     has to be known of it. Modules that raise an exception are reported all at once: what they have done until then
@@ -414,6 +419,8 @@ def prepare():
         stays = None
         if _count():
             stays = "it starts a thread when it is imported"
+        elif _active_greenlets():
+            stays = "it leaves a greenlet waiting when it is imported"
         elif _open_descriptors() - before:
             stays = "it leaves a file or a socket open when it is imported"
         if stays or reason:

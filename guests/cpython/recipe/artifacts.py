@@ -64,7 +64,7 @@ def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path,
         "builtin_modules": builtin_modules(work),
         "natives": [
             {
-                "name": package.source.name, "version": package.source.version, "base": package.base,
+                "name": package.source.name, "version": package.source.version, "releases": package.releases, "base": package.base,
                 "modules": [module.name for module in package.modules], "test": package.test,
             }
             for package in packages

@@ -71,7 +71,8 @@ def build(work: Work, log: str, name: str, crate: Path, features: tuple) -> Path
     made = ["--release", "--lib", "--target", TARGET, "--crate-type", "staticlib", "-j", work.jobs]
     work.run(log, ["guest-cargo", "rustc", *made, *chosen], crate, environment)
     (crate / NOTICES).write_text(notices(work, crate, vendored, chosen))
-    library = tomllib.loads((crate / "Cargo.toml").read_text())["lib"]["name"]
+    manifest = tomllib.loads((crate / "Cargo.toml").read_text())
+    library = manifest["lib"].get("name", manifest["package"]["name"].replace("-", "_"))
     return output / TARGET / "release" / f"lib{library}.a"
 
 

@@ -115,7 +115,7 @@ def compile_glue(work: Work, source: Path) -> list:
 
 
 def compiled_glue(work: Work) -> list:
-    """What `compile_glue` has made, for a further link."""
+    """What `compile_glue` has made."""
     return sorted((work.build / "glue").glob("*.o"))
 
 

@@ -1,4 +1,4 @@
-"""Native packages linked into guests beside the slim one: one recipe file each in natives/."""
+"""Native packages linked into guests: one recipe file each in natives/."""
 
 import shutil
 import tomllib
@@ -12,8 +12,8 @@ from .toolchain import compile_all
 from .work import RECIPE, Work
 
 FOLDER = RECIPE / "natives"
-# The bases with native packages: each has what those before it have.
-BASES = ("web", "full", "scientific", "data")
+# The interpreters with native packages: each has what those before it have.
+BASES = ("slim", "web", "full", "scientific", "data")
 # That of a recipe which says none.
 USUAL_BASE = "full"
 # Without -flto: an extension is compiled to machine-independent code once, and adding one is a quick link.
@@ -82,6 +82,8 @@ class Native:
     file: Path
     # The smallest base that has it.
     base: str
+    # Whose Python files go with the modules: usually the very release, any where the modules are ours.
+    releases: str
     libraries: tuple = ()
     # For Meson, where that builds the modules: its options and the compiler's flags.
     setup: meson.Setup | None = None
@@ -114,10 +116,11 @@ def read(file: Path) -> Native:
     libraries = tuple(read_library(library) for library in recipe.pop("library", []))
     setup = meson.Setup(**recipe.pop("meson")) if "meson" in recipe else None
     test, base, link = recipe.pop("test"), recipe.pop("base", USUAL_BASE), tuple(recipe.pop("link", []))
+    releases = recipe.pop("releases", f"=={recipe['version']}")
     names = {field.name for field in fields(Input)}
     if set(recipe) != names:
         raise SystemExit(f"{file}: wants exactly {', '.join(sorted(names))}, test and [[module]]; differs in {set(recipe) ^ names}")
-    return Native(Input(**recipe), modules, test, file, base, libraries, setup, link)
+    return Native(Input(**recipe), modules, test, file, base, releases, libraries, setup, link)
 
 
 def read_module(entry: dict) -> Module:

@@ -34,9 +34,18 @@ struct coop_io {
 
 enum coop_state { COOP_RUNNING, COOP_READY, COOP_PARKED, COOP_DEAD };
 
-struct __pthread {
+// What a thread stands on: a stack in linear memory, and the host's own one that goes with it. A thread is made with one, and
+// may make itself others (fiber.h).
+struct coop_fiber {
   uint32_t stack_top;  // first: read by switch.S
-  uint32_t index;      // the component model's name for this thread; 0 = not asked yet
+  uint32_t index;      // the component model's name for it; 0 = not asked yet
+  void *stack;         // lowest address; null for the main thread's
+  size_t stack_size;
+};
+
+struct __pthread {
+  struct coop_fiber own;     // first: read by switch.S
+  struct coop_fiber *fiber;  // the one it stands on: where the scheduler resumes it
   enum coop_state state;
 
   // While READY: neighbours in the run queue. While PARKED: neighbours in `queue`, if it has one.
@@ -56,8 +65,6 @@ struct __pthread {
 
   void *(*start)(void *);
   void *argument, *result;
-  void *stack;  // lowest address; null for the main thread
-  size_t stack_size;
   bool owns_stack, detached, has_joiner, exited;
   struct coop_queue joiners;
   struct __ptcb *cleanup;  // what pthread_cleanup_push() has pushed
@@ -151,6 +158,9 @@ int coop_signal_send(int number);
 void coop_reap(void);
 _Noreturn void coop_park_dead(void);
 void coop_reset_thread_limit(void);
+// Counts one more fiber, unless that is one too many; and one less.
+bool coop_count_fiber(void);
+void coop_uncount_fiber(void);
 void coop_take_thread_limit(void);
 
 void coop_run_key_destructors(void);

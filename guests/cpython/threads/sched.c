@@ -1,6 +1,6 @@
 // The scheduler: a run queue, parking, and the switch from one thread to another.
 //
-// A thread is a fiber that the host made for us (component model: thread.new-indirect); the host never
+// A thread stands on a fiber that the host made for us (component model: thread.new-indirect); the host never
 // chooses who runs. Every decision is here and is made only when the running thread parks, yields
 // or ends.
 #include "coop.h"
@@ -17,7 +17,7 @@ static const unsigned SWITCHES_PER_PROBE = 64;
 
 __attribute__((weak)) uint32_t *const coop_tls_words[COOP_TLS_WORDS_MAX + 1] = {NULL};
 
-struct __pthread coop_main_thread = {.state = COOP_RUNNING, .name = "main"};
+struct __pthread coop_main_thread = {.fiber = &coop_main_thread.own, .state = COOP_RUNNING, .name = "main"};
 struct __pthread *coop_self = &coop_main_thread;
 struct coop_queue coop_run_queue;
 static unsigned switches_since_probe;
@@ -112,13 +112,13 @@ static void switch_to(struct __pthread *next) {
   struct __pthread *me = coop_self;
   if (next == me) return;
   uint32_t stack_pointer = coop_get_stack_pointer();
-  if (!me->index) me->index = cm_thread_index();
+  if (!me->fiber->index) me->fiber->index = cm_thread_index();
   me->saved_errno = errno;
   for (int i = 0; coop_tls_words[i]; i++) me->saved_tls[i] = *coop_tls_words[i];
   unsigned held = holds;
   holds = 0;
   coop_self = next;
-  cm_thread_suspend_then_resume(next->index);
+  cm_thread_suspend_then_resume(next->fiber->index);
   coop_set_stack_pointer(stack_pointer);  // somebody resumed us: coop_self == me again
   coop_stack_enter(me);
   holds = held;
@@ -192,7 +192,7 @@ void coop_tick(uint64_t slice) {
 }
 
 void coop_enter(void) {
-  coop_main_thread.index = 0;
+  coop_main_thread.own.index = 0;
   turn_began = 0;
   coop_reset_thread_limit();
 }

@@ -35,15 +35,15 @@ struct __pthread *coop_stack_new(size_t size) {
   // The thread's own record lies above its stack: an overrun goes the other way.
   struct __pthread *thread = (struct __pthread *)((char *)stack + size);
   memset(thread, 0, sizeof *thread);
-  thread->stack = stack;
+  thread->own.stack = stack;
   return thread;
 }
 
 void coop_stack_free(struct __pthread *thread) {
-  if (thread->stack_size == __default_stacksize && cached_count < CACHED_STACKS)
-    cached[cached_count++] = thread->stack;
+  if (thread->own.stack_size == __default_stacksize && cached_count < CACHED_STACKS)
+    cached[cached_count++] = thread->own.stack;
   else
-    free(thread->stack);
+    free(thread->own.stack);
 }
 
 void coop_stack_arm(void *stack) {
@@ -51,7 +51,7 @@ void coop_stack_arm(void *stack) {
   for (int i = 0; i < GUARD_WORDS; i++) words[i] = GUARD;
 }
 
-void coop_stack_enter(const struct __pthread *thread) { guard = thread->stack; }
+void coop_stack_enter(const struct __pthread *thread) { guard = thread->fiber->stack; }
 
 // Straight to the host: the overrun may have gone through malloc's memory and libc's.
 static _Noreturn void report(void) {
@@ -59,7 +59,7 @@ static _Noreturn void report(void) {
   int length = snprintf(text, sizeof text,
                         "pywasm: thread \"%.15s\" ran over the end of its %zu KiB stack; give it a larger one "
                         "(threading.stack_size or pthread_attr_setstacksize)\n",
-                        coop_self->name, coop_self->stack_size / 1024);
+                        coop_self->name, coop_self->fiber->stack_size / 1024);
   wasip2_list_u8_t bytes = {(uint8_t *)text, length};
   streams_stream_error_t error;
   stderr_own_output_stream_t stream = stderr_get_stderr();

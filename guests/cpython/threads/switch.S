@@ -2,6 +2,7 @@
 
 	.globaltype	__stack_pointer, i32
 	.functype	coop_thread_main (i32) -> ()
+	.functype	coop_fiber_main (i32) -> ()
 
 	.text
 	.globl	coop_get_stack_pointer
@@ -33,4 +34,17 @@ coop_thread_entry:
 	global.set	__stack_pointer
 	local.get	0
 	call	coop_thread_main
+	end_function
+
+# The same for a fiber that a thread makes: the argument is a struct coop_fiber.
+	.globl	coop_fiber_entry
+	.hidden	coop_fiber_entry
+	.type	coop_fiber_entry,@function
+coop_fiber_entry:
+	.functype	coop_fiber_entry (i32) -> ()
+	local.get	0
+	i32.load	0
+	global.set	__stack_pointer
+	local.get	0
+	call	coop_fiber_main
 	end_function

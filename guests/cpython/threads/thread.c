@@ -19,7 +19,7 @@ static const unsigned DEFAULT_MAX_THREADS = 1024;
 static const size_t MIN_STACK = 64 * 1024;  // less is not enough for CPython's own frames
 
 static unsigned live = 1;
-static unsigned fibers = 1;  // live threads, and those that pthread_exit() left parked for ever
+static unsigned fibers = 1;  // of live threads, those that they made besides, and those that pthread_exit() left parked for ever
 static unsigned max_threads;
 static struct __pthread *unreaped;  // a detached thread that has ended but still stands on its stack
 
@@ -40,6 +40,14 @@ void coop_take_thread_limit(void) {
   thread_limit();
   unsetenv("PYWASM_MAX_THREADS");
 }
+
+bool coop_count_fiber(void) {
+  if (fibers >= thread_limit()) return false;
+  fibers++;
+  return true;
+}
+
+void coop_uncount_fiber(void) { fibers--; }
 
 static void release(struct __pthread *thread) {
   if (thread == &coop_main_thread) return;
@@ -74,27 +82,29 @@ int pthread_create(pthread_t *restrict out, const pthread_attr_t *restrict attri
   if (!stack && size < MIN_STACK) size = MIN_STACK;
   size &= ~(size_t)15;
 
-  if (fibers >= thread_limit()) return EAGAIN;
-  if (!coop_reserve_timers(live + 1) || !coop_reserve_io(1)) return EAGAIN;
+  if (!coop_reserve_timers(live + 1) || !coop_reserve_io(1) || !coop_count_fiber()) return EAGAIN;
   struct __pthread *thread = stack ? calloc(1, sizeof *thread) : coop_stack_new(size);
-  if (!thread) return EAGAIN;
+  if (!thread) {
+    coop_uncount_fiber();
+    return EAGAIN;
+  }
   thread->owns_stack = !stack;
-  if (stack) thread->stack = stack;
-  coop_stack_arm(thread->stack);
-  thread->stack_size = size;
-  thread->stack_top = (uint32_t)((uintptr_t)thread->stack + size) & ~15u;
+  if (stack) thread->own.stack = stack;
+  coop_stack_arm(thread->own.stack);
+  thread->own.stack_size = size;
+  thread->own.stack_top = (uint32_t)((uintptr_t)thread->own.stack + size) & ~15u;
+  thread->fiber = &thread->own;
   thread->start = start;
   thread->argument = argument;
   thread->detached = detached == PTHREAD_CREATE_DETACHED;
   snprintf(thread->name, sizeof thread->name, "%p", (void *)thread);
-  thread->index = cm_thread_new(coop_thread_entry, thread);
+  thread->own.index = cm_thread_new(coop_thread_entry, thread);
 
   thread->all_previous = &coop_main_thread;
   thread->all_next = coop_main_thread.all_next;
   if (thread->all_next) thread->all_next->all_previous = thread;
   coop_main_thread.all_next = thread;
   live++;
-  fibers++;
   *out = thread;
   thread->state = COOP_READY;
   coop_queue_append(&coop_run_queue, thread);
@@ -122,9 +132,9 @@ __attribute__((used)) void coop_thread_main(struct __pthread *thread) {
   void *result = thread->start(thread->argument);
   coop_stack_check();
   finish(thread, result);
-  fibers--;
+  coop_uncount_fiber();
   // The fiber ends when this function returns; the host then resumes the one named here.
-  cm_thread_resume_later(coop_elect_successor()->index);
+  cm_thread_resume_later(coop_elect_successor()->fiber->index);
 }
 
 // libc's pthread_cleanup_push() and pop() call these two.
@@ -197,7 +207,9 @@ int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes) {
   pthread_attr_init(attributes);
   pthread_attr_setdetachstate(attributes, thread->detached ? PTHREAD_CREATE_DETACHED
                                                            : PTHREAD_CREATE_JOINABLE);
-  if (thread->stack) return pthread_attr_setstack(attributes, thread->stack, thread->stack_size);
+  // Of the fiber it stands on: CPython measures by it how deep it is.
+  const struct coop_fiber *fiber = thread->fiber;
+  if (fiber->stack) return pthread_attr_setstack(attributes, fiber->stack, fiber->stack_size);
   pthread_attr_setguardsize(attributes, 0);
   return pthread_attr_setstack(attributes, &__stack_low, &__stack_high - &__stack_low);
 }

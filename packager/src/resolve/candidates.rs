@@ -2,11 +2,11 @@
 
 use super::Target;
 use super::memo::Memo;
-use crate::Day;
 use crate::build::Builder;
 use crate::index::{Client, IndexError, RemoteFile};
 use crate::requirements::{Asked, Requirement, RequirementSet, fix_legacy, specifiers};
 use crate::wheel::{self, Fit, Metadata, Native, NativeTags, WheelName};
+use crate::{Day, NativePackage};
 use pep440_rs::Version;
 use pep508_rs::{ExtraName, PackageName};
 use pubgrub::Ranges;
@@ -45,8 +45,8 @@ pub(super) struct Candidates {
     pub(super) releases: BTreeMap<Version, Release>,
     /// Can the package do without its native code?
     optional_native: bool,
-    /// The release whose native code is built in.
-    built_in: Option<Version>,
+    /// What is built in of it.
+    built_in: Option<NativePackage>,
     runnable_only: bool,
     built_only: bool,
 }
@@ -210,7 +210,7 @@ impl<'a> Facts<'a> {
     pub(super) fn constraints(&self, name: &PackageName) -> impl Iterator<Item = &Asked> {
         self.set.constraints.iter().filter(move |asked| {
             let limit = &asked.requirement;
-            limit.name == *name && limit.evaluate_markers(&self.target.markers, &[])
+            limit.name == *name && self.target.applies(limit, &[])
         })
     }
 }
@@ -230,7 +230,7 @@ impl Candidates {
     ) -> Self {
         let mut candidates = Self {
             optional_native: wheel::is_optional(name),
-            built_in: target.built_in(name).map(|native| native.version.clone()),
+            built_in: target.built_in(name).cloned(),
             runnable_only: choice.runnable_only,
             built_only: choice.built_only,
             ..Self::default()
@@ -255,7 +255,7 @@ impl Candidates {
         let wanted = release.yanked.is_none() || range.as_singleton().is_some();
         let built = self.built_in.as_ref().filter(|_| self.built_only);
         wanted
-            && built.is_none_or(|built| built == version)
+            && built.is_none_or(|built| built.serves(version))
             && self.offers_something(version, release)
     }
 
@@ -298,7 +298,10 @@ impl Candidates {
         if self.optional_native {
             return Some((file, Native::LeaveOut));
         }
-        (self.built_in.as_ref() == Some(version)).then_some((file, Native::BuiltIn))
+        let built = self.built_in.as_ref();
+        built
+            .is_some_and(|built| built.serves(version))
+            .then_some((file, Native::BuiltIn))
     }
 }
 

@@ -59,9 +59,9 @@ const KNOWN: &[Entry] = &[
         "orjson and ujson are built in; the standard library's json does the same",
     ),
     (
-        &["gevent", "greenlet", "eventlet"],
-        "it switches machine stacks, which WebAssembly does not have",
-        "asyncio and threads work; SQLAlchemy needs greenlet for its asyncio part only",
+        &["gevent"],
+        "it is built on libev, a library in C that waits for events itself",
+        "asyncio, threads and greenlet work; servers and workers that ask for gevent have others (threads, asyncio)",
     ),
     (
         &["grpcio", "grpcio-tools"],

@@ -191,14 +191,14 @@ impl<'a, 'scope> Provider<'a, 'scope> {
         package: &Package,
         all: &'r [Requirement],
     ) -> Vec<&'r Requirement> {
-        let markers = &self.target.markers;
+        let target = self.target;
         all.iter()
             .filter(|requirement| match package {
                 Package::Extra(_, extra) => {
-                    requirement.evaluate_markers(markers, std::slice::from_ref(extra))
-                        && !requirement.evaluate_markers(markers, &[])
+                    target.applies(requirement, std::slice::from_ref(extra))
+                        && !target.applies(requirement, &[])
                 }
-                _ => requirement.evaluate_markers(markers, &[]),
+                _ => target.applies(requirement, &[]),
             })
             .collect()
     }
@@ -281,7 +281,7 @@ impl DependencyProvider for Provider<'_, '_> {
                 .collect();
             let applying: Vec<_> = asked
                 .into_iter()
-                .filter(|requirement| requirement.evaluate_markers(&self.target.markers, &[]))
+                .filter(|requirement| self.target.applies(requirement, &[]))
                 .collect();
             return Ok(Dependencies::Available(
                 self.constraints(None, &applying).into_iter().collect(),

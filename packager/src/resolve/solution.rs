@@ -78,7 +78,7 @@ pub(super) fn complete(
         }
         let built = target.natives.get(name);
         let built = built.filter(|native| native.base <= resolution.base);
-        if built.is_some_and(|native| native.version != *version) {
+        if built.is_some_and(|native| !native.serves(version)) {
             let unrunnable = Unrunnable::new(name, version, &graph, candidates, target);
             resolution.unrunnable.push(unrunnable);
             continue;
@@ -300,7 +300,7 @@ fn skipped(set: &RequirementSet, target: &Target) -> Vec<Note> {
     let off = set
         .requirements
         .iter()
-        .filter(|asked| !asked.requirement.evaluate_markers(&target.markers, &[]));
+        .filter(|asked| !target.applies(&asked.requirement, &[]));
     off.map(|asked| Note {
         at: Some(asked.origin.to_string()),
         text: format!(

@@ -1,8 +1,9 @@
 //! The Python that the packages must run on.
 
+use crate::requirements::Requirement;
 use crate::{Base, BaseLayers, NativePackage};
 use pep440_rs::{Version, VersionSpecifiers};
-use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder, PackageName};
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerEnvironmentBuilder, PackageName};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -10,6 +11,8 @@ use std::str::FromStr;
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) markers: MarkerEnvironment,
+    /// The same on the machine that wheels are usually made for.
+    pub(crate) elsewhere: MarkerEnvironment,
     pub(crate) python: Version,
     /// 14 of 3.14.
     pub(crate) minor: u32,
@@ -39,26 +42,37 @@ impl Target {
             return None;
         };
         let series = format!("3.{minor}");
-        let markers = MarkerEnvironment::try_from(MarkerEnvironmentBuilder {
-            implementation_name: "cpython",
-            implementation_version: version,
-            os_name: "posix",
-            platform_machine: "wasm32",
-            platform_python_implementation: "CPython",
-            platform_release: "",
-            platform_system: "wasi",
-            platform_version: "",
-            python_full_version: version,
-            python_version: &series,
-            sys_platform: "wasi",
-        });
+        let markers = |machine| {
+            MarkerEnvironment::try_from(MarkerEnvironmentBuilder {
+                implementation_name: "cpython",
+                implementation_version: version,
+                os_name: "posix",
+                platform_machine: machine,
+                platform_python_implementation: "CPython",
+                platform_release: "",
+                platform_system: "wasi",
+                platform_version: "",
+                python_full_version: version,
+                python_version: &series,
+                sys_platform: "wasi",
+            })
+        };
         Some(Self {
-            markers: markers.ok()?,
+            markers: markers("wasm32").ok()?,
+            elsewhere: markers("x86_64").ok()?,
             python,
             minor: u32::try_from(minor).ok()?,
             natives: BTreeMap::new(),
             base: None,
         })
+    }
+
+    /// Does a requirement apply, as one of the package's itself or of its `extras`? Packages ask for a native one only on the machines
+    /// that have wheels of it (SQLAlchemy for greenlet): what is built in is there on this one, too.
+    pub(crate) fn applies(&self, requirement: &Requirement, extras: &[ExtraName]) -> bool {
+        requirement.evaluate_markers(&self.markers, extras)
+            || self.built_in(&requirement.name).is_some()
+                && requirement.evaluate_markers(&self.elsewhere, extras)
     }
 
     /// What is built in of a package; nothing where the person wants a base without it.
@@ -80,7 +94,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requirements::Requirement;
 
     #[test]
     fn the_guest_as_markers_see_it() {
@@ -98,13 +111,31 @@ mod tests {
             ("extra == 'x'", false),
         ] {
             let requirement: Requirement = format!("a ; {marker}").parse().expect("a requirement");
-            assert_eq!(
-                requirement.evaluate_markers(&target.markers, &[]),
-                expected,
-                "{marker}"
-            );
+            assert_eq!(target.applies(&requirement, &[]), expected, "{marker}");
         }
         assert!(target.allows(">=3.8,<4") && target.allows("nonsense") && !target.allows("<3.14"));
         assert!(Target::of_python("2.7.18").is_none() && Target::of_python("x").is_none());
+    }
+
+    #[test]
+    fn what_is_built_in_is_there_whatever_machines_have_wheels_of_it() {
+        let mut target = Target::of_python("3.14.7").expect("a version");
+        let requirement: Requirement =
+            "greenlet >=1 ; platform_machine == 'aarch64' or platform_machine == 'x86_64'"
+                .parse()
+                .expect("a requirement");
+        assert!(!target.applies(&requirement, &[]));
+        let native = NativePackage {
+            name: requirement.name.clone(),
+            version: "3.5.6".parse().expect("a version"),
+            releases: ">=1,<4".parse().expect("a specifier"),
+            base: Base::Web,
+        };
+        target.natives.insert(native.name.clone(), native);
+        assert!(target.applies(&requirement, &[]));
+        let of_windows = "greenlet ; platform_machine == 'x86_64' and sys_platform == 'win32'";
+        assert!(!target.applies(&of_windows.parse().expect("a requirement"), &[]));
+        target.base = Some(Base::Slim);
+        assert!(!target.applies(&requirement, &[]));
     }
 }

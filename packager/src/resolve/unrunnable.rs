@@ -166,7 +166,7 @@ impl Unrunnable {
             version: version.to_string(),
             path: graph.path_to(name),
             reason: match (target.natives.get(name), native) {
-                (Some(built), _) if built.version == *version => UnrunnableReason::SmallerBase {
+                (Some(built), _) if built.serves(version) => UnrunnableReason::SmallerBase {
                     wanted: target.base.unwrap_or_default(),
                     needed: built.base,
                 },

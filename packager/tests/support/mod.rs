@@ -42,6 +42,7 @@ pub fn base() -> BaseLayers {
         .map(|(name, version, base)| NativePackage {
             name: name.parse().expect("a name"),
             version: version.parse().expect("a version"),
+            releases: format!("=={version}").parse().expect("a specifier"),
             base,
         })
         .to_vec(),
