@@ -18,7 +18,7 @@ use crate::stdio::Stdio;
 use cap_std::fs::Dir;
 use pywasm_format::{
     AppConfig, Digest, GuestPath, Layer, LayerKind, Package, ReadError, SnapshotRecord,
-    UnpackError, UnpackLimits, unpack,
+    UnpackError, UnpackLimits, escaped, unpack,
 };
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -211,7 +211,7 @@ pub enum LoadError {
     #[error("the package holds no interpreter (no layer with `{COMPONENT}`); pack it again")]
     NoInterpreter,
     /// The snapshot does not belong to this package.
-    #[error("the package's snapshot cannot be used: {0}; pack it again")]
+    #[error("the package's snapshot cannot be used: {}; pack it again", escaped(.0))]
     Snapshot(String),
     /// The guest inside this binary is damaged: a bug of the build.
     #[error("the Python inside this build of pywasm is damaged; build pywasm again")]

@@ -2,7 +2,7 @@
 
 use crate::programs;
 use pywasm_format::shell::{self, ShellError, Step, When};
-use pywasm_format::{AppConfig, GuestPath};
+use pywasm_format::{AppConfig, GuestPath, escaped};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -32,9 +32,10 @@ pub(crate) struct Next {
 pub enum CommandError {
     /// Neither Python nor a console script.
     #[error(
-        "`{}` is not a program of this package; it has python{scripts}. Start a module with \
+        "`{}` is not a program of this package; it has python{}. Start a module with \
          `python -m NAME`, a file with `python FILE.py`",
-        program.escape_debug()
+        escaped(program),
+        escaped(scripts)
     )]
     NoSuchProgram {
         /// The program as given.
@@ -45,7 +46,8 @@ pub enum CommandError {
     /// A program and its arguments in one word.
     #[error(
         "`{program} {arguments}` is given as the name of one program; its arguments are words of their own: \
-         `--entrypoint {program} PACKAGE {arguments}`, or [\"{program}\", …] in a Dockerfile"
+         `--entrypoint {program} PACKAGE {arguments}`, or [\"{program}\", …] in a Dockerfile",
+        program = escaped(program), arguments = escaped(arguments)
     )]
     OneWord {
         /// The program that is meant.
@@ -54,14 +56,15 @@ pub enum CommandError {
         arguments: String,
     },
     /// A line for a shell that has no program in it.
-    #[error("`{0}` starts no program")]
+    #[error("`{}` starts no program", escaped(.0))]
     Nothing(String),
     /// A line for a shell that is more than programs one after the other.
     #[error("{0}; {way_out}", way_out = shell::WAY_OUT)]
     Shell(#[from] ShellError),
     /// A `cd` in such a line.
     #[error(
-        "`cd {0}` leads to no folder that is known before the start; write it with an absolute path without `..`"
+        "`cd {}` leads to no folder that is known before the start; write it with an absolute path without `..`",
+        escaped(.0)
     )]
     Folder(String),
 }

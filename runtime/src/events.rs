@@ -3,7 +3,7 @@
 use crate::exit::Limit;
 use crate::net::Published;
 use crate::policy::{Refusal, machine};
-use pywasm_format::GuestPath;
+use pywasm_format::{GuestPath, escaped};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Denial {
             Self::Lookup { name } if machine::is_name(name) => format!("--allow-net {name}:PORT"),
             Self::Lookup { name } => format!("--allow-net {name}"),
             Self::Write { mount } if mount.is_root() => "--tmpfs FOLDER".to_owned(),
-            Self::Write { mount } => format!("--volume HOST:{mount}"),
+            Self::Write { mount } => format!("--volume HOST:{}", escaped(mount.as_str())),
             Self::Terminal => "-t".to_owned(),
             Self::Limit(limit) => limit.flag().to_owned(),
         }
@@ -119,7 +119,9 @@ impl fmt::Display for Denial {
             Self::Connect(to) => write!(f, "connect to {to}"),
             Self::Send(to) => write!(f, "send a datagram to {to}"),
             Self::Lookup { name } => write!(f, "look up the name {name}"),
-            Self::Write { mount } => write!(f, "change files below {mount}"),
+            Self::Write { mount } => {
+                write!(f, "change files below {}", escaped(mount.as_str()))
+            }
             Self::Terminal => f.write_str("set up the terminal"),
             Self::Limit(limit) => write!(f, "take more {}", limit.what()),
         }

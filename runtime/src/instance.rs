@@ -20,7 +20,7 @@ use crate::stdio::{Stdio, Streams};
 use crate::wall::{Reach, Wall};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use pywasm_format::GuestPath;
+use pywasm_format::{GuestPath, escaped};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ pub enum StartError {
     #[error(transparent)]
     Network(#[from] NetError),
     /// A granted folder is gone or may not be entered.
-    #[error("cannot mount `{path}` at {guest}")]
+    #[error("cannot mount `{}` at {}", escaped(&path.to_string_lossy()), escaped(guest.as_str()))]
     Mount {
         /// The host folder.
         path: PathBuf,
@@ -104,7 +104,8 @@ pub enum StartError {
     },
     /// The app would start where nothing is, or a file.
     #[error(
-        "there is no folder {0} in the sandbox to start the app in; give another working folder"
+        "there is no folder {} in the sandbox to start the app in; give another working folder",
+        escaped(.0.as_str())
     )]
     WorkingFolder(GuestPath),
     /// The instance's private folder cannot be made.

@@ -12,7 +12,7 @@ use crate::instance::{StartError, Task};
 use crate::policy::{Limits, Policy};
 use crate::stdio::{Captured, Stdio};
 use crate::wall::Wall;
-use pywasm_format::{Digest, GuestPath, SnapshotRecord, Variables};
+use pywasm_format::{Digest, GuestPath, SnapshotRecord, Variables, escaped};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,7 @@ pub struct Snapshot {
 
 /// A module that cannot be in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{module}`: {reason}")]
+#[error("`{}`: {}", escaped(module), escaped(reason))]
 pub struct Unfit {
     /// Its name.
     pub module: String,

@@ -1,6 +1,6 @@
 //! What images start through a shell: several programs, variables, a script.
 
-use crate::support::{Ended, project, pywasm, run, run_package};
+use crate::support::{Ended, project, python, pywasm, run, run_package};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -236,4 +236,14 @@ fn such_a_line_has_folders_and_several_programs() {
         0 ['2'] \n\
         1 [] \n";
     assert_eq!(stdout, expected, "{stderr}");
+}
+
+#[test]
+fn names_in_what_the_shell_says_are_escaped() {
+    let code = "import subprocess; subprocess.run('a\\x1b[31mb; cat \"c\\nd\"; ls \"e\\x1bf\"', shell=True)";
+    let ended = python(["-c", code]);
+    for line in ["sh: a\\x1b[31mb: `", "cat: c\\nd: ", "ls: e\\x1bf: "] {
+        assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
 }

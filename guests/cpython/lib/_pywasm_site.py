@@ -216,7 +216,8 @@ def _say(error):
     try:
         hint = _hint(error)
         if hint:
-            print(f"pywasm: {hint}", file=sys.stderr)
+            # On one line, and without the control characters that names may hold.
+            print("pywasm:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in hint), file=sys.stderr)
     except Exception:
         pass  # A hint must never hide the error it is about.
 

@@ -5,6 +5,7 @@
 //! So only one form is read, the one [`crate::write`] makes: stored entries one after the other from
 //! the first byte, each described alike in both places, the directory right behind them, nothing after.
 
+use crate::escaped::escaped;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -70,16 +71,16 @@ pub enum ArchiveError {
     #[error("zip entry number {0} has a name that has no place in an OCI image layout")]
     Name(usize),
     /// The same name twice.
-    #[error("zip entry `{0}` is there twice")]
+    #[error("zip entry `{}` is there twice", escaped(.0))]
     Duplicate(String),
     /// Compressed, encrypted, streamed or with a comment.
-    #[error("zip entry `{0}` is not plainly stored; packages hold stored entries only")]
+    #[error("zip entry `{}` is not plainly stored; packages hold stored entries only", escaped(.0))]
     NotStored(String),
     /// Local header and directory differ.
-    #[error("zip entry `{0}` is described differently in its two headers")]
+    #[error("zip entry `{}` is described differently in its two headers", escaped(.0))]
     Mismatch(String),
     /// Overlaps its neighbour or leaves a gap.
-    #[error("zip entry `{0}` does not begin where the one before it ends")]
+    #[error("zip entry `{}` does not begin where the one before it ends", escaped(.0))]
     Gap(String),
 }
 

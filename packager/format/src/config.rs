@@ -1,5 +1,6 @@
 //! What a package says about starting its app.
 
+use crate::escaped::escaped;
 use crate::{Digest, EntryPoint, GuestPath, Needs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ pub struct ExposedPort {
 
 /// A text that is no port to expose.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a port to expose; write 5000, 5000/tcp or 5000/udp")]
+#[error("`{}` is not a port to expose; write 5000, 5000/tcp or 5000/udp", escaped(.0))]
 pub struct ParseExposedPortError(String);
 
 impl FromStr for ExposedPort {

@@ -1,5 +1,6 @@
 //! Content addresses: `sha256:` and 64 lower-case hex digits.
 
+use crate::escaped::escaped;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -14,7 +15,7 @@ pub struct Digest([u8; 32]);
 
 /// A text that is no digest.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error("`{0}` is not a digest of the form sha256: and 64 lower-case hex digits")]
+#[error("`{}` is not a digest of the form sha256: and 64 lower-case hex digits", escaped(.0))]
 pub struct ParseDigestError(String);
 
 impl Digest {

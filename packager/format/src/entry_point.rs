@@ -1,5 +1,6 @@
 //! Console scripts: `flask = flask.cli:main`.
 
+use crate::escaped::escaped;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ pub struct EntryPoint {
 
 /// A text that is no `module:attr`.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not an entry point of the form module:attr")]
+#[error("`{}` is not an entry point of the form module:attr", escaped(.0))]
 pub struct ParseEntryPointError(String);
 
 impl EntryPoint {

@@ -1,5 +1,6 @@
 //! Absolute, normalised paths as the guest sees them.
 
+use crate::escaped::escaped;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +16,10 @@ pub struct GuestPath(String);
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum GuestPathError {
     /// Does not start with `/`.
-    #[error("guest path `{0}` is not absolute; start it with /")]
+    #[error("guest path `{}` is not absolute; start it with /", escaped(.0))]
     Relative(String),
     /// Holds a `..` part or a NUL.
-    #[error("guest path `{0}` holds a part that is not allowed (`..` or NUL)")]
+    #[error("guest path `{}` holds a part that is not allowed (`..` or NUL)", escaped(.0))]
     Part(String),
 }
 

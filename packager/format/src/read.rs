@@ -1,6 +1,7 @@
 //! Opening a package.
 
 use crate::archive::{Archive, ArchiveError, Section, Source};
+use crate::escaped::escaped;
 use crate::problem::json_problem;
 use crate::verified::Verified;
 use crate::wire::{self, ConfigError, Descriptor, ImageConfig, Index, Manifest, OciLayout};
@@ -64,17 +65,21 @@ pub(crate) enum Problem {
     Open(io::Error),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("`{0}` is missing")]
+    #[error("`{}` is missing", escaped(.0))]
     Missing(String),
-    #[error("`{what}` is {size} bytes, over the limit of {limit}")]
+    #[error("`{}` is {size} bytes, over the limit of {limit}", escaped(what))]
     TooLarge { what: String, size: u64, limit: u64 },
     #[error("`{0}` is not the size that its descriptor says")]
     Size(Digest),
-    #[error("`{what}` cannot be read: {reason}")]
+    #[error("`{}` cannot be read: {reason}", escaped(what))]
     Content { what: String, reason: io::Error },
-    #[error("`{what}` is not the JSON expected there: {reason}")]
+    #[error(
+        "`{}` is not the JSON expected there: {}",
+        escaped(what),
+        escaped(reason)
+    )]
     Json { what: String, reason: String },
-    #[error("has image layout version `{0}`, this pywasm reads 1.0.0")]
+    #[error("has image layout version `{}`, this pywasm reads 1.0.0", escaped(.0))]
     LayoutVersion(String),
     #[error(
         "has package format {0}, this pywasm reads format {FORMAT_VERSION}; use the pywasm it was packed with or pack again"
@@ -84,7 +89,10 @@ pub(crate) enum Problem {
     Foreign,
     #[error("holds {0} images; a package holds one")]
     Images(usize),
-    #[error("has a {what} of media type `{}`, expected `{expected}`", found.escape_debug())]
+    #[error(
+        "has a {what} of media type `{}`, expected `{expected}`",
+        escaped(found)
+    )]
     MediaType {
         what: &'static str,
         found: String,
@@ -100,7 +108,7 @@ pub(crate) enum Problem {
         "layers must be one runtime, one stdlib, then at most one dependencies, one snapshot and one app, in this order"
     )]
     LayerOrder,
-    #[error("two layers are mounted at {0}")]
+    #[error("two layers are mounted at {}", escaped(.0.as_str()))]
     SameMount(GuestPath),
     #[error("a layer is mounted at `/`; layers need a folder of their own")]
     RootMount,
@@ -146,11 +154,11 @@ impl Package {
             source: &source,
             limit: limits.json,
         };
-        let layout: OciLayout = parse("oci-layout", &documents.plain("oci-layout")?)?;
+        let layout: OciLayout = parse("oci-layout", &documents.escaped("oci-layout")?)?;
         if layout.version != OciLayout::VERSION {
             return Err(Problem::LayoutVersion(layout.version));
         }
-        let index: Index = parse("index.json", &documents.plain("index.json")?)?;
+        let index: Index = parse("index.json", &documents.escaped("index.json")?)?;
         let [image] = index.manifests.as_slice() else {
             return Err(Problem::Images(index.manifests.len()));
         };
@@ -362,7 +370,7 @@ struct Documents<'a> {
 }
 
 impl Documents<'_> {
-    fn plain(&self, name: &str) -> Result<Vec<u8>, Problem> {
+    fn escaped(&self, name: &str) -> Result<Vec<u8>, Problem> {
         self.check_size(name)?;
         let section = self
             .source

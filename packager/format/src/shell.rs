@@ -5,6 +5,7 @@
 
 mod words;
 
+use crate::escaped::escaped;
 use std::collections::BTreeMap;
 use thiserror::Error;
 use words::{Line, Token};
@@ -58,7 +59,7 @@ pub enum When {
 
 /// Something that needs a shell.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{what}` needs a shell, which the sandbox does not have")]
+#[error("`{}` needs a shell, which the sandbox does not have", escaped(what))]
 pub struct ShellError {
     /// What it is.
     pub what: String,

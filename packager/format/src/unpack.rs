@@ -1,5 +1,6 @@
 //! Unpacking a layer into a folder that is held by handle.
 
+use crate::escaped::escaped;
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -53,7 +54,7 @@ pub enum UnpackError {
     #[error("the layer cannot be read: {0}")]
     Read(#[source] io::Error),
     /// A file or folder could not be written.
-    #[error("layer entry `{path}` cannot be written: {reason}")]
+    #[error("layer entry `{}` cannot be written: {reason}", escaped(path))]
     Write {
         /// The entry.
         path: String,
@@ -61,7 +62,11 @@ pub enum UnpackError {
         reason: io::Error,
     },
     /// A link, device, or an extension that could hide one.
-    #[error("layer entry `{path}` is a {kind}; layers hold plain files and folders only")]
+    #[error(
+        "layer entry `{}` is a {}; layers hold plain files and folders only",
+        escaped(path),
+        escaped(kind)
+    )]
     Kind {
         /// The entry.
         path: String,
@@ -69,13 +74,13 @@ pub enum UnpackError {
         kind: String,
     },
     /// Absolute, with `..`, `.` or empty parts, or not UTF-8.
-    #[error("layer entry `{0}` is not a plain relative path")]
+    #[error("layer entry `{}` is not a plain relative path", escaped(.0))]
     Path(String),
     /// The same path twice, or a file where a folder is needed.
-    #[error("layer entry `{0}` is there twice or stands in another's way")]
+    #[error("layer entry `{}` is there twice or stands in another's way", escaped(.0))]
     Duplicate(String),
     /// Over one of the [`UnpackLimits`].
-    #[error("layer entry `{path}` exceeds the limit of {limit} {what}")]
+    #[error("layer entry `{}` exceeds the limit of {limit} {what}", escaped(path))]
     Limit {
         /// The entry that went over.
         path: String,

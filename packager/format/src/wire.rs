@@ -2,6 +2,7 @@
 //! and our own part of the image config, which nobody may.
 
 use crate::config::{AppConfig, ExposedPort, ResolvedPackage};
+use crate::escaped::escaped;
 use crate::{Digest, EntryPoint, FORMAT_VERSION, GuestPath, Needs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +153,11 @@ pub(crate) struct OwnPart {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// Built for another machine.
-    #[error("is for {architecture}/{os}, not for wasm/wasi: it is an image for another runner")]
+    #[error(
+        "is for {}/{}, not for wasm/wasi: it is an image for another runner",
+        escaped(architecture),
+        escaped(os)
+    )]
     Platform {
         /// The architecture named.
         architecture: String,
@@ -160,10 +165,10 @@ pub enum ConfigError {
         os: String,
     },
     /// `rootfs.type` is not `layers`.
-    #[error("has the unknown file system type `{0}`")]
+    #[error("has the unknown file system type `{}`", escaped(.0))]
     RootFs(String),
     /// An environment entry without `=`, without a name, with NUL, or named twice.
-    #[error("has the environment entry `{0}`, which is not NAME=VALUE with a name of its own")]
+    #[error("has the environment entry `{}`, which is not NAME=VALUE with a name of its own", escaped(.0))]
     Env(String),
     /// A port that is none.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! What a package asks for against what a policy grants.
 
 use super::{OutboundRule, Policy, Protocol};
-use pywasm_format::{ExposedPort, GuestPath, Needs};
+use pywasm_format::{ExposedPort, GuestPath, Needs, escaped};
 use std::fmt;
 
 /// Something that a package needs and a policy does not grant.
@@ -62,7 +62,7 @@ impl Unmet {
                 Protocol::Tcp => format!("-p {0}:{0}", port.port),
                 Protocol::Udp => format!("-p {0}:{0}/udp", port.port),
             },
-            Self::Folder(folder) => format!("-v HOST_FOLDER:{}", folder.as_str().escape_debug()),
+            Self::Folder(folder) => format!("-v HOST_FOLDER:{}", escaped(folder.as_str())),
             Self::Host(host) => format!("--allow-net {host}"),
             Self::Env(name) => format!("-e {name}"),
             Self::Memory(mib) => format!("--memory {mib}m"),
@@ -74,7 +74,7 @@ impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(port) => write!(f, "port {port}"),
-            Self::Folder(folder) => write!(f, "folder {}", folder.as_str().escape_debug()),
+            Self::Folder(folder) => write!(f, "folder {}", escaped(folder.as_str())),
             Self::Host(host) => write!(f, "host {host}"),
             Self::Env(name) => write!(f, "environment variable {name}"),
             Self::Memory(mib) => write!(f, "memory {mib} MiB"),

@@ -8,6 +8,6 @@ for name in sys.argv[1:] or ["-"]:
             shutil.copyfileobj(source, sys.stdout.buffer)
     except OSError as error:
         sys.stdout.flush()
-        print(f"cat: {name}: {error.strerror}", file=sys.stderr)
+        print(f"cat: {"".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)}: {error.strerror}", file=sys.stderr)
         failed = 1
 sys.exit(failed)

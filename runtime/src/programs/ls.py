@@ -50,7 +50,7 @@ for name in names or ["."]:
     try:
         status = os.lstat(name) if "d" in letters else os.stat(name)
     except OSError as error:
-        print(f"ls: {name}: {error.strerror}", file=sys.stderr)
+        print(f"ls: {"".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)}: {error.strerror}", file=sys.stderr)
         failed = 2
     else:
         (folders if stat.S_ISDIR(status.st_mode) and "d" not in letters else files).append(name)

@@ -5,6 +5,12 @@ import os
 import subprocess
 import sys
 
+
+def say(text):
+    """On one line, and without control characters."""
+    print("sh:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), file=sys.stderr)
+
+
 start = os.getcwd()
 code = 0
 for step in json.loads(sys.argv[1]):
@@ -14,13 +20,13 @@ for step in json.loads(sys.argv[1]):
         if step["folder"] is not None:
             os.chdir(os.path.join(start, step["folder"]))
     except OSError as error:
-        print(f"sh: cd: {step['folder']}: {error.strerror}", file=sys.stderr)
+        say(f"cd: {step['folder']}: {error.strerror}")
         code = 2
         continue
     try:
         code = subprocess.call(step["words"], env=os.environ | dict(step["env"]))
     except OSError as error:
-        print(f"sh: {step['words'][0]}: {error.strerror}", file=sys.stderr)
+        say(f"{step['words'][0]}: {error.strerror}")
         code = 127
     code = code if code >= 0 else 128 - code
     if step["is_last"]:
