@@ -133,6 +133,11 @@ pub enum StartError {
     },
     /// No thread or timer for the instance.
     #[error("cannot start a thread for the app")]
+    /// A variable without a name, or with an `=` in it: the guest would take that for the end of the name.
+    #[error(
+        "{0:?} cannot be the name of a variable: it must not be empty and not hold `=`; give NAME and value apart"
+    )]
+    VariableName(String),
     Thread(#[source] io::Error),
 }
 
@@ -225,7 +230,11 @@ impl Task {
         }
         refuse_nul("an argument", &command.argv)?;
         let pairs = policy.env.iter().chain(&command.env);
-        refuse_nul("a variable", pairs.flat_map(|(name, value)| [name, value]))?;
+        refuse_nul(
+            "a variable",
+            pairs.clone().flat_map(|(name, value)| [name, value]),
+        )?;
+        refuse_no_name(pairs.map(|(name, _)| name))?;
         let network = Network::bind(policy, events.clone())?;
         let image = &parts.image.path;
         let scratch = Scratch::create(&runtime.shared.nest, image, policy.root)
@@ -379,6 +388,14 @@ fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Pre
         scratch
             .mount_point(&preopen.place.guest)
             .map_err(StartError::Scratch)?;
+fn refuse_no_name<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<(), StartError> {
+    let is_none = |name: &&String| name.is_empty() || name.contains('=');
+    match names.into_iter().find(is_none) {
+        None => Ok(()),
+        Some(name) => Err(StartError::VariableName(name.clone())),
+    }
+}
+
     }
     Ok(all)
 }
