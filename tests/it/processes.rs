@@ -47,6 +47,30 @@ print(echo.stdout == data)
     );
 }
 
+/// Linux's limits. From the sources of the library, which are tested before they are packed.
+#[test]
+fn arguments_that_are_too_long_are_an_error_of_the_call() {
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/cpython/lib:/lib:ro");
+    let code = "
+import errno, sys
+sys.path.insert(0, '/lib')
+import _posixsubprocess, subprocess
+assert _posixsubprocess.__file__ == '/lib/_posixsubprocess.py'
+for words in ['x'] * 2_000_000, ['x' * (128 << 10)], ['x' * 100_000] * 21:
+    try: subprocess.run([sys.executable, '-c', 'pass', *words])
+    except OSError as error: print(errno.errorcode[error.errno], error.filename == sys.executable)
+try: subprocess.run([sys.executable, '-c', 'pass'], env={'A': 'x' * (128 << 10)})
+except OSError as error: print(error.strerror)
+print(subprocess.run([sys.executable, '-c', 'pass', *['x' * 100_000] * 20]).returncode)
+";
+    let ended = python(["-v", library, "-c", code]);
+    assert_eq!(
+        ended.stdout, "E2BIG True\nE2BIG True\nE2BIG True\nArgument list too long\n0\n",
+        "{}",
+        ended.stderr
+    );
+}
+
 /// More than a pipe holds, both ways at once: each side reads only when it has written what it wanted to.
 #[test]
 fn much_is_said_both_ways() {

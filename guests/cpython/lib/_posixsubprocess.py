@@ -12,6 +12,9 @@ import stat
 import _pywasm_process
 
 _STANDARD = range(3)
+_MOST_BYTES = 2 << 20  # of arguments and variables together, and
+_MOST_WORD = 128 << 10  # of one of them, as on Linux
+_POINTER = 8  # to each, which Linux counts too
 _MOST_DESCRIPTORS = 256  # that a process may pass on by leaving them inheritable
 
 
@@ -55,6 +58,13 @@ def _is_utf8(variable):
     return True
 
 
+def _refuse_too_long(words):
+    """As exec() does. The sandbox would end the app, which hands all of them over at once."""
+    sizes = [len(word) + 1 for word in words]
+    if max(sizes, default=0) > _MOST_WORD or sum(sizes) + len(sizes) * _POINTER > _MOST_BYTES:
+        raise OSError(errno.E2BIG, "Argument list too long")
+
+
 def _variable(name, value):
     name = os.fsencode(name)
     if b"=" in name:
@@ -69,12 +79,13 @@ def start(program, arguments, environment, folder, descriptors):
         # Not os.environ: os.putenv() counts too.
         environment = [name + b"=" + value for name, value in posix._create_environ().items()]
     # Of those that cannot be passed on, most are inherited, and no reason to start nothing.
-    environment = filter(_is_utf8, map(os.fsencode, environment))
-    words = (program, *arguments[1:])
+    environment = tuple(filter(_is_utf8, map(os.fsencode, environment)))
+    words = tuple(_utf8(word, "an argument") for word in (program, *arguments[1:]))
     try:
+        _refuse_too_long(words + environment)
         return _pywasm_process.spawn(
-            tuple(_utf8(word, "an argument") for word in words),
-            tuple(environment),
+            words,
+            environment,
             _utf8(folder, "the working folder"),
             tuple(descriptors.items()),
         )
