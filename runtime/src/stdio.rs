@@ -1,10 +1,13 @@
 //! The standard streams of an instance.
 
+mod input;
+
 use crate::exit::Limit;
 use crate::governor::Exceeded;
 use crate::policy::Limits;
 use crate::terminal::Terminal;
 use bytes::Bytes;
+use input::HostInput;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::num::NonZeroU64;
@@ -12,7 +15,8 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream, stdin};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 /// The standard streams of an app, which all its processes have.
@@ -87,10 +91,11 @@ impl Stdio {
 
     /// The streams of this process, passed through unbuffered.
     pub fn inherit() -> io::Result<Self> {
+        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Ok(Self::new(
-            stdin(),
+            HostInput::new(stdin),
             Output::new(Sink::File(Arc::new(stdout))),
             Output::new(Sink::File(Arc::new(stderr))),
         ))
@@ -119,7 +124,7 @@ impl Stdio {
     pub fn captured(input: impl Into<Vec<u8>>, limit: usize) -> (Self, Captured) {
         let captured = Captured::new(limit);
         let stdio = Self::new(
-            AsyncStdinStream::new(io::Cursor::new(input.into())),
+            MemoryInputPipe::new(input.into()),
             Output::new(Sink::Keep(captured.stdout.clone())),
             Output::new(Sink::Keep(captured.stderr.clone())),
         );

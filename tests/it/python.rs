@@ -1,6 +1,7 @@
 //! The interpreter: arguments, exit codes, standard streams, modules, threads.
 
 use crate::support::{project, python, pywasm, run};
+use std::fs::File;
 use std::io::Write;
 use std::process::Stdio;
 
@@ -404,4 +405,34 @@ fn each_process_is_a_group_of_its_own() {
         except ProcessLookupError as error: print(error.errno)\n";
     let ended = python(["-c", code]);
     assert_eq!(ended.stdout, "True {0} 0\n-15\n3\n", "{}", ended.stderr);
+}
+
+/// Programs ask whether they are given a script before they read for the first time.
+#[test]
+fn standard_input_is_ready_before_the_first_read() {
+    let code = "
+import select, sys
+ready = lambda: bool(select.select([sys.stdin], [], [], 0)[0])
+print(ready(), sys.stdin.read(), ready())";
+    let folder = project(&[("input", "text")]);
+    let file = File::open(folder.path().join("input")).expect("a file");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(b"text").expect("room");
+    drop(writer);
+    let (open, _kept) = std::io::pipe().expect("a pipe");
+    for (stdin, code, printed) in [
+        (Stdio::from(file), code, "True text True\n"),
+        (Stdio::from(reader), code, "True text True\n"),
+        (Stdio::null(), code, "True  True\n"),
+        (
+            Stdio::from(open),
+            &code.replace("sys.stdin.read(), ready()", "0"),
+            "False 0\n",
+        ),
+    ] {
+        let mut command = pywasm(["python", "-c", code]);
+        command.stdin(stdin);
+        let ended = run(command);
+        assert_eq!(ended.stdout, printed, "{}", ended.stderr);
+    }
 }
