@@ -40,6 +40,8 @@ pub enum News {
     },
     /// The app listens where nobody can reach it.
     Unpublished { port: u16 },
+    /// The app looks inside the sandbox for a server that is not there.
+    NobodyListens { address: SocketAddr },
 }
 
 /// What was told already: an app can make the same thing happen any number of times.
@@ -49,6 +51,8 @@ pub struct Seen {
     denials: BTreeSet<(String, String)>,
     /// Ports that the app listens on, with the addresses where they are published.
     ports: BTreeSet<(u16, Option<SocketAddr>)>,
+    /// Ports that the app connects to in vain.
+    empty_ports: BTreeSet<u16>,
 }
 
 impl News {
@@ -73,6 +77,7 @@ impl News {
                 chosen: published.chosen_by_system(),
             },
             Event::Unpublished { port } => Self::Unpublished { port: *port },
+            Event::NobodyListens { address } => Self::NobodyListens { address: *address },
             _ => return None,
         })
     }
@@ -95,6 +100,11 @@ impl Seen {
                 let new = self.ports.len() < TOLD && self.ports.insert((*port, None));
                 new.then_some(self.ports.len())
             }
+            News::NobodyListens { address } => {
+                let ports = &mut self.empty_ports;
+                let new = ports.len() < EMPTY_PORTS && ports.insert(address.port());
+                new.then_some(ports.len())
+            }
         }
     }
 }
@@ -114,6 +124,9 @@ const KEPT: usize = 4096;
 
 /// Different denials, and unpublished ports, that are told on the terminal.
 const TOLD: usize = 20;
+
+/// Ports inside that are told to be empty: an app may look for one that is.
+const EMPTY_PORTS: usize = 8;
 
 impl Log {
     /// Begins the log of a new run.
@@ -161,6 +174,7 @@ impl Log {
             }
             News::Listening { port, host, chosen } => tell_listening(*port, *host, *chosen),
             News::Unpublished { port } => tell_unpublished(*port),
+            News::NobodyListens { address } => tell_nobody_listens(*address),
         }
     }
 
@@ -220,5 +234,13 @@ fn tell_listening(port: u16, host: SocketAddr, chosen: bool) {
 fn tell_unpublished(port: u16) {
     printer::note(&format!(
         "the app listens on port {port}, which is not published; to reach it add --publish {port}:{port}"
+    ));
+}
+
+fn tell_nobody_listens(address: SocketAddr) {
+    let port = address.port();
+    printer::note(&format!(
+        "nothing listens on {address} inside the sandbox; a server of this machine is host.docker.internal:{port} inside, with \
+         --allow-net host.docker.internal:{port}"
     ));
 }

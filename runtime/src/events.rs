@@ -22,6 +22,12 @@ pub enum Event {
         /// The port inside the sandbox.
         port: u16,
     },
+    /// The guest connected to a port of its own loopback where nothing has listened so far; told once of each port. Not an
+    /// error, as apps wait for their own servers so: but who expects a server of this machine there has to name the machine.
+    NobodyListens {
+        /// The address inside the sandbox.
+        address: SocketAddr,
+    },
     /// A process of the app was made and is about to run: its memory is there, with all that its snapshot holds.
     Instantiated {
         /// How long that took.

@@ -117,6 +117,11 @@ for address in ('host.docker.internal', {other}), ('127.0.0.1', {port}):
     );
     let hint = format!("--allow-net host.docker.internal:{other}");
     assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
+    let hint = format!(
+        "nothing listens on 127.0.0.1:{port} inside the sandbox; a server of this machine is host.docker.internal:{port} inside, with \
+         --allow-net host.docker.internal:{port}\n"
+    );
+    assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
     let tcp = answering.join().expect("it answered");
 
     // Whatever else is granted.

@@ -14,6 +14,7 @@ use super::sync::lock;
 use super::udp::Inbox;
 use crate::events::{Denial, Destination, Event, EventSink};
 use crate::policy::{Outbound, Policy, PortMap, Protocol, Refusal, machine};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     outbound: Outbound,
     own: OwnAddresses,
     names: Mutex<Names>,
+    /// Ports inside where something has listened, and those of which it was told that nothing does.
+    known_ports: Mutex<BTreeSet<u16>>,
     events: EventSink,
 }
 
@@ -71,6 +74,7 @@ impl Network {
             outbound: policy.outbound.clone(),
             own: OwnAddresses::default(),
             names: Mutex::default(),
+            known_ports: Mutex::default(),
             events,
         });
         Ok(Self { shared, published })
@@ -156,6 +160,7 @@ impl Shared {
     }
 
     pub(crate) fn tell_listening(&self, address: SocketAddr, published: Vec<Published>) {
+        lock(&self.known_ports).insert(address.port());
         let expected = address.ip().is_unspecified() || address.port() < FIRST_EPHEMERAL;
         if published.is_empty() && expected {
             self.events.tell(Event::Unpublished {
@@ -164,6 +169,14 @@ impl Shared {
         }
         for published in published {
             self.events.tell(Event::Listening(published));
+        }
+    }
+
+    /// Nothing listens at `address`, which is inside. Of a published port the person knows whose it is.
+    pub(crate) fn tell_nobody_listens(&self, address: SocketAddr) {
+        let is_published = self.publications_of(address.port()).next().is_some();
+        if !is_published && lock(&self.known_ports).insert(address.port()) {
+            self.events.tell(Event::NobodyListens { address });
         }
     }
 

@@ -214,11 +214,10 @@ impl TcpSocket {
     ) -> Connecting {
         let target = SocketAddr::new(private_target(address.ip()), address.port());
         let connect = |port: Option<Port>| {
-            let listener = self
-                .shared
-                .tcp
-                .find(target)
-                .ok_or(ErrorCode::ConnectionRefused)?;
+            let Some(listener) = self.shared.tcp.find(target) else {
+                self.shared.tell_nobody_listens(target);
+                return Err(ErrorCode::ConnectionRefused);
+            };
             let port = match port {
                 Some(port) => port,
                 None => self.shared.tcp.reserve(SocketAddr::new(target.ip(), 0))?,

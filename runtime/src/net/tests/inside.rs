@@ -237,3 +237,17 @@ async fn a_pollable_outlives_its_socket() {
     HostPollable::drop(&mut table, pollable).expect("no trap");
     assert!(table.is_empty());
 }
+
+#[tokio::test]
+async fn a_port_where_nothing_ever_listened_is_told_once() {
+    let guest = Guest::new(publishing(&["0:80"]));
+    drop(guest.listen("127.0.0.1:5000").expect("free"));
+    for port in [11434, 5000, 80, 11434] {
+        let refused = guest.connect(&format!("127.0.0.1:{port}")).map(drop);
+        assert_eq!(refused, Err(ErrorCode::ConnectionRefused));
+    }
+    let nobody = |event: &Event| matches!(event, Event::NobodyListens { .. });
+    let told: Vec<_> = guest.events().into_iter().filter(nobody).collect();
+    let address = at("127.0.0.1:11434");
+    assert_eq!(told, [Event::NobodyListens { address }]);
+}
