@@ -8,7 +8,7 @@ use crate::events::EventSink;
 use crate::host::Host;
 use crate::image::{Content, image};
 use crate::instance::{Instance, Prepared, StartError, Task};
-use crate::memory::Initial;
+use crate::memory::{Initial, MOST_INITIALS};
 use crate::modules::Modules;
 use crate::names::{self, Names};
 use crate::policy::{Access, Policy};
@@ -73,7 +73,7 @@ pub(crate) struct Parts {
 
 /// An interpreter that begins with the memory of a snapshot.
 pub(crate) struct Started {
-    program: Program,
+    program: Arc<Program>,
     pub(crate) record: SnapshotRecord,
 }
 
@@ -95,13 +95,14 @@ pub(crate) struct State {
 
 impl State {
     /// One that the engine of `shared` knows, with a module made by `compile`.
-    pub(crate) fn new<E: From<wasmtime::Error>>(
+    pub(crate) fn new(
         shared: &Shared,
         initial: Arc<Initial>,
-        compile: impl FnOnce(Vec<u8>) -> Result<Module, E>,
-    ) -> Result<Self, E> {
+        compile: impl FnOnce(Vec<u8>) -> Result<Module, LoadError>,
+    ) -> Result<Self, LoadError> {
+        let module = shared.memories.adopt(&initial);
         Ok(Self {
-            module: compile(shared.memories.adopt(&initial)?)?,
+            module: compile(module.ok_or(LoadError::TooMany)?)?,
             _initial: initial,
         })
     }
@@ -216,6 +217,12 @@ pub enum LoadError {
     /// The guest inside this binary is damaged: a bug of the build.
     #[error("the Python inside this build of pywasm is damaged; build pywasm again")]
     BadGuest,
+    /// The engine has all the memories to begin with that it can have, see [`Runtime::load`].
+    #[error(
+        "this engine has as many packages and templates loaded as it can have at a time ({MOST_INITIALS}); drop apps that are not \
+         started any more, or load it with another `Runtime`"
+    )]
+    TooMany,
     /// The cache folder failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -436,7 +443,10 @@ impl Loading {
         }
         match source.kind {
             LayerKind::Runtime => {
-                self.interpreter = Some(Arc::new(self.compile(&source.digest, &folder)?));
+                let loaded = &self.runtime.shared.loaded;
+                let make = || self.compile(&source.digest, &folder);
+                let interpreter = loaded.program(&source.digest, make)?;
+                self.interpreter = Some(interpreter);
             }
             LayerKind::Stdlib => {
                 let zones = folder.join(ZONES_IN_STDLIB);
@@ -519,14 +529,15 @@ impl Loading {
         if record.made_from != self.made_from {
             return Err(wrong("it was made from other layers"));
         }
-        let initial = match &self.begun {
-            Some(begun) => Arc::clone(begun),
-            None => self.known(digest, self.initial(digest, folder)?),
+        let make = || {
+            let initial = match &self.begun {
+                Some(begun) => Arc::clone(begun),
+                None => self.known(digest, self.initial(digest, folder)?),
+            };
+            Ok(interpreter.with_state(self.state(initial)?))
         };
-        Ok(Started {
-            program: interpreter.with_state(self.state(initial)?),
-            record,
-        })
+        let program = self.runtime.shared.loaded.program(digest, make)?;
+        Ok(Started { program, record })
     }
 
     /// Begins the memory of the first instance while the code is being loaded, if this machine has the snapshot already.

@@ -4,6 +4,7 @@ use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
 use crate::exit::Limit;
 use crate::host::{Host, link};
+use crate::loaded::Loaded;
 use crate::memory::{Creator, GUARD, Life, Memories, RESERVED};
 use crate::modules::Modules;
 use crate::policy::Limits;
@@ -101,6 +102,7 @@ pub(crate) struct Shared {
     pub(crate) nest: Nest,
     pub(crate) interruption: Interruption,
     pub(crate) memories: Arc<Memories>,
+    pub(crate) loaded: Loaded,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 }
 
@@ -175,6 +177,7 @@ impl Runtime {
             nest,
             interruption,
             memories,
+            loaded: Loaded::default(),
             progress,
         };
         Ok(Self {

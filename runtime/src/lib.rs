@@ -31,6 +31,7 @@ mod governor;
 mod host;
 mod image;
 mod instance;
+mod loaded;
 mod memory;
 mod modules;
 mod names;

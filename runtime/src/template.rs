@@ -67,7 +67,7 @@ impl App {
     pub fn with_template(&self, memory: &[u8]) -> Result<Self, LoadError> {
         let shared = &self.runtime.shared;
         let memory = State::new(shared, Arc::new(Initial::of_state(memory)?), |module| {
-            Module::new(&shared.engine, module)
+            Ok(Module::new(&shared.engine, module)?)
         })?;
         Ok(Self {
             runtime: self.runtime.clone(),

@@ -38,7 +38,7 @@ use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 const MOST_PAGES: u64 = 1 << 16;
 
 /// How many an engine knows at a time. Each costs the memories that begin so a page of what they may grow to.
-const MOST_INITIALS: usize = 1 << 10;
+pub(crate) const MOST_INITIALS: usize = 1 << 10;
 
 /// Bytes that a memory may grow to without being moved, and bytes before and behind them that nobody may touch: wasmtime's own values
 /// for 64 bits, with which code needs no checks.
@@ -89,21 +89,20 @@ impl Memories {
     }
 
     /// Has memories begin as `initial`, for as long as that is there: those of the module that comes back, which holds nothing
-    /// but one.
-    pub(crate) fn adopt(&self, initial: &Arc<Initial>) -> wasmtime::Result<Vec<u8>> {
+    /// but one. None if as many are there as there can be.
+    pub(crate) fn adopt(&self, initial: &Arc<Initial>) -> Option<Vec<u8>> {
         let mut initials = lock(&self.initials);
         let gone = |weak: &Weak<Initial>| weak.strong_count() == 0;
         let place = initials.iter().position(gone).unwrap_or(initials.len());
-        wasmtime::ensure!(
-            place < MOST_INITIALS,
-            "this engine has {MOST_INITIALS} packages already"
-        );
+        if place >= MOST_INITIALS {
+            return None;
+        }
         let weak = Arc::downgrade(initial);
         match initials.get_mut(place) {
             Some(free) => *free = weak,
             None => initials.push(weak),
         }
-        Ok(blank(initial.pages(), MOST_PAGES - place as u64))
+        Some(blank(initial.pages(), MOST_PAGES - place as u64))
     }
 
     /// Makes the memory ready that the first instance of a process with one app begins with, as far as it is known what it

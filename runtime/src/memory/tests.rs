@@ -368,3 +368,16 @@ fn nothing_is_read_behind_a_memory_however_it_is_addressed() {
         });
     }
 }
+
+#[test]
+fn an_engine_has_so_many_initial_memories_and_those_that_are_gone_make_room() {
+    let engines = Engines::new(Life::Instance);
+    let all = &engines.all;
+    lock(&all.initials).resize(MOST_INITIALS, Arc::downgrade(&engines.initial));
+    let other = pywasm_state::encode(&template());
+    let other = Arc::new(Initial::of_state(&other).expect("a state"));
+    assert_eq!(all.adopt(&other), None);
+    lock(&all.initials)[7] = Weak::new();
+    let module = blank(other.pages(), MOST_PAGES - 7);
+    assert_eq!(all.adopt(&other), Some(module));
+}
