@@ -204,19 +204,25 @@ impl Runtime {
     }
 
     /// Makes a package ready to run: unpacks and compiles what this machine has not seen before.
+    ///
+    /// Blocks until that is done, for seconds where much is new: async code calls it through `tokio::task::spawn_blocking`.
+    ///
+    /// An engine has at most 1024 memories for instances to begin with: one for each interpreter, each snapshot and each template that
+    /// apps have. It has them for as long as one of those apps is there, and once for all that are loaded from the same layers. After
+    /// that it fails with [`LoadError::TooMany`].
     pub fn load(&self, package: &Package) -> Result<App, LoadError> {
         let layers = LayerSet::of_package(package);
         App::load(self.clone(), &layers, package.config().clone(), None)
     }
 
-    /// The same with modules of the host's own.
+    /// The same with modules of the host's own. Blocks as [`Runtime::load`] does.
     pub fn load_with(&self, package: &Package, modules: &Modules<'_>) -> Result<App, LoadError> {
         let layers = LayerSet::of_package(package);
         let config = package.config().clone();
         App::load(self.clone(), &layers, config, Some(modules))
     }
 
-    /// The bare interpreter, without any package.
+    /// The bare interpreter, without any package. Blocks as [`Runtime::load`] does.
     pub fn interpreter(&self) -> Result<App, LoadError> {
         let config = AppConfig::new(pywasm_guest::PYTHON_VERSION, GuestPath::root());
         App::load(self.clone(), &LayerSet::of_builtin()?, config, None)

@@ -12,7 +12,7 @@ use crate::net::{Doors, NetError, Network, Published};
 use crate::policy::{Access, Limits, Policy};
 use crate::processes::{Family, Members};
 use crate::profile::{Profile, Profiler};
-use crate::running::{Running, block_on, reactor};
+use crate::running::{Running, aside, block_on, reactor};
 use crate::scratch::{Nest, Preopen, Scratch};
 use crate::signals::Signals;
 use crate::snapshot::{SnapshotError, Surroundings};
@@ -41,6 +41,8 @@ pub struct Instance {
     files: PathBuf,
     settled: Arc<AtomicBool>,
     ended: oneshot::Receiver<Exit>,
+    /// Once `ended` has told it, which it does once.
+    exit: Option<Exit>,
 }
 
 /// An instance whose ports are bound and whose folders are open, before any guest code runs.
@@ -131,13 +133,13 @@ pub enum StartError {
         /// All of it.
         text: String,
     },
-    /// No thread or timer for the instance.
-    #[error("cannot start a thread for the app")]
     /// A variable without a name, or with an `=` in it: the guest would take that for the end of the name.
     #[error(
         "{0:?} cannot be the name of a variable: it must not be empty and not hold `=`; give NAME and value apart"
     )]
     VariableName(String),
+    /// No thread or timer for the instance.
+    #[error("cannot start a thread for the app")]
     Thread(#[source] io::Error),
 }
 
@@ -162,9 +164,13 @@ impl Instance {
         self.doors.clone()
     }
 
-    /// Waits until the app has ended. To be awaited to its end once.
+    /// Waits until the app has ended; of one that has, it gives the end again.
     pub async fn wait(&mut self) -> Exit {
-        (&mut self.ended).await.unwrap_or_else(|_| thread_died())
+        if let Some(exit) = &self.exit {
+            return exit.clone();
+        }
+        let exit = (&mut self.ended).await.unwrap_or_else(|_| thread_died());
+        self.exit.insert(exit).clone()
     }
 
     /// Has the app ended, so that only the host is still at work: its private files are removed before [`Instance::wait`] tells of the
@@ -175,7 +181,9 @@ impl Instance {
 
     /// [`Instance::wait`] for hosts without async code. Must not be called inside a tokio runtime.
     pub fn wait_blocking(self) -> Exit {
-        self.ended.blocking_recv().unwrap_or_else(|_| thread_died())
+        let ended = self.ended;
+        self.exit
+            .unwrap_or_else(|| ended.blocking_recv().unwrap_or_else(|_| thread_died()))
     }
 
     /// Removes the app's private files under a guest that cannot be stopped, for a host that ends its
@@ -329,6 +337,7 @@ impl Task {
             files,
             settled: Arc::clone(&first.family.settled),
             ended,
+            exit: None,
         };
         let wall = first.family.limits.wall;
         let running = async move {
@@ -338,11 +347,12 @@ impl Task {
         (instance, running)
     }
 
-    /// Runs on this thread, to the end.
+    /// Runs to the end, for which it waits, whatever thread it is called on.
     pub(crate) fn run(self) -> Exit {
         let (_stop, stopped) = watch::channel(false);
         let wall = self.first.family.limits.wall;
-        self.first.run_here(stopped, wall)
+        aside(move || self.first.run_here(stopped, wall))
+            .unwrap_or_else(|e| Exit::host_failed(format!("no thread for the instance: {e}")))
     }
 }
 
@@ -351,15 +361,17 @@ impl Task {
         Wall::around(&self.reach)
     }
 
-    /// Runs the interpreter's export `prepare` and gives the memory that it leaves, as a state.
+    /// Runs the interpreter's export `prepare`, for which it waits, whatever thread it is called on. Gives the memory that it
+    /// leaves, as a state.
     pub(crate) fn take_memory(self) -> Result<Vec<u8>, SnapshotError> {
-        let reactor = reactor().map_err(StartError::Thread)?;
         let wall = self.first.family.limits.wall.unwrap_or(Duration::MAX);
-        reactor.block_on(async {
-            tokio::time::timeout(wall, self.first.prepare_memory())
-                .await
-                .unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall))))
-        })
+        let take = move || {
+            reactor()?.block_on(async {
+                let memory = tokio::time::timeout(wall, self.first.prepare_memory()).await;
+                Ok(memory.unwrap_or(Err(SnapshotError::Ended(Exit::Limit(Limit::Wall)))))
+            })
+        };
+        aside(take).flatten().map_err(StartError::Thread)?
     }
 }
 
@@ -376,6 +388,14 @@ fn refuse_nul<'t>(
     }
 }
 
+fn refuse_no_name<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<(), StartError> {
+    let is_none = |name: &&String| name.is_empty() || name.contains('=');
+    match names.into_iter().find(is_none) {
+        None => Ok(()),
+        Some(name) => Err(StartError::VariableName(name.clone())),
+    }
+}
+
 /// The folders that the guest sees over `/`, the outer ones before those in them.
 fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Preopen>, StartError> {
     let mut all = parts.shared.clone();
@@ -388,14 +408,6 @@ fn preopens(parts: &Parts, policy: &Policy, scratch: &Scratch) -> Result<Vec<Pre
         scratch
             .mount_point(&preopen.place.guest)
             .map_err(StartError::Scratch)?;
-fn refuse_no_name<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<(), StartError> {
-    let is_none = |name: &&String| name.is_empty() || name.contains('=');
-    match names.into_iter().find(is_none) {
-        None => Ok(()),
-        Some(name) => Err(StartError::VariableName(name.clone())),
-    }
-}
-
     }
     Ok(all)
 }

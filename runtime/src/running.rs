@@ -14,6 +14,7 @@ use pywasm_format::shell::When;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -67,6 +68,15 @@ pub(crate) fn block_on<T>(reactor: tokio::runtime::Runtime, running: impl Future
     // A read from the host's standard input may still be blocked in the reactor's pool.
     reactor.shutdown_background();
     result
+}
+
+/// Does work that blocks on a thread of its own: that of the caller may be in an event loop, in which no other can be run.
+pub(crate) fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("pywasm-instance".to_owned());
+        let result = thread.spawn_scoped(scope, work)?.join();
+        Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 impl Running {

@@ -124,7 +124,7 @@ impl PreparedSnapshot {
         self.task.confine_process()
     }
 
-    /// Starts Python, imports the modules and keeps the memory.
+    /// Starts Python, imports the modules and keeps the memory. Blocks until that is done.
     pub fn take(self) -> Result<Snapshot, SnapshotError> {
         let memory = self.task.take_memory();
         let report = Report::parse(&self.captured.stdout());

@@ -82,7 +82,7 @@ impl PreparedTemplate {
         self.task.confine_process()
     }
 
-    /// Starts Python, imports the modules and gives out the memory, for [`App::with_template`].
+    /// Starts Python, imports the modules and gives out the memory, for [`App::with_template`]. Blocks until that is done.
     ///
     /// Fails with [`SnapshotError::Unfit`] where an import raises an exception, or leaves a file, a socket or a thread.
     pub fn take(self) -> Result<Vec<u8>, SnapshotError> {

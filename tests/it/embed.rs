@@ -1,13 +1,14 @@
 //! The library as a host uses it.
 
-use crate::support::cache;
+use crate::support::{cache, project, pywasm, run as run_command};
 use pywasm::policy::{Access, Limits, Mount, Policy};
 use pywasm::{
-    App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Runtime, Stdio,
+    App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Package, ReadLimits,
+    Runtime, Stdio,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 fn interpreter() -> App {
     let cache = Cache::open(&cache()).expect("a private cache");
@@ -193,4 +194,48 @@ fn a_nul_is_refused_and_not_cut_off() {
     assert!(refused.contains(r#"an argument holds a NUL"#), "{refused}");
     let refused = start("1", &Policy::none().env("A", "b\0c")).expect("a variable");
     assert!(refused.contains(r#"a variable holds a NUL"#), "{refused}");
+    for name in ["A=B", ""] {
+        let refused = start("1", &Policy::none().env(name, "c")).expect("no name");
+        let why = format!("{name:?} cannot be the name of a variable");
+        assert!(refused.contains(&why), "{refused}");
+    }
+}
+
+/// In async code no other event loop can be run on the same thread.
+#[test]
+fn what_blocks_works_inside_of_an_event_loop() {
+    // Not loaded by any run of this test before: its bytecode is still to be compiled.
+    let main = format!("# {:?}\nraise SystemExit(3)", SystemTime::now());
+    let folder = project(&[("main.py", &main)]);
+    let file = folder.path().join("app.pkg");
+    let mut pack = pywasm(["pack", "-q", "--no-snapshot", "-o"]);
+    let ended = run_command({
+        pack.arg(&file).arg(folder.path());
+        pack
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let cache = Cache::open(&cache()).expect("a private cache");
+    let runtime = Runtime::new(cache, Interruption::Checked, |_| {}).expect("an engine");
+    let (none, silent) = (Policy::none(), EventSink::silent);
+    let reactor = tokio::runtime::Builder::new_current_thread().build();
+    reactor.expect("an event loop").block_on(async {
+        let package = Package::open(&file, &ReadLimits::default()).expect("a package");
+        let app = runtime.load(&package).expect("it is good");
+        let again = runtime.load(&package).expect("it is good");
+        let snapshot = app.prepare_snapshot(&[], &[], &[]).expect("it is prepared");
+        snapshot.take().expect("a snapshot");
+        let command = Command::program(&[], app.config(), &[]).expect("the interpreter");
+        let template = app.prepare_template(&command, &[], &none, Stdio::none(), silent());
+        let template = template.expect("it is prepared").take();
+        template.expect("a template");
+        for app in [app, again] {
+            let command = Command::program(&app.config().command_line(), app.config(), &[]);
+            let command = command.expect("a program");
+            let started = app.start(command, &none, Stdio::none(), silent());
+            let mut instance = started.expect("it starts");
+            assert_eq!(instance.wait().await, Exit::Code(3));
+            assert_eq!(instance.wait().await, Exit::Code(3), "told again");
+            assert_eq!(instance.wait_blocking(), Exit::Code(3), "and again");
+        }
+    });
 }
