@@ -4,6 +4,7 @@ mod input;
 
 use crate::exit::Limit;
 use crate::governor::Exceeded;
+use crate::net::sync::lock;
 use crate::policy::Limits;
 use crate::terminal::Terminal;
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use input::HostInput;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -99,6 +100,45 @@ impl Stdio {
             Output::new(Sink::File(Arc::new(stdout))),
             Output::new(Sink::File(Arc::new(stderr))),
         ))
+    }
+
+    /// Streams of the host's own, while the app runs: what is read comes from a descriptor, such as that of a pipe into which the host
+    /// writes as it goes and which it closes at the end; what is written is given to the host in pieces as it comes.
+    ///
+    /// Nothing is kept in between: a guest that writes waits until the host has taken it, and with it whatever runs on its thread,
+    /// [`Stop`](crate::Stop) included. A writer fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) to have the guest see that nobody
+    /// reads any more. The two may be called at the same time, by the processes of one app.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write, pipe};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (input, mut to_guest) = pipe()?;
+    /// let (from_guest, output) = pipe()?;
+    /// let stdio = pywasm::Stdio::streams(input, output, std::io::sink());
+    /// // let instance = app.start(command, &policy, stdio, EventSink::silent())?;
+    /// # drop(stdio);
+    /// std::thread::spawn(move || {
+    ///     for line in BufReader::new(from_guest).lines() {
+    ///         println!("the guest says {line:?}");
+    ///     }
+    /// });
+    /// # let mut to_guest = std::io::sink();
+    /// writeln!(to_guest, "a question")?;
+    /// drop(to_guest); // the end of its input
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn streams(
+        input: impl Into<OwnedFd>,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Self {
+        Self::new(
+            HostInput::new(File::from(input.into())),
+            Output::new(Sink::Give(Arc::new(Mutex::new(stdout)))),
+            Output::new(Sink::Give(Arc::new(Mutex::new(stderr)))),
+        )
     }
 
     /// The same, where the guest decides how the terminal that they lead to reads keys.
@@ -307,6 +347,25 @@ enum Sink {
     Discard,
     File(Arc<File>),
     Keep(Kept),
+    Give(Arc<Mutex<dyn Write + Send>>),
+}
+
+impl Sink {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Discard => Ok(()),
+            Self::Keep(kept) => {
+                kept.keep(bytes);
+                Ok(())
+            }
+            Self::File(file) => (&**file).write_all(bytes),
+            Self::Give(host) => {
+                let mut host = lock(host);
+                host.write_all(bytes)?;
+                host.flush()
+            }
+        }
+    }
 }
 
 impl IsTerminal for Output {
@@ -353,16 +412,10 @@ impl OutputStream for Output {
                 .spend(bytes.len())
                 .map_err(|exceeded| StreamError::Trap(exceeded.into()))?;
         }
-        match &self.sink {
-            Sink::Discard => {}
-            Sink::Keep(kept) => kept.keep(&bytes),
-            Sink::File(file) => match (&**file).write_all(&bytes) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Err(StreamError::Closed),
-                Err(e) => return Err(StreamError::LastOperationFailed(e.into())),
-            },
-        }
-        Ok(())
+        self.sink.write(&bytes).map_err(|e| match e.kind() {
+            io::ErrorKind::BrokenPipe => StreamError::Closed,
+            _ => StreamError::LastOperationFailed(e.into()),
+        })
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -377,6 +430,7 @@ impl OutputStream for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     #[test]
     fn a_flood_is_cut_at_the_limit() {
@@ -385,6 +439,23 @@ mod tests {
         kept.keep(b"defg");
         kept.keep(b"h");
         assert_eq!(kept.text(), "abcde");
+    }
+
+    #[test]
+    fn what_is_written_is_the_hosts_at_once_or_fails_as_it_says() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let (input, _) = io::pipe().expect("a pipe");
+        let full = &mut [0; 2][..];
+        let full = io::Cursor::new(full.to_vec().into_boxed_slice());
+        let mut stdio = Stdio::streams(input, writer, full);
+        stdio.stdout.write("text".into()).expect("it is read");
+        let mut piece = [0; 9];
+        assert_eq!((&reader).read(&mut piece).expect("it is there"), 4);
+        drop(reader);
+        let closed = stdio.stdout.write("text".into());
+        assert!(matches!(closed, Err(StreamError::Closed)));
+        let failed = stdio.stderr.write("text".into());
+        assert!(matches!(failed, Err(StreamError::LastOperationFailed(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use pywasm::{
     App, Cache, Command, EventSink, Exit, GuestPath, Interruption, Limit, Package, ReadLimits,
     Runtime, Stdio,
 };
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write, pipe};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
@@ -238,4 +238,38 @@ fn what_blocks_works_inside_of_an_event_loop() {
             assert_eq!(instance.wait_blocking(), Exit::Code(3), "and again");
         }
     });
+}
+
+/// Each side waits for the other, and the guest for a host that reads slowly.
+#[test]
+fn streams_go_both_ways_while_an_instance_runs() {
+    const CODE: &str = "
+for line in iter(input, 'go on'): print(line[::-1], flush=True)
+import sys
+print('x' * 10_000_000)
+print(sys.stdin.read().upper(), file=sys.stderr)";
+    let app = interpreter();
+    let (input, mut to_guest) = pipe().expect("a pipe");
+    let (from_guest, output) = pipe().expect("a pipe");
+    let (from_stderr, errors) = pipe().expect("a pipe");
+    let stdio = Stdio::streams(input, output, errors);
+    let command = Command::python(["-c", CODE], GuestPath::root());
+    let instance = app.start(command, &Policy::none(), stdio, EventSink::silent());
+    let instance = instance.expect("it starts");
+    let mut lines = BufReader::new(from_guest).lines();
+    let mut line = || lines.next().expect("a line").expect("it is text");
+    for word in ["live", "draw"] {
+        writeln!(to_guest, "{word}").expect("it reads");
+        let backwards: String = word.chars().rev().collect();
+        assert_eq!(line(), backwards);
+    }
+    to_guest.write_all(b"go on\n").expect("it reads");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!instance.is_over(), "nobody has read it yet");
+    assert_eq!(line().len(), 10_000_000);
+    to_guest.write_all(b"rest").expect("it reads");
+    drop(to_guest);
+    assert_eq!(instance.wait_blocking(), Exit::Code(0));
+    let errors = std::io::read_to_string(from_stderr).expect("it is text");
+    assert_eq!(errors, "REST\n");
 }
