@@ -63,7 +63,7 @@ try: subprocess.run([sys.executable, '-c', 'pass'], env={'A': 'x' * (128 << 10)}
 except OSError as error: print(error.strerror)
 print(subprocess.run([sys.executable, '-c', 'pass', *['x' * 100_000] * 20]).returncode)
 ";
-    let ended = python(["-v", library, "-c", code]);
+    let ended = python(["--volume", library, "-c", code]);
     assert_eq!(
         ended.stdout, "E2BIG True\nE2BIG True\nE2BIG True\nArgument list too long\n0\n",
         "{}",
