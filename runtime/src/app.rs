@@ -4,6 +4,7 @@ use crate::bytecode::{self, Bytecode};
 use crate::cache::{Cache, CacheError, InUse};
 use crate::command::Command;
 use crate::engine::{Progress, Runtime, Shared};
+use crate::engine_error::EngineError;
 use crate::events::EventSink;
 use crate::host::Host;
 use crate::image::{Content, image};
@@ -196,6 +197,7 @@ impl Parts {
 
 /// Why a package cannot be made ready.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The package's bytes are wrong.
     #[error(transparent)]
@@ -227,13 +229,13 @@ pub enum LoadError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The interpreter is not one that this version can run.
-    #[error("the package's interpreter cannot be used: {0:#}")]
-    Interpreter(wasmtime::Error),
+    #[error("the package's interpreter cannot be used: {0}")]
+    Interpreter(EngineError),
 }
 
 impl From<wasmtime::Error> for LoadError {
     fn from(error: wasmtime::Error) -> Self {
-        Self::Interpreter(error)
+        Self::Interpreter(error.into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::app::{App, LayerSet, LoadError};
 use crate::cache::Cache;
+use crate::engine_error::EngineError;
 use crate::exit::Limit;
 use crate::host::{Host, link};
 use crate::loaded::Loaded;
@@ -134,7 +135,7 @@ impl Runtime {
         cache: Cache,
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
-    ) -> wasmtime::Result<Self> {
+    ) -> Result<Self, EngineError> {
         let life = match interruption {
             Interruption::ProcessExit => Life::Process,
             Interruption::Checked | Interruption::Metered => Life::Instance,
@@ -151,7 +152,7 @@ impl Runtime {
         cache: Cache,
         interruption: Interruption,
         progress: impl Fn(Progress) + Send + Sync + 'static,
-    ) -> wasmtime::Result<Self> {
+    ) -> Result<Self, EngineError> {
         let nest = Nest::own(&cache.running()?)?;
         Self::with(cache, nest, interruption, Life::Request, Arc::new(progress))
     }
@@ -162,7 +163,7 @@ impl Runtime {
         interruption: Interruption,
         life: Life,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
-    ) -> wasmtime::Result<Self> {
+    ) -> Result<Self, EngineError> {
         let memories = Memories::new(life);
         let engine = Engine::new(&config(interruption, &memories))?;
         let mut linker = Linker::new(&engine);

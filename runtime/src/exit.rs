@@ -5,6 +5,7 @@ use std::fmt;
 
 /// The end of an app, as data: none of these is an error of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Exit {
     /// The app ended by itself with this code (`sys.exit(3)` is 3; an uncaught exception is 1).
     Code(u8),

@@ -4,6 +4,7 @@ use crate::app::Parts;
 use crate::cache::CacheError;
 use crate::command::Command;
 use crate::engine::Runtime;
+use crate::engine_error::EngineError;
 use crate::events::EventSink;
 use crate::exit::{Exit, Limit};
 use crate::files::{PlaceKind, Quota, remove_folder};
@@ -58,7 +59,8 @@ impl Prepared {
     /// same profile each time that it is asked for; it stays empty for an interpreter other than 3.14.
     pub fn profile(&mut self) -> Result<Profile, StartError> {
         let Running { family, host, .. } = &mut self.0.first;
-        let new = Profiler::new(&family.runtime.shared.engine).map_err(StartError::Interpreter)?;
+        let new = Profiler::new(&family.runtime.shared.engine)
+            .map_err(|e| StartError::Interpreter(e.into()))?;
         let profiler = family.profiler.get_or_init(|| new);
         host.sampler = Some(profiler.sampler());
         Ok(profiler.profile().clone())
@@ -90,6 +92,7 @@ pub struct Stop(watch::Sender<bool>);
 
 /// Why an app cannot be started; nothing of it has run.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// A published port cannot be had.
     #[error(transparent)]
@@ -117,8 +120,8 @@ pub enum StartError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The interpreter is not one that this version can run.
-    #[error("the package's interpreter cannot be used: {0:#}")]
-    Interpreter(wasmtime::Error),
+    #[error("the package's interpreter cannot be used: {0}")]
+    Interpreter(EngineError),
     /// The engine was made without the checks that the limit needs.
     #[error(
         "this engine cannot keep the limit of {}; make it with another `Interruption`",

@@ -174,7 +174,7 @@ impl Running {
     pub(crate) async fn prepare_memory(self) -> Result<Vec<u8>, SnapshotError> {
         // What comes out is all of the guest's memory, and stays where it is.
         let most = usize::try_from(self.family.limits.memory).unwrap_or(usize::MAX);
-        let interpreter = SnapshotError::Interpreter;
+        let interpreter = |e: wasmtime::Error| SnapshotError::Interpreter(e.into());
         let meter = Meter::default();
         let (program, mut store) = self.into_store(&meter).map_err(interpreter)?;
         store.set_hostcall_fuel(most.saturating_add(HOSTCALL_BYTES));

@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::command::Command;
+use crate::engine_error::EngineError;
 use crate::events::EventSink;
 use crate::exit::Exit;
 use crate::files::Guard;
@@ -64,8 +65,8 @@ pub enum SnapshotError {
     #[error("Python ended while its modules were imported: {0:?}")]
     Ended(Exit),
     /// The interpreter is none that gives out its memory.
-    #[error("the package's interpreter makes no snapshots: {0:#}")]
-    Interpreter(wasmtime::Error),
+    #[error("the package's interpreter makes no snapshots: {0}")]
+    Interpreter(EngineError),
     /// Something of the host, such as an open file, would be missing at the next start.
     #[error("the modules hold something of the system that a snapshot cannot keep")]
     Handles,

@@ -383,7 +383,6 @@ pub fn workdir(asked: Option<&str>, own: &GuestPath) -> anyhow::Result<GuestPath
 
 fn explain(exit: &Exit, grants: &GrantArgs) {
     match exit {
-        Exit::Code(_) | Exit::Stopped => {}
         Exit::Limit(Limit::Memory) => printer::note(&format!(
             "the app ran out of memory ({} MiB); give it more with --memory",
             grants.limits().memory >> 20
@@ -394,6 +393,8 @@ fn explain(exit: &Exit, grants: &GrantArgs) {
             limit.flag()
         )),
         Exit::Trap(crash) => printer::note(&crashed(crash)),
+        // The app's own, or what the person asked for.
+        _ => {}
     }
 }
 

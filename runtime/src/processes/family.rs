@@ -204,7 +204,9 @@ impl Family {
             _ => self.parts.program(&command, &env),
         };
         let program = program.linked(&self.runtime.shared.linker);
-        let program = program.map_err(StartError::Interpreter)?.clone();
+        let program = program
+            .map_err(|e| StartError::Interpreter(e.into()))?
+            .clone();
         let handles = match is_first {
             true => HANDLES,
             false => CHILD_HANDLES,
