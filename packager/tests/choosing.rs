@@ -138,6 +138,23 @@ fn a_placeholder_is_taken_by_nobody_who_does_not_name_it() {
 }
 
 #[test]
+fn native_releases_that_are_still_at_zero_are_no_placeholders() {
+    let index = index(&[
+        wheel("zero", "0.0.1"),
+        tagged("zero", "0.0.2", "cp314-cp314-manylinux_2_17_x86_64"),
+        tagged("zero", "0.0.100", "cp314-cp314-manylinux_2_17_x86_64"),
+    ]);
+    let person = Person::new(&index);
+    for (asked, version) in [("zero", "0.0.100"), ("zero<0.0.50", "0.0.2")] {
+        let error = person.error(asked);
+        assert!(
+            error.contains(&format!("zero {version}: it is native code")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn overrides_and_excludes_are_the_last_word() {
     let index = index(&[
         wheel("app", "1.0").requires("lib>=2").requires("speed"),
@@ -219,4 +236,19 @@ fn what_a_package_does_without_is_left_out_unless_the_person_asks_for_it() {
         let error = person.error(asked);
         assert!(error.contains("uvloop 1.0"), "{error}");
     }
+}
+
+#[test]
+fn pictures_in_heic_are_done_without() {
+    let index = index(&[
+        wheel("wagtail", "1.0").requires("willow[heif]"),
+        wheel("willow", "1.0").extra("heif", "pillow-heif"),
+    ]);
+    index.publish_wheels(&[tagged(
+        "pillow-heif",
+        "1.0",
+        "cp314-cp314-manylinux_2_17_x86_64",
+    )]);
+    let chosen = Person::new(&index).chosen("wagtail");
+    assert_eq!(chosen, ["wagtail 1.0", "willow 1.0"]);
 }

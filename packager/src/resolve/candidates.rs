@@ -260,13 +260,16 @@ impl Candidates {
     }
 
     /// Is the version an empty one that only holds the name of a native package (`0.0.1`)? Whoever
-    /// chooses among what can run would find it and get a package that does nothing.
+    /// chooses among what can run would find it and get a package that does nothing. One that is native
+    /// itself is a release of a package whose numbers have not gone further.
     pub(super) fn is_placeholder(&self, version: &Version) -> bool {
+        let own = self.releases.get(version);
         version.release().starts_with(&[0, 0])
+            && !own.is_some_and(Release::is_native)
             && self
                 .releases
                 .range(version.clone()..)
-                .any(|(_, later)| later.native.is_some())
+                .any(|(_, later)| later.is_native())
     }
 
     pub(super) fn offers_something(&self, version: &Version, release: &Release) -> bool {
@@ -281,8 +284,7 @@ impl Candidates {
     /// The source to build where no wheel can be taken. Where there are native wheels, what a build
     /// would give is native too.
     pub(super) fn source<'r>(&self, release: &'r Release) -> Option<&'r RemoteFile> {
-        let native = release.native.is_some() || release.mainstream_native;
-        release.sdist.as_ref().filter(|_| !native)
+        release.sdist.as_ref().filter(|_| !release.is_native())
     }
 
     /// The wheel to take here, if there is one: on the slim base where that can be.
@@ -360,6 +362,11 @@ impl Release {
         } else {
             self.mainstream_native |= wheel.fits_mainstream(target.minor);
         }
+    }
+
+    /// Are there native wheels?
+    pub(super) fn is_native(&self) -> bool {
+        self.native.is_some() || self.mainstream_native
     }
 
     /// The wheel whose metadata tells what the version requires.

@@ -187,7 +187,7 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
     ),
     ("sanic", "uvloop", "asyncio's own event loop is used"),
     ("redis", "hiredis", "answers of Redis are read in Python"),
-    ("wagtail", "pillow-heif", "pictures in HEIC cannot be read"),
+    ("willow", "pillow-heif", "pictures in HEIC cannot be read"),
     ("ipython", "psutil", "an app sees no processes but its own"),
     ("fastapi", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "fastar", NO_DEPLOYMENT),

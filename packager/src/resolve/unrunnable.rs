@@ -1,6 +1,6 @@
 //! What cannot run here, and what to do about it.
 
-use super::candidates::{Candidates, Facts};
+use super::candidates::{Candidates, Facts, Release};
 use super::companions::companions;
 use super::known::known;
 use super::provider::Package;
@@ -151,8 +151,7 @@ impl Unrunnable {
         target: &Target,
     ) -> Self {
         let release = candidates.releases.get(version);
-        let native =
-            release.is_some_and(|release| release.mainstream_native || release.native.is_some());
+        let native = release.is_some_and(Release::is_native);
         let runnable = candidates
             .releases
             .iter()
