@@ -23,6 +23,12 @@ pub(crate) enum RequirementInput {
         /// Where it stands, for messages.
         origin: String,
     },
+    /// A tool for developers that cannot run here, of a group that is asked for.
+    LeftOut {
+        name: String,
+        /// Where it stands, for messages.
+        origin: String,
+    },
 }
 
 /// The requirements files that the project names.

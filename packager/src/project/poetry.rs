@@ -86,6 +86,7 @@ impl Poetry {
         }
         let indexes = self.source.iter().filter_map(Source::line);
         let mut lines: Vec<String> = indexes.collect();
+        let mut left_out = Vec::new();
         let line = |name: &str, dependency: &Dependency| {
             dependency
                 .line(name, file)
@@ -110,10 +111,15 @@ impl Poetry {
                 None => return Err(pyproject::unknown(file, "group", group, &self.group)),
             };
             for (name, dependency) in all(found) {
-                lines.push(line(name, &dependency)?);
+                match pyproject::left_out_tool(file, name) {
+                    Some(tool) => left_out.push(tool),
+                    None => lines.push(line(name, &dependency)?),
+                }
             }
         }
-        Ok(pyproject::inputs(file, lines))
+        let mut found = pyproject::inputs(file, lines);
+        found.extend(left_out);
+        Ok(found)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::poetry::Poetry;
 use super::uv::Uv;
 use super::{ProjectError, RequirementInput};
+use crate::resolve::is_development_tool;
 use crate::settings::Optional;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -113,14 +114,20 @@ pub(super) fn of_project(
             groups: own,
         };
         let mut found = poetry.requirements(file, &asked)?;
-        found.extend(inputs(file, groups.of(&standard)?));
+        let (grouped, left_out) = without_tools(file, groups.of(&standard)?);
+        found.extend(inputs(file, grouped));
+        found.extend(left_out);
         return Ok(found);
     }
-    let mut grouped = groups.of(&asked.groups)?;
+    let (mut grouped, left_out) = without_tools(file, groups.of(&asked.groups)?);
     let uv = &parsed.tool.uv;
     let Some(project) = parsed.project else {
         return match asked.extras.first() {
-            None => Ok(inputs(file, uv.applied(file, grouped)?)),
+            None => {
+                let mut found = inputs(file, uv.applied(file, grouped)?);
+                found.extend(left_out);
+                Ok(found)
+            }
             Some(extra) => Err(unknown(
                 file,
                 "extra",
@@ -163,7 +170,32 @@ pub(super) fn of_project(
     }
     dependencies.append(&mut grouped);
     files.extend(inputs(file, uv.applied(file, dependencies)?));
+    files.extend(left_out);
     Ok(files)
+}
+
+/// The lines of a group, and those tools among them that are left out: nobody means to start them in the sandbox.
+fn without_tools(file: &Path, lines: Vec<String>) -> (Vec<String>, Vec<RequirementInput>) {
+    let mut left_out = Vec::new();
+    let mut kept = lines;
+    kept.retain(|line| {
+        let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+        let name = &line[..end.unwrap_or(line.len())];
+        let tool = left_out_tool(file, name);
+        let is_kept = tool.is_none();
+        left_out.extend(tool);
+        is_kept
+    });
+    (kept, left_out)
+}
+
+/// What is said of `name` in a group, if it is such a tool.
+pub(super) fn left_out_tool(file: &Path, name: &str) -> Option<RequirementInput> {
+    let name = normal(name);
+    is_development_tool(&name).then(|| RequirementInput::LeftOut {
+        name,
+        origin: file.display().to_string(),
+    })
 }
 
 /// The groups of a file.
@@ -307,6 +339,7 @@ mod tests {
                 RequirementInput::Text { text, .. } => text,
                 RequirementInput::Constraint { text, .. } => panic!("{text} is a constraint"),
                 RequirementInput::File(file) => panic!("{} is a file", file.display()),
+                RequirementInput::LeftOut { name, .. } => format!("not {name}"),
             })
             .collect()
     }
@@ -342,6 +375,21 @@ mod tests {
         for refused in ["[project]\ndynamic = ['dependencies']\n", "[project\n"] {
             assert!(of_project(file, refused, &none).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn tools_of_a_group_are_left_out_and_others_are_not() {
+        let file = Path::new("pyproject.toml");
+        let asked = Optional {
+            groups: vec!["dev".to_owned()],
+            ..Optional::default()
+        };
+        let text = "[project]\nname = 'x'\ndependencies = ['uv']\n[dependency-groups]\ndev = ['Ruff>=0.9', 'pytest', 'uv ; os_name == \"posix\"', 'ruff-lsp']\n";
+        let found = texts(of_project(file, text, &asked));
+        assert_eq!(found, ["uv", "pytest", "ruff-lsp", "not ruff", "not uv"]);
+        let poetry = "[tool.poetry.dependencies]\na = '*'\n[tool.poetry.group.dev.dependencies]\nruff = '^0.9'\npytest = '*'\n";
+        let found = texts(of_project(file, poetry, &asked));
+        assert_eq!(found, ["a", "pytest", "not ruff"]);
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(super) fn read(
                 };
                 reader.line(text, &origin, Role::Requirement, None)?;
             }
+            RequirementInput::LeftOut { name, origin } => reader.set.notes.push(Note {
+                at: Some(origin.clone()),
+                text: format!(
+                    "{name} is left out: it is a tool for developers that cannot run here, and apps run without it"
+                ),
+            }),
         }
     }
     Ok(reader.set)

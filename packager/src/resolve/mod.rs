@@ -15,6 +15,7 @@ mod solution;
 mod target;
 mod unrunnable;
 
+pub(crate) use known::is_development_tool;
 pub(crate) use solution::{Resolution, ResolvedWheel};
 pub(crate) use target::Target;
 pub use unrunnable::{Unrunnable, UnrunnableReason};

@@ -100,7 +100,8 @@ impl Unrunnable {
                 companions: None,
                 ..
             } => Some(format!(
-                "those who need {name} have no release of the same major version that takes {built}"
+                "those who need {name} have no release of the same major version that takes {built}; to try theirs with it all the \
+                 same, add --override {name}=={built}"
             )),
             UnrunnableReason::SmallerBase { wanted, .. } => {
                 Some(format!("leave out --base {wanted}"))
