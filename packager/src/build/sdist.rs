@@ -178,6 +178,7 @@ impl SourceArchive {
                 backend_path: table.backend_path,
             },
         };
+        let system = without_uv(system);
         let names = system.requires.iter().chain([&system.backend]);
         for name in names {
             let native = NATIVE_BACKENDS.iter().find(|(native, _)| {
@@ -189,6 +190,19 @@ impl SourceArchive {
             }
         }
         Ok(system)
+    }
+}
+
+/// uv's own backend is a program in Rust, so hatchling builds in its place: it finds the same files where the module is called
+/// as the project is, and all else stands in `[project]`.
+fn without_uv(system: BuildSystem) -> BuildSystem {
+    match system.backend.as_str() {
+        "uv_build" => BuildSystem {
+            requires: vec!["hatchling".to_owned()],
+            backend: "hatchling.build".to_owned(),
+            ..system
+        },
+        _ => system,
     }
 }
 
@@ -233,6 +247,12 @@ mod tests {
             "[build-system]\nrequires = ['flit_core>=3']\nbuild-backend = 'flit_core.buildapi'\n",
         ));
         assert_eq!(flit.expect("flit").requires, ["flit_core>=3"]);
+        let uv = system(Some(
+            "[build-system]\nrequires = ['uv_build>=0.9,<0.10']\nbuild-backend = 'uv_build'\n",
+        ))
+        .expect("uv");
+        assert_eq!(uv.backend, "hatchling.build");
+        assert_eq!(uv.requires, ["hatchling"]);
         for native in [
             "[build-system]\nrequires = ['maturin>=1,<2']\nbuild-backend = 'maturin'\n",
             "[build-system]\nrequires = ['setuptools', 'setuptools-rust>=1']\n",
