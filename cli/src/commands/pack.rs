@@ -243,11 +243,18 @@ pub fn project_in_cache(
     in_cache(&Project::open(target)?, how, environment)
 }
 
+/// Whether `program` is one that the project in a folder installs.
+pub fn installs(project: &Path, program: &str) -> bool {
+    Project::open(project).is_ok_and(|project| project.has_program(program))
+}
+
 /// Whether a project cannot be packed because nothing says what it starts.
 pub fn has_no_command(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),
-        Some(PlanError::Project(ProjectError::NoCommand { .. }))
+        Some(PlanError::Project(
+            ProjectError::NoCommand { .. } | ProjectError::SeveralPrograms { .. }
+        ))
     )
 }
 

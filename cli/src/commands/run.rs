@@ -319,8 +319,12 @@ impl Asked {
         let is_project = is_project(target);
         let command = entrypoint.as_deref().filter(|_| is_project);
         let command = command.map(pack::entrypoint_words).transpose()?;
-        // A word alone stands in the place of the program that the project starts, as in a package.
-        let says_all = command.as_ref().is_some_and(|words| words.len() > 1);
+        // A word alone stands in the place of the program that the project starts, as in a package; but one that the project
+        // would have to be installed for decides about the package.
+        let says_all = command.as_deref().is_some_and(|words| match words {
+            [program] => pack::installs(target, program),
+            _ => true,
+        });
         if says_all {
             entrypoint = None;
         }

@@ -7,6 +7,7 @@ use super::dockerfile::{Dockerfile, Stage, default_working_dir};
 use super::entry::EntryScript;
 use super::inputs::{self, RequirementInput};
 use super::own::Own;
+use super::scripts::Scripts;
 use super::tree::Tree;
 use super::walk::{self, Found, Walked};
 use super::workplace::Workplace;
@@ -91,10 +92,11 @@ pub(super) fn of_folder(
         empty,
         mut notes,
     } = walk::walk(root, settings.output.as_deref())?;
+    let scripts = Scripts::of_folder(root);
     let Detected {
         command: detected,
         notes: news,
-    } = detect::detect(&found);
+    } = detect::detect(&found, &scripts);
     let project = ProjectFiles {
         files: by_path(found),
         empty,
@@ -102,8 +104,12 @@ pub(super) fn of_folder(
     let Some(dockerfile) = dockerfile else {
         notes.extend(news);
         let ProjectFiles { files, empty } = project;
-        let command = chosen(settings, own.command, detected)
-            .ok_or_else(|| no_command(root, Dockerfile::starts(root)))?;
+        let command = match chosen(settings, own.command, detected) {
+            Some(command) => command,
+            None => scripts
+                .command()?
+                .ok_or_else(|| no_command(root, Dockerfile::starts(root)))?,
+        };
         let is_guess = command.is_guess;
         let mut config = config(default_working_dir(), command);
         config.env = own.env.into_iter().collect();
@@ -114,19 +120,27 @@ pub(super) fn of_folder(
             &files,
             "is it left out by .pywasmignore or .dockerignore?",
         )?;
+        let mut requirements = match own.requirements.is_empty() {
+            true => {
+                notes.extend(inputs::unread(root));
+                inputs::of_folder(root, &settings.optional)?
+            }
+            false => inputs::of_files(root, &own.requirements),
+        };
+        if let Some(program) = scripts.started_by(&config) {
+            notes.push(Note {
+                at: Some("pyproject.toml".to_owned()),
+                text: format!("the project itself is installed, for its program `{program}`"),
+            });
+            requirements.push(scripts.project()?);
+        }
         return Ok(Content {
             config,
             is_guess,
             files,
             folders: empty,
             read: BTreeMap::new(),
-            requirements: match own.requirements.is_empty() {
-                true => {
-                    notes.extend(inputs::unread(root));
-                    inputs::of_folder(root, &settings.optional)?
-                }
-                false => inputs::of_files(root, &own.requirements),
-            },
+            requirements,
             notes,
         });
     };
@@ -283,7 +297,7 @@ fn no_command(root: &Path, ignored: Option<String>) -> ProjectError {
     ProjectError::NoCommand {
         path: root.to_owned(),
         looked: format!(
-            "{}, a Procfile, a Dockerfile with CMD and a .py file that is alone",
+            "{}, a Procfile, a Dockerfile with CMD, an ASGI app in app/main.py, a .py file that is alone and [project.scripts]",
             detect::KNOWN.join(", ")
         ),
         ignored: ignored.map_or_else(String::new, |line| {

@@ -1,6 +1,7 @@
 //! What a project starts when nobody says it: its Procfile, its known files, the app object in them.
 
 use super::command::{self, Command};
+use super::scripts::Scripts;
 use super::walk::Found;
 use crate::plan::Note;
 use pywasm_format::{ExposedPort, Protocol};
@@ -15,6 +16,9 @@ pub(super) const KNOWN: [&str; 6] = [
     "wsgi.py",
     "asgi.py",
 ];
+
+/// Where FastAPI's own command line looks beside those, for an app.
+const FASTAPI: [&str; 4] = ["api.py", "app/main.py", "app/app.py", "app/api.py"];
 
 const FLASK_PORT: NonZeroU16 = NonZeroU16::new(5000).expect("not zero");
 const WEB_PORT: NonZeroU16 = NonZeroU16::new(8000).expect("not zero");
@@ -32,8 +36,9 @@ pub(super) struct Detected {
     pub(super) notes: Vec<Note>,
 }
 
-/// Finds what to start among a folder's own files.
-pub(super) fn detect(files: &[Found]) -> Detected {
+/// Finds what to start among a folder's own files. A project with `scripts` is started by them rather than by a module of
+/// theirs that does nothing by itself.
+pub(super) fn detect(files: &[Found], scripts: &Scripts) -> Detected {
     let mut detected = Detected::default();
     if let Some(text) = source(files, "Procfile") {
         match procfile(&text) {
@@ -51,10 +56,51 @@ pub(super) fn detect(files: &[Found]) -> Detected {
     let known = KNOWN
         .into_iter()
         .find(|name| files.iter().any(|file| file.path == *name));
+    let alone = || alone(files).filter(|file| scripts.is_empty() || does_something(file, files));
     detected.command = known
-        .or_else(|| alone(files))
-        .map(|file| command_of(file, files));
+        .map(|file| command_of(file, files))
+        .or_else(|| FASTAPI.into_iter().find_map(|file| fastapi(file, files)))
+        .or_else(|| alone().map(|file| command_of(file, files)));
     detected
+}
+
+/// How an ASGI app in `file` is started, if there is one. A file in a folder is a module of it, and whatever else the file does
+/// when it is started is none of its business.
+fn fastapi(file: &str, files: &[Found]) -> Option<Command> {
+    let text = source(files, file)?;
+    let (Framework::Asgi, name) = app_object(&text, &MAKERS)? else {
+        return None;
+    };
+    let module = file.trim_end_matches(".py");
+    let to_listen = ["--host", "0.0.0.0", "--port", "8000"];
+    Some(match module.split_once('/') {
+        Some((folder, module)) if imports_neighbour(&text, folder, files) => command(
+            ["uvicorn", "--app-dir", folder, &format!("{module}:{name}")],
+            to_listen,
+            Some(WEB_PORT),
+        ),
+        _ => command(
+            ["uvicorn", &format!("{}:{name}", module.replace('/', "."))],
+            to_listen,
+            Some(WEB_PORT),
+        ),
+    })
+}
+
+/// Does a file of `folder` import another one of it as if it lay at the top (`import routers`)? Then it has to be started from there.
+fn imports_neighbour(text: &str, folder: &str, files: &[Found]) -> bool {
+    let mut imported = text.lines().filter_map(|line| {
+        let rest = line
+            .strip_prefix("from ")
+            .or(line.strip_prefix("import "))?;
+        rest.split(['.', ',', ' ']).next()
+    });
+    let is_neighbour = |name: &str| {
+        let (file, inside) = (format!("{folder}/{name}.py"), format!("{folder}/{name}/"));
+        let mut paths = files.iter().map(|file| file.path.as_str());
+        !name.is_empty() && paths.any(|path| path == file || path.starts_with(&inside))
+    };
+    imported.any(is_neighbour)
 }
 
 /// The one Python file at the top that is a program: not what builds or tests the project.
@@ -74,6 +120,12 @@ fn alone(files: &[Found]) -> Option<&str> {
         .filter(is_program);
     let only = programs.next()?;
     programs.next().is_none().then_some(only)
+}
+
+/// Is there a `__main__` part or an app object in a file?
+fn does_something(file: &str, files: &[Found]) -> bool {
+    let text = source(files, file).unwrap_or_default();
+    text.contains("__main__") || app_object(&text, &MAKERS).is_some()
 }
 
 fn command_of(file: &str, files: &[Found]) -> Command {
@@ -283,24 +335,57 @@ mod tests {
         }
     }
 
+    /// What starts a project of these files.
+    fn started(files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let found = files.iter().map(|(path, text)| {
+            let source = folder.path().join(path);
+            std::fs::create_dir_all(source.parent().expect("a folder")).expect("made");
+            std::fs::write(&source, text).expect("written");
+            Found {
+                path: (*path).to_owned(),
+                source,
+                size: text.len() as u64,
+                mode: pywasm_format::write::FileMode::Plain,
+            }
+        });
+        let found: Vec<_> = found.collect();
+        let command = detect(&found, &Scripts::of_folder(folder.path())).command;
+        command.map_or_else(String::new, |command| command.entrypoint.join(" "))
+    }
+
+    #[test]
+    fn apps_are_where_fastapi_looks_for_them() {
+        let app =
+            "from fastapi import FastAPI\napi = FastAPI()\nif __name__ == '__main__':\n    pass\n";
+        let package = [("app/__init__.py", ""), ("app/main.py", app)];
+        assert_eq!(started(&package), "uvicorn app.main:api");
+        assert_eq!(started(&package[1..]), "uvicorn app.main:api");
+        let neighbour = format!("from routers import users\nfrom .x import y\n{app}");
+        let folder = [
+            ("app/main.py", neighbour.as_str()),
+            ("app/routers/users.py", ""),
+        ];
+        assert_eq!(started(&folder), "uvicorn --app-dir app main:api");
+        assert_eq!(started(&folder[..1]), "uvicorn app.main:api");
+        assert_eq!(started(&[("api.py", app), ("x.py", "")]), "uvicorn api:api");
+        assert_eq!(started(&[("app/main.py", "x = 1\n")]), "");
+        let both = [("app/main.py", app), ("fill.py", "")];
+        assert_eq!(started(&both), "uvicorn app.main:api");
+    }
+
+    #[test]
+    fn programs_of_the_project_come_before_a_module_that_does_nothing() {
+        let scripts = ("pyproject.toml", "[project.scripts]\nx = 'x:main'\n");
+        let main = "def main():\n    pass\n";
+        assert_eq!(started(&[scripts, ("x.py", main)]), "");
+        let itself = format!("{main}if __name__ == '__main__':\n    main()\n");
+        assert_eq!(started(&[scripts, ("x.py", &itself)]), "python x.py");
+        assert_eq!(started(&[("x.py", main)]), "python x.py");
+    }
+
     #[test]
     fn factories_of_flask() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let started = |files: &[(&str, &str)]| {
-            let found = files.iter().map(|(path, text)| {
-                let source = folder.path().join(path);
-                std::fs::write(&source, text).expect("written");
-                Found {
-                    path: (*path).to_owned(),
-                    source,
-                    size: text.len() as u64,
-                    mode: pywasm_format::write::FileMode::Plain,
-                }
-            });
-            let found: Vec<_> = found.collect();
-            let command = detect(&found).command.expect("something to start");
-            command.entrypoint.join(" ")
-        };
         let factory = "from flask import Flask\ndef create_app():\n    return Flask(__name__)\n";
         assert_eq!(started(&[("app.py", factory)]), "flask --app app");
         let made = "from site_app import create_app\napp = create_app()\n";
@@ -324,7 +409,7 @@ mod tests {
                 size: 0,
                 mode: pywasm_format::write::FileMode::Plain,
             });
-            let command = detect(&files.collect::<Vec<_>>()).command;
+            let command = detect(&files.collect::<Vec<_>>(), &Scripts::default()).command;
             command.map(|command| command.entrypoint.join(" "))
         };
         let bot = ["bot.py", "conftest.py", "lib/x.py", "test_bot.py"];

@@ -14,6 +14,7 @@ mod own;
 mod poetry;
 mod program;
 mod pyproject;
+mod scripts;
 mod source;
 mod tree;
 mod uv;
@@ -36,6 +37,7 @@ use crate::settings::{DockerfileUse, PackSettings};
 use dockerfile::Dockerfile;
 use own::Own;
 use pep440_rs::VersionSpecifiers;
+use scripts::Scripts;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -87,6 +89,17 @@ pub enum ProjectError {
         looked: String,
         /// What a Dockerfile that is not followed says of it.
         ignored: String,
+    },
+    /// Nothing to start was found but several programs of the project.
+    #[error(
+        "{path} has several programs in its scripts: {names}; say which of them to start with --entrypoint NAME",
+        path = path.display()
+    )]
+    SeveralPrograms {
+        /// The pyproject.toml.
+        path: PathBuf,
+        /// The programs.
+        names: String,
     },
     /// What would be started is not among the files.
     #[error("`{command}` cannot start: {file} is not among the files that are packed; {hint}")]
@@ -150,6 +163,22 @@ impl Project {
     /// A name for the package, made of the folder's or file's.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Is there something to start? What is there and cannot be read may be broken for now.
+    pub fn holds_app(&self) -> bool {
+        let content = self
+            .settings(&PackSettings::default())
+            .and_then(|settings| self.content(&settings, None));
+        !matches!(content, Err(ProjectError::NoCommand { .. }))
+    }
+
+    /// Is `program` one that the project installs (`[project.scripts]`)?
+    pub fn has_program(&self, program: &str) -> bool {
+        match &self.kind {
+            Kind::Folder(root) => Scripts::of_folder(root).has(program),
+            Kind::Script(_) | Kind::Requirements(_) => false,
+        }
     }
 
     /// The folder's lock file, if it has one.
