@@ -93,6 +93,12 @@ impl Command {
         &args[..options(args).end]
     }
 
+    /// Puts options of the interpreter's before those that it has.
+    pub fn with_options(mut self, options: &[String]) -> Self {
+        self.argv.splice(1..1, options.iter().cloned());
+        self
+    }
+
     /// Gives the instance a copy of one host file at a guest path.
     pub fn file(mut self, host: PathBuf, guest: GuestPath) -> Self {
         self.files.push((host, guest));
@@ -182,6 +188,16 @@ impl Command {
         let steps = shell::steps(text, arguments, &default_env(config)).ok()?;
         let mut named = steps.into_iter().filter(|step| step.is_named);
         named.find_map(|step| Self::step(step, config).err())
+    }
+
+    /// Does `line` begin with a program that a package has: Python, a shell's `-c`, a console script or one of the small programs?
+    pub fn begins_with_program(line: &[String], config: &AppConfig) -> bool {
+        line.first().is_some_and(|first| {
+            is_interpreter(first)
+                || config.scripts.contains_key(first)
+                || programs::in_python(first).is_some()
+                || shell::script(line).is_some()
+        })
     }
 
     fn step(step: Step, config: &AppConfig) -> Result<(When, Self), CommandError> {
@@ -406,6 +422,30 @@ mod tests {
         ] {
             assert_eq!(refusal(line).as_deref(), Some(program), "{line:?}");
         }
+    }
+
+    #[test]
+    fn programs_that_a_package_has_are_told_from_other_words() {
+        let mut config = AppConfig::new("3.14".to_owned(), GuestPath::root());
+        let entry = "flask.cli:main".parse().expect("an entry point");
+        config.scripts.insert("flask".to_owned(), entry);
+        for (line, expected) in [
+            ("flask run", true),
+            ("python3 -V", true),
+            ("ls", true),
+            ("sh -c ls", true),
+            ("sh", false),
+            ("gunicorn", false),
+            ("app.py", false),
+            ("-v ls", false),
+            ("", false),
+        ] {
+            let begins = Command::begins_with_program(&words(line), &config);
+            assert_eq!(begins, expected, "{line}");
+        }
+        let flask = Command::program(&words("flask run"), &config, &[]).expect("a command");
+        let flask = flask.with_options(&words("-X dev"));
+        assert_eq!(flask.argv[..4], ["python3", "-X", "dev", "-P"]);
     }
 
     #[test]

@@ -199,6 +199,126 @@ fn a_dockerfile_installs_the_project_itself() {
     );
 }
 
+/// A project that installs programs, with what else is in its folder.
+fn tool(scripts: &[&str], more: &[(&str, &str)]) -> tempfile::TempDir {
+    let pyproject: String = scripts
+        .iter()
+        .map(|name| format!("{name} = 'odd:main'\n"))
+        .collect();
+    let pyproject = format!(
+        "{PYPROJECT}\n[project]\nname = 'odd'\nversion = '1.0'\n[project.scripts]\n{pyproject}"
+    );
+    let entries: String = scripts
+        .iter()
+        .map(|name| format!("{name} = odd:main\n"))
+        .collect();
+    let backend = format!(
+        "{BACKEND}
+FILES['odd/__init__.py'] = open('odd_source.py').read()
+FILES['odd-1.0.dist-info/entry_points.txt'] = '[console_scripts]\\n' + open('entries.txt').read()
+"
+    );
+    let files = [
+        ("pyproject.toml", pyproject.as_str()),
+        ("backend.py", &backend),
+        ("entries.txt", &entries),
+        (
+            "odd_source.py",
+            "import sys\ndef main():\n    print('odd', sys.argv[1:])\n",
+        ),
+    ];
+    project(&[&files, more].concat())
+}
+
+fn run_folder(flags: &[&str], folder: &Path, words: &[&str]) -> Ended {
+    let mut command = pywasm(["run", "--no-index"]);
+    command.args(flags).arg(folder).args(words);
+    run(command)
+}
+
+#[test]
+fn a_program_of_the_project_is_started_with_the_project_installed() {
+    let folder = tool(&["mytool"], &[]);
+    let Ended { stdout, stderr, .. } = run_folder(&[], folder.path(), &["-x", "sub"]);
+    assert_eq!(stdout, "odd ['-x', 'sub']\n", "{stderr}");
+    assert!(
+        stderr.contains("the project itself is installed, for its program `mytool`"),
+        "{stderr}"
+    );
+    let folder = tool(&["one", "two"], &[]);
+    let Ended { code, stderr, .. } = run_folder(&[], folder.path(), &[]);
+    assert_eq!(code, Some(125), "{stderr}");
+    assert!(stderr.contains("one, two; say which"), "{stderr}");
+    let named = run_folder(&["--entrypoint", "two"], folder.path(), &["x"]);
+    assert_eq!(named.stdout, "odd ['x']\n", "{}", named.stderr);
+    // What is found among the files is no reason not to have it.
+    let folder = tool(&["two"], &[("app.py", "print('app')")]);
+    let found = run_folder(&[], folder.path(), &[]);
+    assert_eq!(found.stdout, "app\n", "{}", found.stderr);
+    let named = run_folder(&["--entrypoint", "two"], folder.path(), &["x"]);
+    assert_eq!(named.stdout, "odd ['x']\n", "{}", named.stderr);
+}
+
+#[test]
+fn words_that_begin_with_a_program_replace_a_command_that_was_found() {
+    let files = [
+        ("app.py", "import sys; print('app', sys.argv[1:])"),
+        ("x.txt", "x"),
+    ];
+    let found = tool(&["two"], &files);
+    let entrypoint =
+        "FROM python:3.14\nWORKDIR /app\nCOPY . .\nENTRYPOINT [\"python\", \"app.py\"]\n";
+    let docker = project(&[&files[..], &[("Dockerfile", entrypoint)]].concat());
+    for (flags, folder, words, expected) in [
+        (&[][..], &found, &["-v", "cat"][..], "app ['-v', 'cat']\n"),
+        (&[], &found, &["cat", "x.txt"], "x"),
+        (&[], &found, &["python", "-c", "print(1)"], "1\n"),
+        (&[], &found, &["sh", "-c", "cat x.txt && echo y"], "xy\n"),
+        (
+            &["--entrypoint", "python app.py"],
+            &found,
+            &["cat"],
+            "app ['cat']\n",
+        ),
+        (&[], &docker, &["cat", "x.txt"], "app ['cat', 'x.txt']\n"),
+    ] {
+        let Ended { stdout, stderr, .. } = run_folder(flags, folder.path(), words);
+        assert_eq!(stdout, expected, "{words:?} {stderr}");
+    }
+    let script = found.path().join("app.py");
+    let own = run_folder(&[], &script, &["cat", "x.txt"]);
+    assert_eq!(own.stdout, "app ['cat', 'x.txt']\n", "{}", own.stderr);
+}
+
+#[test]
+fn python_starts_programs_of_what_is_installed_with_it() {
+    let folder = tool(&["mytool"], &[]);
+    let with = folder.path().display().to_string();
+    let python = |flags: &[&str], args: &[&str]| {
+        let mut command = pywasm(["python", "--no-index", "--with", &with]);
+        command.args(flags).args(args);
+        run(command)
+    };
+    let Ended { stdout, stderr, .. } = python(&[], &["mytool", "-x"]);
+    assert_eq!(stdout, "odd ['-x']\n", "{stderr}");
+    let optimised = python(&[], &["-O", "mytool"]);
+    assert_eq!(optimised.stdout, "odd []\n", "{}", optimised.stderr);
+    let Ended { code, stderr, .. } = python(&[], &["notool"]);
+    assert_eq!(code, Some(125), "{stderr}");
+    assert!(
+        stderr.contains(
+            "`notool` is no file in this folder and no program of the installed packages, which have mytool; `-m NAME` starts a module"
+        ),
+        "{stderr}"
+    );
+    let mount = format!("{with}:/src");
+    let mounted = python(
+        &["--volume", &mount, "--workdir", "/src"],
+        &["odd_source.py"],
+    );
+    assert_eq!(mounted.code, Some(0), "{}", mounted.stderr);
+}
+
 /// Packs a project without any index; gives the end, and the package's digest where there is one.
 fn packed(files: &[(&str, &str)], cache: &Path) -> (Ended, String) {
     let folder = project(files);

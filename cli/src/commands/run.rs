@@ -123,9 +123,12 @@ impl Asked {
         let (config, args) = (self.package.config(), self.args.iter().cloned());
         match &self.entrypoint {
             Some(program) => std::iter::once(program.clone()).chain(args).collect(),
+        // What was found out is no entrypoint that somebody chose to take all words as its arguments.
+        let replaces = || config.found_command && Command::begins_with_program(&self.args, config);
             None if self.args.is_empty() => config.command_line(),
             None => config.entrypoint.iter().cloned().chain(args).collect(),
         }
+            None if replaces() => self.args.clone(),
     }
 
     /// Runs `command` in this process.

@@ -17,6 +17,9 @@ pub struct AppConfig {
     pub entrypoint: Vec<String>,
     /// The words after `entrypoint`, replaced by arguments given at start.
     pub cmd: Vec<String>,
+    /// The command was found out from the project's files, or stands there for any start. So a person may name another
+    /// program in its place, where one that an `ENTRYPOINT` names takes all words as its arguments.
+    pub found_command: bool,
     /// Environment variables, in order; names are unique.
     pub env: Vec<(String, String)>,
     /// What the author says the app needs to be granted.
@@ -58,6 +61,7 @@ impl AppConfig {
         Self {
             entrypoint: Vec::new(),
             cmd: Vec::new(),
+            found_command: false,
             env: Vec::new(),
             needs: Needs::default(),
             exposed_ports: Vec::new(),

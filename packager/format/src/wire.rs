@@ -147,6 +147,8 @@ pub(crate) struct OwnPart {
     packages: Vec<ResolvedPackage>,
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     needs: Needs,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    found_command: bool,
 }
 
 /// What is wrong in an image config that is otherwise good JSON.
@@ -183,6 +185,7 @@ impl ImageConfig {
         let AppConfig {
             entrypoint,
             cmd,
+            found_command,
             env,
             exposed_ports,
             working_dir,
@@ -219,6 +222,7 @@ impl ImageConfig {
                 scripts: scripts.clone(),
                 packages: packages.clone(),
                 needs: needs.clone(),
+                found_command: *found_command,
             },
         }
     }
@@ -237,6 +241,7 @@ impl ImageConfig {
         let app = AppConfig {
             entrypoint: run.entrypoint,
             cmd: run.cmd,
+            found_command: self.pywasm.found_command,
             env: parse_env(run.env)?,
             exposed_ports: run
                 .exposed_ports

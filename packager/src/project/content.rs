@@ -112,6 +112,7 @@ pub(super) fn of_folder(
         };
         let is_guess = command.is_guess;
         let mut config = config(default_working_dir(), command);
+        config.found_command = settings.command.is_none();
         config.env = own.env.into_iter().collect();
         config.exposed_ports.extend(own.expose);
         config.needs = own.needs;
@@ -175,11 +176,13 @@ pub(super) fn of_folder(
     let working_dir = stage.working_dir();
     let starts = !(written.entrypoint.is_empty() && written.cmd.is_empty());
     let written = starts.then_some(written);
+    let found_command = settings.command.is_none() && (own.command.is_some() || written.is_none());
     let command = chosen(settings, own.command, written.or(detected))
         .ok_or_else(|| no_command(root, None))?;
     // What a program would make may be what is started.
     let is_guess = command.is_guess || tree.incomplete;
     let mut config = config(working_dir, command);
+    config.found_command = found_command;
     config.env = stage.env;
     for (name, value) in own.env {
         config.env.retain(|(other, _)| *other != name);
