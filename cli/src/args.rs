@@ -364,6 +364,9 @@ pub struct RunArgs {
     /// End when the process with this number, which started this one, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub with_parent: Option<u32>,
+    /// The target is a folder, whatever is kept under its name
+    #[arg(long, hide = true)]
+    pub is_folder: bool,
     /// Package file, project folder or Python file, and the arguments of the app
     // One list, so that from the target on nothing is taken for a flag of ours.
     #[arg(

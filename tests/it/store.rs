@@ -33,6 +33,27 @@ fn a_package_runs_by_its_name_and_its_digest() {
 }
 
 #[test]
+fn a_name_is_the_package_though_a_folder_is_called_so() {
+    let person = Person::new();
+    person.pack("shop", "kept");
+    let folder = person.path().join("shop");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("models.txt"), "").expect("written");
+    let Ended { stdout, stderr, .. } = person.run(&["run", "shop"]);
+    assert_eq!(stdout, "kept\n");
+    assert!(!stderr.contains("folder is"), "{stderr}");
+    std::fs::write(folder.join("app.py"), "print('folder')").expect("written");
+    let Ended { stdout, stderr, .. } = person.run(&["run", "shop"]);
+    assert_eq!(stdout, "kept\n");
+    assert!(stderr.contains("the folder is `./shop`"), "{stderr}");
+    assert_eq!(person.says(&["run", "./shop"]), "folder\n");
+    assert_eq!(person.says(&["run", "shop:latest"]), "kept\n");
+    assert!(person.says(&["inspect", "shop"]).contains("shop:latest"));
+    person.says(&["rmi", "shop"]);
+    assert_eq!(person.says(&["run", "shop"]), "folder\n");
+}
+
+#[test]
 fn what_packages_share_is_kept_once_and_goes_with_the_last_name() {
     let person = Person::new();
     person.pack("one", "1");

@@ -166,6 +166,7 @@ fn start(arguments: &[OsString]) -> anyhow::Result<Child> {
     Command::new(program)
         // Not only `kill_on_drop`: we may be killed ourselves, and the app must not stay behind.
         .args(["run", "--with-parent", &std::process::id().to_string()])
+        .arg("--is-folder")
         .args(arguments)
         .kill_on_drop(true)
         .spawn()

@@ -3,6 +3,7 @@
 use super::launch::{Session, runtime, runtime_for_many, workdir};
 use super::pack::{self, Cached};
 use super::signature::signed;
+use super::target::Place;
 use crate::args::RunArgs;
 use crate::denials::Log;
 use crate::environment::Environment;
@@ -16,6 +17,7 @@ use clap::Args;
 use pywasm::net::SharedPorts;
 use pywasm::policy::{Policy, PortMap, Protocol, Unmet};
 use pywasm::{AppConfig, Command, Interruption, Modules, Package, ReadLimits, Runtime, Terminal};
+use pywasm_packager::Project;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
@@ -121,14 +123,14 @@ impl Asked {
     /// The command line of the app.
     fn line(&self) -> Vec<String> {
         let (config, args) = (self.package.config(), self.args.iter().cloned());
-        match &self.entrypoint {
-            Some(program) => std::iter::once(program.clone()).chain(args).collect(),
         // What was found out is no entrypoint that somebody chose to take all words as its arguments.
         let replaces = || config.found_command && Command::begins_with_program(&self.args, config);
+        match &self.entrypoint {
+            Some(program) => std::iter::once(program.clone()).chain(args).collect(),
             None if self.args.is_empty() => config.command_line(),
+            None if replaces() => self.args.clone(),
             None => config.entrypoint.iter().cloned().chain(args).collect(),
         }
-            None if replaces() => self.args.clone(),
     }
 
     /// Runs `command` in this process.
@@ -284,6 +286,7 @@ impl Asked {
             packed,
             granted,
             with_parent,
+            is_folder,
             target_and_args,
             mut grants,
             dockerfile,
@@ -319,7 +322,10 @@ impl Asked {
         let core_dump = output(debug_wasm, Kind::CoreDump)?;
         let target = Path::new(target);
         let mut packing = Packing::default();
-        let is_project = is_project(target);
+        let is_project = is_project(target) && (is_folder || !is_kept_name(target, environment)?);
+        if !is_project && worker.is_none() {
+            tell_of_folder(target);
+        }
         let command = entrypoint.as_deref().filter(|_| is_project);
         let command = command.map(pack::entrypoint_words).transpose()?;
         // A word alone stands in the place of the program that the project starts, as in a package; but one that the project
@@ -449,6 +455,26 @@ pub fn is_project(target: &Path) -> bool {
         || target
             .extension()
             .is_some_and(|extension| extension == "py")
+}
+
+/// Is a package kept under the name that is also a folder's? Then it is meant, as everywhere where packages are asked for.
+fn is_kept_name(target: &Path, environment: &Environment) -> anyhow::Result<bool> {
+    match super::target::place(target) {
+        Place::Named(reference) if target.is_dir() => {
+            Ok(environment.store()?.contains(&reference)?)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Tells that a folder with an app was not taken, because a package of its name is kept.
+fn tell_of_folder(target: &Path) {
+    if target.is_dir() && Project::open(target).is_ok_and(|project| project.holds_app()) {
+        let name = target.display();
+        printer::note(&format!(
+            "`{name}` is taken for the package of that name that is kept here; the folder is `./{name}`"
+        ));
+    }
 }
 
 /// The flag of `run` that somebody may have meant by `unknown`: what follows the flags is the app's, so clap does not look.

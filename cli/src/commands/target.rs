@@ -77,9 +77,9 @@ pub fn place(target: &Path) -> Place {
     reference(target).map_or(Place::File, Place::Named)
 }
 
-/// The name or digest that the text is, unless it is a file or looks like one.
+/// The name or digest that the text is, unless it is a file or looks like one. A folder is no package.
 fn reference(target: &Path) -> Option<Reference> {
-    let is_file = target.exists()
+    let is_file = (target.exists() && !target.is_dir())
         || target
             .extension()
             .is_some_and(|extension| extension == "pkg");
