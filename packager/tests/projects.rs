@@ -97,7 +97,7 @@ fn what_starts_is_found() {
     let error = plan(&[("sub/app.py", "")]).expect_err("nothing to start");
     assert!(
         error.contains(
-            "looked for app.py, main.py, manage.py, __main__.py, wsgi.py, asgi.py, a Procfile, a Dockerfile with CMD and a .py file that is alone"
+            "looked for app.py, main.py, manage.py, __main__.py, wsgi.py, asgi.py, a Procfile, a Dockerfile with CMD, an ASGI app in app/main.py, a .py file that is alone and [project.scripts]"
         ),
         "{error}"
     );
