@@ -105,7 +105,7 @@ pub enum StartError {
         /// Where the guest would see it.
         guest: GuestPath,
         /// What the system said.
-        source: wasmtime::Error,
+        source: EngineError,
     },
     /// The app would start where nothing is, or a file.
     #[error(
@@ -463,7 +463,7 @@ pub(crate) fn wasi_context(
             .map_err(|source| StartError::Mount {
                 path: preopen.host.clone(),
                 guest: preopen.place.guest.clone(),
-                source,
+                source: source.into(),
             })?;
     }
     Ok(wasi.build())

@@ -243,7 +243,7 @@ async fn accepted_connections_count_as_sockets() {
 async fn what_is_not_granted_is_denied_and_told() {
     let guest = Guest::new(allowing(&["192.0.2.1:443", "db.example:5432"]));
     for (address, flag) in [
-        ("192.0.2.2:443", "--allow-net 192.0.2.2:443"),
+        ("198.51.100.2:443", "--allow-net 198.51.100.2:443"),
         ("192.0.2.1:80", "--allow-net 192.0.2.1:80"),
         ("[2001:db8::1]:443", "--allow-net [2001:db8::1]:443"),
         (

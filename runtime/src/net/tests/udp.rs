@@ -92,7 +92,7 @@ async fn a_socket_that_does_not_read_loses_datagrams() {
 async fn every_datagram_out_is_checked() {
     let guest = Guest::new(allowing(&["192.0.2.1:53"]));
     let mut socket = guest.udp("0.0.0.0:0");
-    let address = at("192.0.2.2:53");
+    let address = at("198.51.100.2:53");
     let denied = |address| {
         let (name, refusal) = (None, Refusal::NotAllowed);
         Event::Denied(Denial::Send(Destination {
