@@ -308,7 +308,10 @@ def refusal(call):
         print(type(error).__name__, error)
 refusal(lambda: ctypes.CDLL("libc.so.6"))
 refusal(lambda: program.fork)
-refusal(lambda: ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1))
+# One that Python alone calls can be made: many are, and C never comes to them.
+callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda number: number + 1)
+assert callback(1) == 2
+refusal(lambda: type(callback).from_param(callback))
 four = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * 4)
 refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4))
 "#;
@@ -316,7 +319,7 @@ refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4
     insta::assert_snapshot!(ended.stdout + &ended.stderr, @r"
     OSError libc.so.6: native libraries cannot be loaded in the sandbox: they are code for a machine
     AttributeError fork: not among the C functions that can be called by name in the sandbox
-    NotImplementedError a Python function cannot be made a C function in the sandbox: WebAssembly cannot add code while it runs
+    NotImplementedError C cannot call a Python function in the sandbox: WebAssembly cannot add code while it runs
     RuntimeError no C function can be called with these types in the sandbox: WebAssembly has code for a few signatures only
     ");
 }
