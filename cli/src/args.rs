@@ -32,7 +32,7 @@ pub struct Cli {
 pub enum Verb {
     /// Run a package, a project folder or a Python file
     #[command(override_usage = "pywasm run [OPTIONS] <PACKAGE|DIR|FILE.py> [ARGS]...")]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Serve a WSGI or ASGI app over HTTP/1.1 and HTTP/2, parsed and limited outside of the sandbox
     #[command(override_usage = "pywasm serve [OPTIONS] <PACKAGE|DIR|FILE.py>")]
     Serve(Box<ServeArgs>),

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     };
     let environment = environment::Environment::of_process();
     let outcome = match args.command {
-        args::Verb::Run(args) => commands::run::run(args, &environment),
+        args::Verb::Run(args) => commands::run::run(*args, &environment),
         args::Verb::Serve(args) => commands::serve::serve(*args, &environment),
         args::Verb::Reload(args) => commands::reload::reload(&args),
         args::Verb::Dev(args) => commands::dev::dev(*args, &environment),
