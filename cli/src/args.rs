@@ -90,7 +90,7 @@ pub enum Verb {
     #[command(subcommand)]
     Volume(VolumeVerb),
     /// The bare Python interpreter in the sandbox, with python3's own arguments
-    Python(PythonArgs),
+    Python(Box<PythonArgs>),
     /// Show what apps may do and what they were denied
     #[command(subcommand)]
     Policy(PolicyVerb),

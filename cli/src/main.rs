@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             commands::take_snapshot::take_snapshot(&args, &environment)
         }
         args::Verb::Check(args) => commands::check::check(args, &environment),
-        args::Verb::Python(args) => commands::python::python(args, &environment),
+        args::Verb::Python(args) => commands::python::python(*args, &environment),
         args::Verb::Lock(args) => commands::lock::lock(args, &environment),
         args::Verb::Images(args) => commands::images::images(args, &environment),
         args::Verb::Rmi(args) => commands::images::rmi(args, &environment),
