@@ -124,6 +124,22 @@ fn no_major_version_is_given_up_for_what_is_built_in() {
     assert!(error.contains("pydantic-core 2.51.0 (model -> "), "{error}");
 }
 
+/// The built-in release of a package itself may be an older major one: who asks for no version takes what is there.
+#[test]
+fn what_is_built_in_is_taken_though_a_newer_major_version_is_offered() {
+    let index = with(vec![core("3.0.0")]);
+    let person = Person::new(&index);
+    let plan = person.plan_file("pydantic-core").expect("a plan");
+    assert_eq!(packages(&plan), ["pydantic-core 2.50.5"]);
+    assert!(
+        notes(&plan).contains("pydantic-core 2.50.5, not 3.0.0"),
+        "{}",
+        notes(&plan)
+    );
+    let error = person.error("pydantic-core>=3");
+    assert!(error.contains("release 2.50.5 of it is built"), "{error}");
+}
+
 #[test]
 fn optional_native_code_of_another_release_runs_on_the_slim_base_alone() {
     let index = with(vec![

@@ -203,8 +203,11 @@ impl Search<'_> {
             let Some(now) = versions.get(&name).filter(|now| **now != before) else {
                 continue;
             };
-            // Another major version is another package: that choice is the person's.
-            if now.release().first() != before.release().first() {
+            // Another major version is another package: that choice is the person's. But not of what is built in, of which all who ask
+            // for it take the release that is.
+            let is_other = now.release().first() != before.release().first();
+            let mut built_in = self.target.natives.keys();
+            if is_other && !built_in.any(|native| native.as_ref() == name) {
                 return None;
             }
             changed.push(format!("{name} {now}, not {before}"));
