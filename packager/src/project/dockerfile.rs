@@ -147,13 +147,35 @@ pub(super) enum Installed {
     Project { tool: String, optional: Optional },
 }
 
-/// A line that cannot be followed.
+/// Lines that cannot be followed.
 #[derive(Debug, Clone, Error)]
-#[error("{path}:{line}: {reason}", path = path.display())]
+#[error("{path}:{line}: {reason}{}", also.iter().map(|other| format!("\n{other}")).collect::<String>(), path = path.display())]
 pub struct DockerfileError {
     path: PathBuf,
     line: usize,
     reason: String,
+    /// Those of later lines, so that not each of them takes an attempt.
+    also: Vec<DockerfileError>,
+}
+
+impl DockerfileError {
+    fn new(path: &Path, line: usize, reason: String) -> Self {
+        Self {
+            path: path.to_owned(),
+            line,
+            reason,
+            also: Vec::new(),
+        }
+    }
+
+    /// The same with one more, unless it is told already: several lines may need one stage.
+    fn and(mut self, other: Self) -> Self {
+        let told = |known: &Self| known.line == other.line;
+        if !told(&self) && !self.also.iter().any(told) {
+            self.also.push(other);
+        }
+        self
+    }
 }
 
 /// Where files go when no WORKDIR says otherwise. Docker would take `/`, where a package cannot put
@@ -198,11 +220,7 @@ impl Dockerfile {
     }
 
     pub(super) fn error(&self, line: usize, reason: String) -> DockerfileError {
-        DockerfileError {
-            path: self.path.clone(),
-            line,
-            reason,
-        }
+        DockerfileError::new(&self.path, line, reason)
     }
 }
 

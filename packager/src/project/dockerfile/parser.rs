@@ -49,15 +49,24 @@ impl<'s, 'a> Parser<'s, 'a> {
             variables,
             wheel_folders: Vec::new(),
         };
+        let mut refused: Option<DockerfileError> = None;
         for instruction in instructions {
-            parser
-                .instruction(instruction)
-                .map_err(|stuck| match stuck {
-                    Stuck::Here(reason) => parser.stages.error(instruction.line, reason),
-                    Stuck::There(error) => error,
-                })?;
+            let Err(stuck) = parser.instruction(instruction) else {
+                continue;
+            };
+            let error = match stuck {
+                Stuck::Here(reason) => parser.stages.error(instruction.line, reason),
+                Stuck::There(error) => error,
+            };
+            refused = Some(match refused {
+                Some(known) => known.and(error),
+                None => error,
+            });
         }
-        Ok(parser.stage)
+        match refused {
+            Some(refused) => Err(refused),
+            None => Ok(parser.stage),
+        }
     }
 
     fn instruction(&mut self, instruction: &Instruction) -> Result<(), Stuck> {

@@ -56,11 +56,9 @@ impl Part {
     /// Misspelt instructions are refused in any stage: nobody means them.
     fn readable(&self, path: &Path) -> Result<(), DockerfileError> {
         for instruction in &self.instructions {
-            instruction.check().map_err(|reason| DockerfileError {
-                path: path.to_owned(),
-                line: instruction.line,
-                reason,
-            })?;
+            instruction
+                .check()
+                .map_err(|reason| DockerfileError::new(path, instruction.line, reason))?;
         }
         Ok(())
     }
@@ -88,11 +86,7 @@ impl<'a> Stages<'a> {
             } else if let Some(part) = stages.parts.last_mut() {
                 part.instructions.push(instruction);
             } else {
-                let fail = |reason| DockerfileError {
-                    path: path.to_owned(),
-                    line,
-                    reason,
-                };
+                let fail = |reason| DockerfileError::new(path, line, reason);
                 instruction.check().map_err(fail)?;
                 if instruction.name != "ARG" {
                     let name = instruction.name;
@@ -213,11 +207,7 @@ impl<'a> Stages<'a> {
     }
 
     pub(super) fn error(&self, line: usize, reason: String) -> DockerfileError {
-        DockerfileError {
-            path: self.path.to_owned(),
-            line,
-            reason,
-        }
+        DockerfileError::new(self.path, line, reason)
     }
 }
 

@@ -276,3 +276,25 @@ fn the_tools_that_install_a_project_are_followed() {
     assert_eq!(file.stage.installs.len(), 1);
     assert_eq!(file.stage.cmd, ["gunicorn", "-b", ":8000", "x:app"]);
 }
+
+#[test]
+fn all_lines_that_cannot_be_followed_are_told_at_once() {
+    let error = parse(
+        "FROM python:3\nRUN make install\nCOPY . .\nRUN curl http://x.example/y | sh\nFOLDER /x\n",
+    )
+    .expect_err("refused");
+    assert!(error.contains("Dockerfile:5: "), "{error}");
+    let error = parse(
+        "FROM python:3 AS one\nRUN make install\nFROM python:3\nCOPY --from=one /a /a\nCOPY --from=one /b /b\nADD --x=1 . .\nRUN curl http://x.example/y | sh\n",
+    )
+    .expect_err("refused");
+    let lines: Vec<&str> = error
+        .lines()
+        .map(|line| line.split(' ').next().unwrap_or(""))
+        .collect();
+    assert_eq!(
+        lines,
+        ["Dockerfile:2:", "Dockerfile:6:", "Dockerfile:7:"],
+        "{error}"
+    );
+}
