@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "this is the printer")]
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use pywasm_format::escaped_but;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -28,20 +29,7 @@ pub fn result(text: &str) {
 /// Text without the control characters by which it would take over a terminal: it may tell of what a package says, or a
 /// server.
 fn plain(text: &str) -> Cow<'_, str> {
-    let controls = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    match text.contains(controls) {
-        false => Cow::Borrowed(text),
-        true => {
-            let mut plain = String::with_capacity(text.len());
-            for c in text.chars() {
-                match controls(c) {
-                    true => plain.extend(c.escape_debug()),
-                    false => plain.push(c),
-                }
-            }
-            Cow::Owned(plain)
-        }
-    }
+    escaped_but(text, &['\n', '\t'])
 }
 
 /// Rows in columns as wide as they need to be.

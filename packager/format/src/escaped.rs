@@ -4,18 +4,23 @@ use std::borrow::Cow;
 
 /// The same without control characters, by which a name would take over a terminal or make up a line of its own.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        false => Cow::Borrowed(text),
-        true => Cow::Owned(text.chars().fold(String::new(), with)),
-    }
+    escaped_but(text, &[])
 }
 
-fn with(mut text: String, c: char) -> String {
-    match c.is_control() {
-        true => text.extend(c.escape_debug()),
-        false => text.push(c),
+/// The same, but for those that are `kept`: those of text that has lines of its own.
+pub fn escaped_but<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
+    let controls = |c: char| c.is_control() && !kept.contains(&c);
+    if !text.contains(controls) {
+        return Cow::Borrowed(text);
     }
-    text
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match controls(c) {
+            true => plain.extend(c.escape_debug()),
+            false => plain.push(c),
+        }
+    }
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]

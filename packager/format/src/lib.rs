@@ -29,7 +29,7 @@ pub use base::BaseOrigin;
 pub use config::{AppConfig, ExposedPort, ParseExposedPortError, Protocol, ResolvedPackage};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use entry_point::{EntryPoint, ParseEntryPointError};
-pub use escaped::escaped;
+pub use escaped::{escaped, escaped_but};
 pub use guest_path::{GuestPath, GuestPathError};
 pub use image_name::{ImageName, ParseImageNameError};
 pub use layer::{Layer, LayerKind};
