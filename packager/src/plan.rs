@@ -305,11 +305,8 @@ impl Fingerprint {
         access: &Access,
     ) {
         self.add(&env!("CARGO_PKG_VERSION"));
-        let layers = base.runtimes.iter().chain([&base.stdlib]);
-        self.add(&(
-            layers.map(|layer| layer.digest).collect::<Vec<_>>(),
-            settings.base,
-        ));
+        // It names the layers, and says what is built in.
+        self.add(&(base.record, settings.base));
         self.add(&(&set.requirements, &set.constraints, set.requires_hashes()));
         self.add(&(&settings.versions, &set.options.from_source, &set.direct));
         self.add(&(&access.places.indexes, &access.places.links, access.pre));
