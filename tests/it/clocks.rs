@@ -98,3 +98,30 @@ h.ThreadingHTTPServer(('0.0.0.0', 80), h.SimpleHTTPRequestHandler).serve_forever
     server.signal("TERM");
     assert_eq!(server.wait(), Some(143));
 }
+
+#[test]
+fn processor_time_is_what_an_app_does_not_wait() {
+    let code = "
+import os, resource, select, socket, threading, time
+def used(wait):
+    before = time.process_time()
+    wait()
+    return time.process_time() - before
+def in_thread(): thread = threading.Thread(target=time.sleep, args=(1,)); thread.start(); thread.join()
+silent, _ = socket.socketpair()
+for wait in (lambda: time.sleep(1), in_thread, lambda: select.select([silent], [], [], 1)):
+    assert used(wait) < 0.9, used(wait)
+def busy():
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until: pass
+assert used(busy) >= 0.29, 'the control: work counts'
+print(os.times().user <= time.process_time() <= time.monotonic() - 3, resource.getrusage(resource.RUSAGE_SELF).ru_utime > 0.29)
+";
+    let ended = run(pywasm(["python", "-c", code]));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "True True\n"),
+        "{}",
+        ended.stderr
+    );
+}

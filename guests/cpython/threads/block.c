@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-extern void __real_poll_method_pollable_block(poll_borrow_pollable_t);
-extern void __real_poll_poll(poll_list_borrow_pollable_t *, wasip2_list_u32_t *);
 extern bool __real_streams_method_output_stream_blocking_flush(streams_borrow_output_stream_t,
                                                                streams_stream_error_t *);
 
@@ -15,7 +13,7 @@ extern bool __real_streams_method_output_stream_blocking_flush(streams_borrow_ou
 // again in a loop.
 void __wrap_poll_method_pollable_block(poll_borrow_pollable_t pollable) {
   if (coop_alone()) {
-    __real_poll_method_pollable_block(pollable);
+    coop_host_block(pollable);
     return;
   }
   bool ready = false;
@@ -29,7 +27,7 @@ void __wrap_poll_poll(poll_list_borrow_pollable_t *in, wasip2_list_u32_t *out) {
     // Without memory for the waiting list the call still does what it says, only less politely.
     if (!ready || !coop_reserve_io(in->len)) {
       free(ready);
-      __real_poll_poll(in, out);
+      coop_host_poll(in, out);
       return;
     }
     coop_park(NULL, COOP_FOREVER, &(struct coop_io){in->ptr, in->len, ready});

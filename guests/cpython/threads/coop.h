@@ -117,12 +117,21 @@ struct __pthread *coop_wake_first(struct coop_queue *queue);
 void coop_wake_all(struct coop_queue *queue);
 
 uint64_t coop_now(void);
+// Nanoseconds since this instance began in which it did not sleep. What the host's kernel gave to other programs meanwhile counts too.
+uint64_t coop_processor_time(void);
 // now + nanoseconds, saturating at COOP_FOREVER.
 uint64_t coop_after(uint64_t nanoseconds);
 // An absolute POSIX time as a deadline. Returns 0 or EINVAL.
 int coop_deadline(clockid_t clock, const struct timespec *time, uint64_t *deadline);
 
 // ---- Between the files of this directory
+
+// The component model's threads: fibers that the host keeps for us. Which of them runs is ours to say.
+#define COOP_INTRINSIC(name) __attribute__((import_module("$root"), import_name(name)))
+COOP_INTRINSIC("[thread-index]") uint32_t cm_thread_index(void);
+COOP_INTRINSIC("[thread-new-indirect-v0]") uint32_t cm_thread_new(void (*)(void *), void *);
+COOP_INTRINSIC("[thread-resume-later]") void cm_thread_resume_later(uint32_t);
+COOP_INTRINSIC("[thread-suspend-then-resume]") uint32_t cm_thread_suspend_then_resume(uint32_t);
 
 extern struct __pthread coop_main_thread;
 extern struct coop_queue coop_run_queue;
@@ -139,6 +148,10 @@ struct __pthread *coop_timer_first(void);
 
 void coop_io_insert(struct __pthread *thread);
 void coop_io_remove(struct __pthread *thread);
+// Wait in the host, for as long as it takes: the two ways in which the whole instance sleeps.
+void coop_host_poll(poll_list_borrow_pollable_t *in, wasip2_list_u32_t *out);
+void coop_host_block(poll_borrow_pollable_t pollable);
+void coop_reset_processor_time(void);
 // Make every thread ready whose deadline or host event has come. If none has and `block` is set, wait in
 // the host until one has.
 void coop_collect_events(bool block);

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+extern void __real_poll_method_pollable_block(poll_borrow_pollable_t);
 extern void __real_poll_poll(poll_list_borrow_pollable_t *, wasip2_list_u32_t *);
+
+static uint64_t asleep;  // nanoseconds that the whole instance has slept
 
 static struct __pthread *io_threads;  // parked threads with pollables
 static size_t awaited;                // how many pollables those are
@@ -15,6 +18,22 @@ enum { FIRST_CAPACITY = 64 };
 static poll_borrow_pollable_t first_scratch[FIRST_CAPACITY];
 static poll_borrow_pollable_t *scratch = first_scratch;  // holds nothing between two calls
 static size_t capacity = FIRST_CAPACITY;
+
+void coop_host_poll(poll_list_borrow_pollable_t *in, wasip2_list_u32_t *out) {
+  uint64_t began = coop_now();
+  __real_poll_poll(in, out);
+  asleep += coop_now() - began;
+}
+
+void coop_host_block(poll_borrow_pollable_t pollable) {
+  uint64_t began = coop_now();
+  __real_poll_method_pollable_block(pollable);
+  asleep += coop_now() - began;
+}
+
+uint64_t coop_processor_time(void) { return coop_now() - asleep; }
+
+void coop_reset_processor_time(void) { asleep = 0; }
 
 bool coop_reserve_io(size_t count) {
   size_t wanted = awaited + count + coop_live_threads() + 2;  // each thread's own one, the signals', the timer's
@@ -67,7 +86,7 @@ static void wait_for_pollables(const poll_own_pollable_t *alarm) {
 
   poll_list_borrow_pollable_t in = {scratch, count};
   wasip2_list_u32_t out;
-  __real_poll_poll(&in, &out);
+  coop_host_poll(&in, &out);
   // The host reports positions in no promised order: sort them out through the scratch array, which
   // has served its purpose as input.
   memset(scratch, 0, count * sizeof *scratch);

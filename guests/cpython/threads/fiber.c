@@ -4,12 +4,6 @@
 
 #include "coop.h"
 
-#define INTRINSIC(name) __attribute__((import_module("$root"), import_name(name)))
-INTRINSIC("[thread-index]") uint32_t cm_thread_index(void);
-INTRINSIC("[thread-new-indirect-v0]") uint32_t cm_thread_new(void (*)(void *), void *);
-INTRINSIC("[thread-resume-later]") void cm_thread_resume_later(uint32_t);
-INTRINSIC("[thread-suspend-then-resume]") uint32_t cm_thread_suspend_then_resume(uint32_t);
-
 void coop_fiber_entry(void *);
 
 // Half of a thread's: there may be many, and each is memory of the guest's.

@@ -7,10 +7,6 @@
 
 #include <errno.h>
 
-#define INTRINSIC(name) __attribute__((import_module("$root"), import_name(name)))
-INTRINSIC("[thread-index]") uint32_t cm_thread_index(void);
-INTRINSIC("[thread-suspend-then-resume]") uint32_t cm_thread_suspend_then_resume(uint32_t);
-
 // Threads that only wake each other must not keep the ones that wait for the host from running: so many
 // switches without a look at the host, and no more.
 static const unsigned SWITCHES_PER_PROBE = 64;
@@ -194,5 +190,6 @@ void coop_tick(uint64_t slice) {
 void coop_enter(void) {
   coop_main_thread.own.index = 0;
   turn_began = 0;
+  coop_reset_processor_time();
   coop_reset_thread_limit();
 }

@@ -6,10 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTRINSIC(name) __attribute__((import_module("$root"), import_name(name)))
-INTRINSIC("[thread-new-indirect-v0]") uint32_t cm_thread_new(void (*)(void *), void *);
-INTRINSIC("[thread-resume-later]") void cm_thread_resume_later(uint32_t);
-
 void coop_thread_entry(void *);
 extern char __stack_low, __stack_high;
 
