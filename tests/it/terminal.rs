@@ -240,6 +240,21 @@ fn the_debugger_stops_and_goes_on() {
     assert!(session.end().success());
 }
 
+#[test]
+fn programs_that_import_readline_edit_lines() {
+    let program = "import code, readline\n\
+                   readline.parse_and_bind('tab: complete')\n\
+                   code.interact('ready', local={'number': 6})\n";
+    let mut session = Session::run(&["-it"], program);
+    session.expect(">>> ");
+    session.press("number * 7x\x7f\r");
+    session.expect("42\r\n");
+    session.press("\x1bOA + 1\r");
+    session.expect("43\r\n");
+    session.press("exit()\r");
+    assert!(session.end().success());
+}
+
 /// It asks Python by ctypes for what a signal does, at import and around each line.
 #[test]
 fn registry_prompt_toolkit_edits_lines() {

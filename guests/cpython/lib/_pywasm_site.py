@@ -136,7 +136,6 @@ def _signal(signal):
 _MISSING = {
     "_curses": "curses needs the library ncurses, which is not built in; Textual, prompt_toolkit and Rich draw without it",
     "_tkinter": "the sandbox has no display",
-    "readline": "line editing is Python's own here (_pyrepl)",
     "syslog": "there is no system log in the sandbox; write to standard error",
 }
 
