@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from recipe import (
-    artifacts, cplusplus, crates, ffi, inputs, interpreter, libraries, localise, meson, natives, profile, signatures, stdlib,
+    artifacts, cplusplus, crates, ffi, inputs, interpreter, libpq, libraries, localise, meson, natives, profile, signatures, stdlib,
     toolchain,
 )
 from recipe.work import GUESTS, RECIPE, Work, digest
@@ -44,6 +44,9 @@ def main() -> None:
     work.step("configure", configured, lambda: interpreter.configure(work, source))
     called = digest(configured, pins["libffi"].sha256, code(ffi), *ffi.FILES)
     work.step("libffi", called, lambda: ffi.install(work, unpacked["libffi"], pins["libffi"].version, source))
+    # It is compiled with the headers that CPython was configured with.
+    asked = digest(configured, pins["postgresql"].sha256, code(libpq), *libpq.FILES)
+    work.step("libpq", asked, lambda: libpq.install(work, unpacked["postgresql"], pins["postgresql"].version))
     glue = sorted(file for part in ("entry", *interpreter.GLUE) for file in (RECIPE / part).glob("*.[chS]"))
     glue += sorted(RECIPE.glob("*/link.toml"))
     declared = digest(called, RECIPE / "Setup.local", code(interpreter.make_objects))
@@ -68,7 +71,7 @@ def main() -> None:
     for package in packages:
         name = package.source.name
         origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
-        keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts), code(natives), code(localise), code(signatures))
+        keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts, asked), code(natives), code(localise), code(signatures))
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
 
     def build_base(base: str) -> tuple:
@@ -81,7 +84,7 @@ def main() -> None:
             table = interpreter.compile_natives(work, source, base, there)
             interpreter.link(work, interpreter.compiled_glue(work), core, there, table)
 
-        joined = digest(glued, code(interpreter.link), *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
+        joined = digest(glued, asked, code(interpreter.link), *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
         work.step(f"link-{base}", joined, link)
         shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
         work.step(f"wasm-opt-{base}", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
@@ -137,10 +140,11 @@ def prepare(work: Work, pin: inputs.Input, store: Path, changes: list) -> Path:
     return target
 
 
-def builders(package: natives.Native, mesons: str, crafts: str) -> list:
-    """What a package's modules are built by, to key its build with."""
+def builders(package: natives.Native, mesons: str, crafts: str, asked: str) -> list:
+    """What a package's modules are built by and with, to key its build with."""
     used = {type(module.code) for module in package.modules}
-    return ([crafts] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
+    tools = ([crafts] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
+    return tools + ([asked] if libpq.LINKED in package.link else [])
 
 
 def patches() -> list:

@@ -32,6 +32,8 @@ pub struct NativePackage {
     pub releases: String,
     /// The smallest base that has it.
     pub base: Base,
+    /// Is the package Python alone on its index, which does nothing without these modules?
+    pub completes: bool,
     /// The full names of its extension modules.
     pub modules: Vec<String>,
     /// Python that fails if they do not work, where the package is installed.

@@ -35,6 +35,8 @@ pub struct NativePackage {
     pub releases: VersionSpecifiers,
     /// The smallest base that has it.
     pub base: Base,
+    /// Is the package Python alone, which does nothing without the modules that are built in?
+    pub completes: bool,
 }
 
 impl NativePackage {

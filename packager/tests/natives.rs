@@ -4,7 +4,7 @@ mod support;
 
 use pywasm_format::{Digest, LayerKind, Package, ResolvedPackage};
 use pywasm_packager::{Base, Plan, Silent, Status};
-use support::index::Index;
+use support::index::{Form, Index, Offer};
 use support::person::{Person, index, notes, packages};
 use support::wheel::{TestWheel, tagged, wheel};
 use support::{base, files_of, open};
@@ -63,6 +63,34 @@ fn a_package_that_is_built_in_brings_its_python_files_and_its_base() {
     assert!(ends("pydantic_core/__init__.py") && !ends(".so"));
     let left_out = |package: &ResolvedPackage| !package.native_left_out.is_empty();
     assert!(!package.config().packages.iter().any(left_out));
+}
+
+#[test]
+fn python_that_does_nothing_without_what_is_built_in_brings_its_base_and_is_of_that_release() {
+    let index = Index::start();
+    let wheels = ["3.1.0", "3.3.9", "3.4.0"].map(|version| Offer::of(&wheel("psycopg", version)));
+    // Where no wheel of a release can be taken, its source is no way out either.
+    let source = Offer::opaque("psycopg-3.1.0.tar.gz");
+    index.publish(
+        "psycopg",
+        Form::Json,
+        &[wheels.as_slice(), &[source]].concat(),
+    );
+    let mut person = Person::new(&index);
+    let plan = person.plan_file("psycopg").expect("a plan");
+    assert_eq!(packages(&plan), ["psycopg 3.3.9"]);
+    assert_eq!(packed(&person, &plan).0, base().runtime(Base::Full).digest);
+    let error = person.error("psycopg==3.1.0");
+    assert!(
+        error.contains("release 3.3.9 of it is built into the full base"),
+        "{error}"
+    );
+    person.base = Some(Base::Slim);
+    let error = person.error("psycopg==3.3.9");
+    assert!(
+        error.contains("its native code is in the full base; leave out --base slim"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -333,13 +333,14 @@ fn registry_native_packages_work_with_the_python_files_of_their_release() {
     for native in natives {
         command.arg("--with");
         command.arg(format!("{}=={}", native.name, native.version));
+        // First: a module may want to be imported by its package.
+        tests.push(native.test.clone());
         for module in &native.modules {
             tests.push(format!("import {module}"));
             tests.push(format!(
                 "assert sys.modules['{module}'].__spec__.origin == 'built-in'"
             ));
         }
-        tests.push(native.test.clone());
     }
     command.args(["-c", &tests.join("\n")]);
     let ended = run(command);

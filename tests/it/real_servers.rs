@@ -138,9 +138,8 @@ fn client(server: &Server, requirements: &str, code: &str) -> String {
     ended.stdout
 }
 
-#[test]
-#[ignore = "needs PostgreSQL on the machine"]
-fn registry_pg8000_and_postgresql() {
+/// PostgreSQL with one person, whose password is `secret`, and the certificate for its address.
+fn postgresql() -> (Server, String) {
     let (initdb, postgres) = (
         program("initdb", "postgresql"),
         program("postgres", "postgresql"),
@@ -167,6 +166,16 @@ fn registry_pg8000_and_postgresql() {
         "host all all all scram-sha-256\n",
     )
     .expect("written");
+    let certified = rcgen::generate_simple_self_signed([address.ip().to_string()]).expect("a key");
+    // Whoever the server runs as must own the key.
+    let mut keep = command(Path::new("/bin/sh"), folder.path());
+    keep.args([
+        "-c",
+        "umask 077; printf %s \"$KEY\" > data/server.key; printf %s \"$CERTIFICATE\" > data/server.crt",
+    ])
+    .env("KEY", certified.signing_key.serialize_pem())
+    .env("CERTIFICATE", certified.cert.pem());
+    succeed(keep);
     let mut start = command(&postgres, folder.path());
     start.args([
         "-D",
@@ -176,15 +185,23 @@ fn registry_pg8000_and_postgresql() {
         "-c",
         "fsync=off",
         "-c",
+        "ssl=on",
+        "-c",
         "hba_file=hba",
-        "-h",
     ]);
     start.args([
+        "-h".to_owned(),
         address.ip().to_string(),
         "-p".to_owned(),
         address.port().to_string(),
     ]);
-    let server = serve(start, folder, address);
+    (serve(start, folder, address), certified.cert.pem())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on the machine"]
+fn registry_pg8000_and_postgresql() {
+    let (server, _) = postgresql();
     let printed = client(
         &server,
         "pg8000\n",
@@ -224,6 +241,192 @@ cursor.execute('SELECT count(*) FROM t'); print(cursor.fetchone())
         printed,
         "28P01\n[500, 1000, True]\nZoë 7 True 500\n42703\n[600]\n"
     );
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on the machine"]
+fn registry_psycopg2_and_postgresql() {
+    let (server, certificate) = postgresql();
+    let printed = client(
+        &server,
+        "psycopg2-binary\n",
+        &r#"
+import io, os, threading, psycopg2, psycopg2.errors, psycopg2.extras
+
+open('/tmp/root.crt', 'w').write("""CERTIFICATE""")
+def connect(password='secret', **more):
+    return psycopg2.connect(host=os.environ['SERVER'], port=os.environ['PORT'], user='person', password=password, dbname='postgres', **more)
+
+try: connect('wrong')
+except psycopg2.OperationalError as error: print('password authentication failed' in str(error))
+base = connect(sslmode='verify-full', sslrootcert='/tmp/root.crt')
+print(base.info.ssl_in_use, base.info.ssl_attribute('protocol'))
+cursor = base.cursor()
+cursor.execute('CREATE TABLE t (id serial PRIMARY KEY, name text, data bytea, at timestamptz DEFAULT now(), tags text[], more jsonb)')
+psycopg2.extras.execute_values(cursor, 'INSERT INTO t (name, data, tags, more) VALUES %s',
+    [(f'Zoë {n}', bytes([n % 256]) * 1000, ['a', None, f'"{n}"'], psycopg2.extras.Json({'n': n})) for n in range(500)])
+base.commit()
+cursor.execute('SELECT count(*), max(length(data)), min(at) <= now() FROM t'); print(cursor.fetchone())
+cursor.execute('SELECT name, data, tags, more FROM t WHERE id = 500'); name, data, tags, more = cursor.fetchone()
+print(name, bytes(data) == bytes([499 % 256]) * 1000, tags, more)
+cursor.copy_expert('COPY t (name) FROM STDIN', io.StringIO('one\ntwo\n'))
+written = io.StringIO(); cursor.copy_expert("COPY (SELECT name FROM t WHERE id > 500) TO STDOUT", written); print(repr(written.getvalue()))
+base.rollback()
+with base, base.cursor('on the server', withhold=True) as slow:
+    slow.itersize = 100
+    slow.execute('SELECT id FROM t ORDER BY id'); print(sum(row[0] for row in slow))
+try: cursor.execute('SELECT nothing FROM t')
+except psycopg2.errors.UndefinedColumn as error: print(error.pgcode); base.rollback()
+cursor.execute("DO $$ BEGIN RAISE NOTICE 'told'; END $$"); print(base.notices)
+def add(number):
+    with connect() as one, one.cursor() as cursor:
+        for _ in range(20): cursor.execute('INSERT INTO t (name) VALUES (%s)', (str(number),))
+threads = [threading.Thread(target=add, args=(n,)) for n in range(5)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+cursor.execute('SELECT count(*) FROM t'); print(cursor.fetchone())
+"#
+        .replace("CERTIFICATE", &certificate),
+    );
+    assert_eq!(
+        printed,
+        r#"True
+True TLSv1.3
+(500, 1000, True)
+Zoë 499 True ['a', None, '"499"'] {'n': 499}
+'one\ntwo\n'
+125250
+42703
+['NOTICE:  told\n']
+(600,)
+"#
+    );
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on the machine"]
+fn registry_psycopg_and_postgresql() {
+    let (server, certificate) = postgresql();
+    let printed = client(
+        &server,
+        "psycopg[binary,pool]\n",
+        &r#"
+import asyncio, os, psycopg, psycopg.errors
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+open('/tmp/root.crt', 'w').write("""CERTIFICATE""")
+where = f"host={os.environ['SERVER']} port={os.environ['PORT']} user=person dbname=postgres"
+try: psycopg.connect(where, password='wrong')
+except psycopg.OperationalError as error: print('password authentication failed' in str(error))
+print(psycopg.pq.__impl__)
+with psycopg.connect(where, password='secret', sslmode='verify-full', sslrootcert='/tmp/root.crt') as base:
+    print(base.pgconn.ssl_in_use)
+    base.execute('CREATE TABLE t (id serial PRIMARY KEY, name text, data bytea, at timestamptz DEFAULT now(), tags text[], more jsonb)')
+    with base.cursor() as cursor:
+        cursor.executemany('INSERT INTO t (name, data, tags, more) VALUES (%s, %s, %s, %s)',
+            [(f'Zoë {n}', bytes([n % 256]) * 1000, ['a', None, f'"{n}"'], Jsonb({'n': n})) for n in range(500)])
+        with cursor.copy('COPY t (name) FROM STDIN') as copy:
+            for name in ('one', 'two'): copy.write_row((name,))
+    print(base.execute('SELECT name, data = %s, tags, more FROM t WHERE id = 500', (bytes([499 % 256]) * 1000,)).fetchone())
+    with base.cursor('slow') as slow:
+        slow.itersize = 100
+        print(sum(row[0] for row in slow.execute('SELECT id FROM t ORDER BY id')))
+    base.commit()
+    try: base.execute('SELECT nothing FROM t')
+    except psycopg.errors.UndefinedColumn as error: print(error.sqlstate); base.rollback()
+    with base.pipeline(): first, second = base.execute('SELECT 1'), base.execute('SELECT 2')
+    print(first.fetchone(), second.fetchone())
+with ConnectionPool(where, kwargs={'password': 'secret'}, min_size=2) as pool, pool.connection() as one:
+    print(one.execute('SELECT count(*) FROM t').fetchone())
+
+async def main():
+    async with AsyncConnectionPool(where, kwargs={'password': 'secret'}, min_size=2) as pool:
+        async def add(number):
+            async with pool.connection() as one:
+                for _ in range(20): await one.execute('INSERT INTO t (name) VALUES (%s)', (str(number),))
+        await asyncio.gather(*(add(n) for n in range(5)))
+        async with pool.connection() as one, await one.execute('SELECT count(*) FROM t') as cursor:
+            print(await cursor.fetchone())
+    heard = await psycopg.AsyncConnection.connect(where, password='secret', autocommit=True)
+    async with heard:
+        await heard.execute('LISTEN news'); await heard.execute("NOTIFY news, 'told'")
+        async for notice in heard.notifies(stop_after=1): print(notice.payload)
+asyncio.run(main())
+"#
+        .replace("CERTIFICATE", &certificate),
+    );
+    assert_eq!(
+        printed,
+        r#"True
+c
+True
+('Zoë 499', True, ['a', None, '"499"'], {'n': 499})
+126253
+42703
+(1,) (2,)
+(502,)
+(602,)
+told
+"#
+    );
+}
+
+/// An unmodified project that keeps its rows in PostgreSQL.
+const DJANGO: &str = r#"
+import os, sys, django
+from django.conf import settings
+from django.core.management import call_command
+
+settings.configure(
+    SECRET_KEY='x', USE_TZ=True, DEFAULT_AUTO_FIELD='django.db.models.BigAutoField',
+    INSTALLED_APPS=['django.contrib.contenttypes', 'django.contrib.auth', 'django.contrib.sessions', 'django.contrib.admin',
+                    'django.contrib.messages', 'django.contrib.postgres'],
+    DATABASES={'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'postgres', 'USER': 'person', 'PASSWORD': 'secret',
+                           'HOST': os.environ['SERVER'], 'PORT': os.environ['PORT']}})
+django.setup()
+from django.contrib.auth.models import User
+from django.contrib.postgres.fields import ArrayField
+from django.db import IntegrityError, connection, models, transaction
+
+class Book(models.Model):
+    title = models.CharField(max_length=100, unique=True)
+    price = models.DecimalField(max_digits=8, decimal_places=2)
+    tags = ArrayField(models.CharField(max_length=20))
+    more = models.JSONField(default=dict)
+    class Meta: app_label = 'shop'
+
+call_command('migrate', verbosity=0)
+print(connection.vendor, connection.Database.__name__, connection.settings_dict['ENGINE'])
+User.objects.create_superuser('zoë', 'z@example.org', 'secret')
+print(User.objects.get(username='zoë').check_password('secret'))
+with connection.schema_editor() as editor: editor.create_model(Book)
+Book.objects.bulk_create(Book(title=f'Book {n}', price='9.90', tags=['a', str(n)], more={'pages': n}) for n in range(200))
+print(Book.objects.filter(more__pages__gte=150, tags__contains=['a']).aggregate(models.Sum('price'), models.Count('id')))
+try:
+    with transaction.atomic(): Book.objects.create(title='Book 1', price=1, tags=[])
+except IntegrityError as error: print(type(error.__cause__).__name__)
+with transaction.atomic():
+    book = Book.objects.select_for_update().get(title='Book 7'); book.price += 1; book.save()
+print(Book.objects.get(title='Book 7').price, sum(1 for _ in Book.objects.iterator(chunk_size=20)))
+"#;
+
+#[test]
+#[ignore = "needs PostgreSQL on the machine"]
+fn registry_django_and_postgresql() {
+    for (requirements, driver) in [
+        ("django\npsycopg[binary]\n", "psycopg"),
+        ("django\npsycopg2-binary\n", "psycopg2"),
+    ] {
+        let (server, _) = postgresql();
+        assert_eq!(
+            client(&server, requirements, DJANGO),
+            format!(
+                "postgresql {driver} django.db.backends.postgresql\nTrue\n\
+                 {{'price__sum': Decimal('495.00'), 'id__count': 50}}\nUniqueViolation\n10.90 200\n"
+            )
+        );
+    }
 }
 
 #[test]

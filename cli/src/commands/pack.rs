@@ -432,6 +432,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
             version: native.version.parse().map_err(anyhow::Error::msg)?,
             releases: native.releases.parse().map_err(anyhow::Error::msg)?,
             base: base_of(native.base),
+            completes: native.completes,
         })
     };
     let natives = pywasm_guest::manifest().natives.iter();

@@ -14,11 +14,11 @@ ENCODER = GUESTS / "componentize"
 STATE_CRATE = GUESTS / "state"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
-# Only native packages bring C++.
-CPLUSPLUS, CPLUSPLUS_BASE = ("libcxx", "libcxxabi"), "full"
+# What only native packages bring, and the smallest base with one that does.
+SHARED, SHARED_BASE = ("libcxx", "libcxxabi", "postgresql"), "full"
 # Everything that, when changed, makes another guest.
 RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "profile/*.xz", "*/link.toml",
-                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "ffi/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
+                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "postgresql/*.h", "ffi/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
@@ -37,7 +37,7 @@ def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path,
     """`runtimes`: the files of each layer with an interpreter, by the layer's name. `pins` are the inputs of all of them."""
     output.mkdir(parents=True, exist_ok=True)
     # The smallest base that an input is a part of: none of a tool, which leaves nothing in it.
-    bases = {pin.name: CPLUSPLUS_BASE if pin.name in CPLUSPLUS else "slim" if pin.redistributed else None for pin in pins.values()}
+    bases = {pin.name: SHARED_BASE if pin.name in SHARED else "slim" if pin.redistributed else None for pin in pins.values()}
     bases |= {pin.name: package.base for package in packages for pin in package.inputs}
     pins |= {pin.name: pin for package in packages for pin in package.inputs}
     layers = {
@@ -64,10 +64,10 @@ def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path,
         "builtin_modules": builtin_modules(work),
         "natives": [
             {
-                "name": package.source.name, "version": package.source.version, "releases": package.releases, "base": package.base,
-                "modules": [module.name for module in package.modules], "test": package.test,
+                "name": name, "version": package.source.version, "releases": package.releases, "base": package.base,
+                "completes": package.completes, "modules": [module.name for module in package.modules], "test": package.test,
             }
-            for package in packages
+            for package in packages for name in package.packages
         ],
         "inputs": [
             {

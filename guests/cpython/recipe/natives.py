@@ -84,6 +84,10 @@ class Native:
     base: str
     # Whose Python files go with the modules: usually the very release, any where the modules are ours.
     releases: str
+    # The packages that Python files come with, where they are called otherwise than the source.
+    packages: tuple
+    # Is one of them Python alone, which does nothing without these modules?
+    completes: bool = False
     libraries: tuple = ()
     # For Meson, where that builds the modules: its options and the compiler's flags.
     setup: meson.Setup | None = None
@@ -117,10 +121,11 @@ def read(file: Path) -> Native:
     setup = meson.Setup(**recipe.pop("meson")) if "meson" in recipe else None
     test, base, link = recipe.pop("test"), recipe.pop("base", USUAL_BASE), tuple(recipe.pop("link", []))
     releases = recipe.pop("releases", f"=={recipe['version']}")
+    packages, completes = tuple(recipe.pop("packages", [recipe["name"]])), recipe.pop("completes", False)
     names = {field.name for field in fields(Input)}
     if set(recipe) != names:
         raise SystemExit(f"{file}: wants exactly {', '.join(sorted(names))}, test and [[module]]; differs in {set(recipe) ^ names}")
-    return Native(Input(**recipe), modules, test, file, base, releases, libraries, setup, link)
+    return Native(Input(**recipe), modules, test, file, base, releases, packages, completes, libraries, setup, link)
 
 
 def read_module(entry: dict) -> Module:

@@ -45,6 +45,8 @@ pub(super) struct Candidates {
     pub(super) releases: BTreeMap<Version, Release>,
     /// Can the package do without its native code?
     optional_native: bool,
+    /// Does even its pure Python do nothing without what is built in?
+    needs_built_in: bool,
     /// What is built in of it.
     built_in: Option<NativePackage>,
     runnable_only: bool,
@@ -230,6 +232,10 @@ impl Candidates {
     ) -> Self {
         let mut candidates = Self {
             optional_native: wheel::is_optional(name),
+            needs_built_in: target
+                .natives
+                .get(name)
+                .is_some_and(|native| native.completes),
             built_in: target.built_in(name).cloned(),
             runnable_only: choice.runnable_only,
             built_only: choice.built_only,
@@ -284,7 +290,8 @@ impl Candidates {
     /// The source to build where no wheel can be taken. Where there are native wheels, what a build
     /// would give is native too.
     pub(super) fn source<'r>(&self, release: &'r Release) -> Option<&'r RemoteFile> {
-        release.sdist.as_ref().filter(|_| !release.is_native())
+        let native = release.is_native() || self.needs_built_in;
+        release.sdist.as_ref().filter(|_| !native)
     }
 
     /// The wheel to take here, if there is one: on the slim base where that can be.
@@ -293,17 +300,19 @@ impl Candidates {
         version: &Version,
         release: &'r Release,
     ) -> Option<(&'r RemoteFile, Native)> {
+        let built = self.built_in.as_ref();
+        let serves = built.is_some_and(|built| built.serves(version));
         if let Some((_, file)) = &release.pure {
-            return Some((file, Native::None));
+            return match self.needs_built_in {
+                true => serves.then_some((file, Native::BuiltIn)),
+                false => Some((file, Native::None)),
+            };
         }
         let (_, file) = release.native.as_ref()?;
         if self.optional_native {
             return Some((file, Native::LeaveOut));
         }
-        let built = self.built_in.as_ref();
-        built
-            .is_some_and(|built| built.serves(version))
-            .then_some((file, Native::BuiltIn))
+        serves.then_some((file, Native::BuiltIn))
     }
 }
 

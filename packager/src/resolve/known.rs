@@ -12,7 +12,6 @@ pub(crate) struct Known {
 /// Names, why, what instead.
 type Entry = (&'static [&'static str], &'static str, &'static str);
 
-const NO_LIBPQ: &str = "asyncpg is built in; pg8000 is a driver in pure Python (SQLAlchemy: postgresql+pg8000://). Django cannot reach PostgreSQL here yet, as its backend needs this library";
 const NO_VIRTUAL_ENVIRONMENTS: &str =
     "it makes virtual environments and starts programs in them, which the sandbox does not have";
 
@@ -43,9 +42,9 @@ const KNOWN: &[Entry] = &[
         "leave it out (--exclude uvloop): asyncio's own loop is used",
     ),
     (
-        &["psycopg2", "psycopg2-binary", "psycopg-c", "psycopg-binary"],
-        "it is built on PostgreSQL's library in C",
-        NO_LIBPQ,
+        &["psycopg-c"],
+        "it is native code for psycopg, which has it built in here",
+        "leave it out (--exclude psycopg-c, or psycopg without [c])",
     ),
     (
         &["mysqlclient"],
@@ -158,11 +157,6 @@ const KNOWN: &[Entry] = &[
 /// Packages in pure Python that look for what the sandbox does not have: they can be installed, and then fail.
 const DOUBTFUL: &[Entry] = &[
     (
-        &["psycopg"],
-        "it calls PostgreSQL's library in C, which is not in the sandbox",
-        NO_LIBPQ,
-    ),
-    (
         &["python-magic"],
         "it calls the library libmagic, which is not in the sandbox",
         "filetype and puremagic do the same in pure Python",
@@ -249,6 +243,7 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
     ),
     ("sanic", "uvloop", "asyncio's own event loop is used"),
     ("redis", "hiredis", "answers of Redis are read in Python"),
+    ("psycopg", "psycopg-c", "it is built in"),
     ("willow", "pillow-heif", "pictures in HEIC cannot be read"),
     ("ipython", "psutil", "an app sees no processes but its own"),
     ("fastapi", "fastar", NO_DEPLOYMENT),

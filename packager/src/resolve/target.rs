@@ -130,6 +130,7 @@ mod tests {
             version: "3.5.6".parse().expect("a version"),
             releases: ">=1,<4".parse().expect("a specifier"),
             base: Base::Web,
+            completes: false,
         };
         target.natives.insert(native.name.clone(), native);
         assert!(target.applies(&requirement, &[]));

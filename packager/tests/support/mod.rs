@@ -35,15 +35,17 @@ pub fn base() -> BaseLayers {
             )
         }),
         natives: [
-            ("markupsafe", "3.0.4", Base::Web),
-            ("numpy", "2.5.5", Base::Scientific),
-            ("pydantic-core", "2.50.5", Base::Web),
+            ("markupsafe", "3.0.4", Base::Web, false),
+            ("numpy", "2.5.5", Base::Scientific, false),
+            ("psycopg", "3.3.9", Base::Full, true),
+            ("pydantic-core", "2.50.5", Base::Web, false),
         ]
-        .map(|(name, version, base)| NativePackage {
+        .map(|(name, version, base, completes)| NativePackage {
             name: name.parse().expect("a name"),
             version: version.parse().expect("a version"),
             releases: format!("=={version}").parse().expect("a specifier"),
             base,
+            completes,
         })
         .to_vec(),
         stdlib: layer(LayerKind::Stdlib, "/usr/local/lib/python3.14", "os.py"),

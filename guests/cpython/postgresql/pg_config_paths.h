@@ -1,0 +1,2 @@
+// Where the library looks for a machine's own services (pg_service.conf).
+#define SYSCONFDIR "/etc/postgresql-common"
