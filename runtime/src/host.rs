@@ -99,7 +99,7 @@ pub(crate) struct MemoryLimiter {
     /// Of all memories of all processes.
     used: Arc<AtomicU64>,
     /// Of this process's, to be given back at its end.
-    own: u64,
+    own: Arc<AtomicU64>,
     table_elements: usize,
     refused: bool,
     events: EventSink,
@@ -111,7 +111,7 @@ impl MemoryLimiter {
             limit,
             events,
             used: Arc::default(),
-            own: 0,
+            own: Arc::default(),
             table_elements: 0,
             refused: false,
         }
@@ -124,6 +124,11 @@ impl MemoryLimiter {
         new
     }
 
+    /// Bytes of all processes, and of this one.
+    pub(crate) fn used(&self) -> [Arc<AtomicU64>; 2] {
+        [&self.used, &self.own].map(Arc::clone)
+    }
+
     /// Did the guest ever ask for more than it may have?
     pub(crate) fn refused(&self) -> bool {
         self.refused
@@ -132,7 +137,8 @@ impl MemoryLimiter {
 
 impl Drop for MemoryLimiter {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.own, Ordering::Relaxed);
+        let own = self.own.swap(0, Ordering::Relaxed);
+        self.used.fetch_sub(own, Ordering::Relaxed);
     }
 }
 
@@ -151,7 +157,7 @@ impl ResourceLimiter for MemoryLimiter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .is_ok();
         if allowed {
-            self.own += grown;
+            self.own.fetch_add(grown, Ordering::Relaxed);
         }
         if !allowed && !self.refused {
             self.refused = true;

@@ -3,12 +3,13 @@
 //! It is made once per machine, beside the unpacked layers, and read-only: see [`Root`](crate::files::Root).
 
 use crate::cache::{Cache, CacheError, InUse};
+use crate::processes::told;
 use cap_std::fs::Dir;
 use pywasm_format::{Digest, GuestPath};
 use std::path::Path;
 
 /// Goes into the name of each image, so that one made by another version of what follows is not taken.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What is in an image besides.
 pub(crate) struct Content {
@@ -18,16 +19,30 @@ pub(crate) struct Content {
 }
 
 /// Folders that programs expect to find.
-const FOLDERS: [&str; 6] = ["dev", "etc", "root", "tmp", "usr/local/bin", "var/tmp"];
+const FOLDERS: [&str; 8] = [
+    "dev",
+    "etc",
+    "root",
+    "sys/fs/cgroup",
+    "sys/pywasm",
+    "tmp",
+    "usr/local/bin",
+    "var/tmp",
+];
 
-/// Files with what is in them. The empty ones are only there for programs to find: the devices that the guest's libc provides, and
-/// the interpreter, which the host runs, where `sys.executable` says that it is.
-const FILES: [(&str, &str); 6] = [
+/// Files with what is in them. The empty ones are only there for programs to find: the devices that the guest's libc provides,
+/// what the host answers when it is read (`processes/told.rs`), and the interpreter, which the host runs, where `sys.executable`
+/// says that it is.
+const FILES: [(&str, &str); 10] = [
     ("dev/null", ""),
     ("dev/zero", ""),
     ("dev/random", ""),
     ("dev/urandom", ""),
     ("etc/timezone", "Etc/UTC\n"),
+    (told::MEMORY_LIMIT, ""),
+    (told::MEMORY_USED, ""),
+    (told::DISK, ""),
+    (told::PROCESSES, ""),
     ("usr/local/bin/python3", ""),
 ];
 

@@ -16,6 +16,34 @@ bytearray(10**6); print('goes on')";
 }
 
 #[test]
+fn an_app_reads_what_it_may_use_and_uses() {
+    let code = "
+import os, subprocess, sys
+def read(path): return open(path).read().split()
+limit, used = (int(read(f'/sys/fs/cgroup/memory.{name}')[0]) for name in ('max', 'current'))
+kept = bytearray(50 << 20)
+print(limit >> 20, int(read('/sys/fs/cgroup/memory.current')[0]) - used >= 40 << 20)
+child = subprocess.Popen([sys.executable, '-c', 'print(open(\"/sys/pywasm/processes\").read())'], stdout=subprocess.PIPE, text=True)
+lines = [line.split() for line in child.communicate()[0].splitlines() if line]
+print([line[:3] for line in lines], sum(int(line[3]) for line in lines) > used)
+print([line[:3] for line in map(str.split, open('/sys/pywasm/processes'))])
+used, limit = map(int, read('/sys/pywasm/disk'))
+open('/tmp/x', 'wb').write(bytes(1 << 20))
+print(limit >> 20, int(read('/sys/pywasm/disk')[0]) - used >= 1 << 20)
+with open('/sys/pywasm/disk') as file:
+    first = file.read(2); file.seek(0); print(file.read().startswith(first))
+open('/sys/fs/cgroup/memory.max', 'w').write('7')
+print(read('/sys/fs/cgroup/memory.max')[0] != '7', os.path.exists('/proc'))";
+    let ended = python(["--memory", "300m", "--disk", "64m", "-c", code]);
+    assert_eq!(
+        ended.stdout,
+        "300 True\n[['1', '0', 'R'], ['2', '1', 'R']] True\n[['1', '0', 'R']]\n64 True\nTrue\nTrue False\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn python_starts_in_the_least_memory_that_is_taken() {
     let ended = python(["--memory", "16m", "-c", "print(1)"]);
     assert_eq!(ended.stdout, "1\n", "{}", ended.stderr);

@@ -8,6 +8,7 @@ use super::uniform::Uniform;
 use crate::events::{Denial, Event, EventSink};
 use crate::exit::Limit;
 use crate::policy::Access;
+use bytes::Bytes;
 use pywasm_format::GuestPath;
 use std::collections::HashMap;
 use std::fs::File;
@@ -39,6 +40,9 @@ pub(crate) enum PlaceKind {
     Mount,
 }
 
+/// What a file holds that the host answers, by its path below `/`.
+pub(crate) type Teller = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Keeps the rules for one instance.
 pub(crate) struct Guard {
     places: Vec<Place>,
@@ -50,6 +54,12 @@ pub(crate) struct Guard {
     quota: Arc<Mutex<Quota>>,
     events: EventSink,
     pub(super) locks: Locks,
+    /// Tells what is in files that the image has for the host to answer: by their path below `/`.
+    teller: Option<Teller>,
+    /// The handle of `/`.
+    top: Option<u32>,
+    /// What was told, by the handle that is open.
+    told: HashMap<u32, Bytes>,
     /// Where the guest is to see nothing of the machine.
     pub(super) uniform: Option<Uniform>,
 }
@@ -71,7 +81,18 @@ impl Guard {
             quota,
             events,
             locks: Locks::default(),
+            teller: None,
+            top: None,
+            told: HashMap::new(),
             uniform: None,
+        }
+    }
+
+    /// The same, with files whose content `teller` knows.
+    pub(crate) fn telling(self, teller: Teller) -> Self {
+        Self {
+            teller: Some(teller),
+            ..self
         }
     }
 
@@ -91,6 +112,34 @@ impl Guard {
     /// The guest was given the preopened folder `number`, or something in it, as the handle `rep`.
     pub(crate) fn opened_place(&mut self, rep: u32, number: usize) {
         self.open.insert(rep, number);
+    }
+
+    /// The guest was given `/` itself as the handle `rep`.
+    pub(super) fn opened_top(&mut self, rep: u32) {
+        self.top = Some(rep);
+    }
+
+    /// What the host has to say in place of the file at `path` below `parent`. It differs from start to start: nothing that has
+    /// to be the same on every machine may be made of it.
+    pub(super) fn answer(&self, parent: u32, path: &str) -> Result<Option<Bytes>, ErrorCode> {
+        let teller = self.teller.as_ref().filter(|_| self.top == Some(parent));
+        let answer = teller.and_then(|tell| tell(path));
+        match answer {
+            Some(_) if self.uniform.is_some() => Err(ErrorCode::NoEntry),
+            answer => Ok(answer.map(Bytes::from)),
+        }
+    }
+
+    /// Reading `rep` gives that.
+    pub(super) fn tells(&mut self, rep: u32, answer: Bytes) {
+        self.told.insert(rep, answer);
+    }
+
+    /// What reading `rep` gives from `offset` on, if it is not what is on disk.
+    pub(super) fn told(&self, rep: u32, offset: u64) -> Option<Bytes> {
+        let answer = self.told.get(&rep)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        Some(answer.slice(start.min(answer.len())..))
     }
 
     /// May one more descriptor be opened?
@@ -115,6 +164,7 @@ impl Guard {
 
     pub(super) fn closed(&mut self, rep: u32) {
         self.open.remove(&rep);
+        self.told.remove(&rep);
     }
 
     /// Copies `/` if it is still the image, and moves what is open there to the copy.

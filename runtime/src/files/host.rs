@@ -12,6 +12,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     ErrorCode, Filesize, Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue,
     NewTimestamp, OpenFlags, PathFlags,
 };
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
@@ -25,8 +26,11 @@ fn borrowed(fd: &Fd) -> Fd {
 impl preopens::Host for FilesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
         let folders = preopens::Host::get_directories(&mut self.stock())?;
-        for (number, (fd, _)) in folders.iter().enumerate() {
+        for (number, (fd, path)) in folders.iter().enumerate() {
             self.guard.opened_place(fd.rep(), number);
+            if path == "/" {
+                self.guard.opened_top(fd.rep());
+            }
             self.guard.follow(self.table, fd.rep())?;
         }
         Ok(folders)
@@ -128,6 +132,11 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn read(&mut self, fd: Fd, len: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+        if let Some(mut rest) = self.guard.told(fd.rep(), offset) {
+            rest.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+            let is_end = rest.is_empty();
+            return Ok((rest.into(), is_end));
+        }
         self.stock().read(fd, len, offset).await
     }
 
@@ -220,6 +229,10 @@ impl HostDescriptor for FilesView<'_> {
         }
         // Creating what is there already is opening it, and allowed where nothing may be changed.
         let creates = open_flags.contains(OpenFlags::CREATE);
+        let answer = match flags.contains(DescriptorFlags::WRITE) {
+            true => None,
+            false => self.guard.answer(parent, &path)?,
+        };
         if creates {
             self.guard.begin_change(self.table, parent)?;
             self.guard.charge_entry(parent)?;
@@ -243,6 +256,9 @@ impl HostDescriptor for FilesView<'_> {
             Descriptor::Dir(_) => None,
         };
         self.guard.opened(opened.rep(), parent, file);
+        if let Some(answer) = answer {
+            self.guard.tells(opened.rep(), answer);
+        }
         Ok(opened)
     }
 
@@ -293,6 +309,10 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
+        if let Some(rest) = self.guard.told(fd.rep(), offset) {
+            let reader: DynInputStream = Box::new(MemoryInputPipe::new(rest));
+            return Ok(self.table.push(reader)?);
+        }
         let stock = self.stock().read_via_stream(borrowed(&fd), offset)?;
         let file = self.file(&fd)?;
         self.table.delete(stock)?;

@@ -16,7 +16,7 @@ mod streams;
 mod tests;
 mod uniform;
 
-pub(crate) use guard::{Guard, Place, PlaceKind};
+pub(crate) use guard::{Guard, Place, PlaceKind, Teller};
 pub(crate) use quota::Quota;
 pub use remove::remove_folder;
 pub(crate) use root::Root;

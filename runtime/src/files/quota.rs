@@ -71,6 +71,12 @@ impl Quota {
         self.open.push(Arc::downgrade(file));
     }
 
+    /// What is in use now, and the limit.
+    pub(crate) fn state(&mut self) -> (u64, u64) {
+        self.used = self.measure().unwrap_or(self.used);
+        (self.used, self.limit)
+    }
+
     fn take(&mut self, bytes: u64) -> bool {
         match self.used.checked_add(bytes) {
             Some(used) if used <= self.limit => {

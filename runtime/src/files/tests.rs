@@ -151,6 +151,39 @@ impl Guest {
     }
 }
 
+/// By the handle of `/` alone, for reading alone, and at the place of the file that is there.
+#[tokio::test]
+async fn the_host_answers_for_some_files() {
+    let mut guest = Guest::new(1 << 20, 100);
+    let tells = |path: &str| (path == "file").then(|| "told".to_owned());
+    let guard = std::mem::replace(&mut guest.guard, Guest::new(1 << 20, 100).guard);
+    guest.guard = guard.telling(Box::new(tells));
+    guest.guard.opened_top(guest.handles[RW]);
+    let (none, read) = (OpenFlags::empty(), DescriptorFlags::READ);
+    for (place, told) in [(RW, true), (RO, false)] {
+        let fd = guest
+            .open(place, "file", none, read)
+            .await
+            .expect("it is there");
+        let rep = fd.rep();
+        let (bytes, _) = guest.view().read(fd, 3, 1).await.expect("read");
+        assert_eq!(bytes, if told { b"old" } else { &b"ld"[..] });
+        let closed = Fd::new_own(rep);
+        HostDescriptor::drop(&mut guest.view(), closed).expect("closed");
+        assert!(guest.guard.told(rep, 0).is_none());
+    }
+    let both = read | DescriptorFlags::WRITE;
+    let fd = guest.open(RW, "file", none, both).await.expect("ours");
+    assert!(guest.guard.told(fd.rep(), 0).is_none());
+    fs::remove_file(guest.host("rw/file")).expect("ours");
+    let gone = guest.open(RW, "file", none, read).await;
+    assert_eq!(gone.map(drop), Err(ErrorCode::NoEntry));
+    guest.guard.uniform = Some(Default::default());
+    fs::write(guest.host("rw/file"), "old").expect("ours");
+    let hidden = guest.open(RW, "file", none, read).await;
+    assert_eq!(hidden.map(drop), Err(ErrorCode::NoEntry));
+}
+
 /// Everything that can be done with a path below a folder. `fresh` is a name that is free.
 const OPERATIONS: [&str; 14] = [
     "open",

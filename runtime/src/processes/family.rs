@@ -4,6 +4,7 @@ use super::pipe::{Ends, Reader, Writer, pipe};
 use super::registry::{FIRST, NoChild, Registry, Status};
 use super::semaphore::Semaphores;
 use super::sync::Counter;
+use super::told;
 use crate::app::Parts;
 use crate::command::{Command, CommandError};
 use crate::engine::Runtime;
@@ -57,14 +58,14 @@ pub(crate) struct Family {
     /// Removed with the last of them.
     scratch: Arc<Scratch>,
     /// Over `/`.
-    preopens: Vec<Preopen>,
+    pub(super) preopens: Vec<Preopen>,
     streams: Streams,
-    quota: Arc<Mutex<Quota>>,
+    pub(super) quota: Arc<Mutex<Quota>>,
     memory: MemoryLimiter,
     pub(crate) events: EventSink,
     pipes: Counter,
     slack: Counter,
-    registry: Registry,
+    pub(super) registry: Registry,
     /// Of all that start once it is set.
     pub(crate) profiler: OnceLock<Profiler>,
     /// For the first crash of one of them.
@@ -215,6 +216,9 @@ impl Family {
             .chain(self.preopens.iter().cloned())
             .collect();
         let places = preopens.iter().map(|p| p.place.clone()).collect();
+        let memory = self.memory.sibling();
+        let [all, own] = memory.used();
+        self.registry.uses(process.number, own);
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
         let host = Host {
@@ -232,15 +236,18 @@ impl Family {
                 events: self.events.clone(),
             },
             network: self.network.share(),
-            files: surroundings.files(Guard::new(
-                places,
-                Arc::clone(self.scratch.root()),
-                self.limits.files,
-                Arc::clone(&self.quota),
-                self.events.clone(),
-            )),
+            files: surroundings.files(
+                Guard::new(
+                    places,
+                    Arc::clone(self.scratch.root()),
+                    self.limits.files,
+                    Arc::clone(&self.quota),
+                    self.events.clone(),
+                )
+                .telling(told::teller(self, all)),
+            ),
             signals,
-            memory: self.memory.sibling(),
+            memory,
             process,
             sampler: self.profiler.get().map(Profiler::sampler),
         };

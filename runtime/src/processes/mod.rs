@@ -11,6 +11,7 @@ mod pipe;
 mod registry;
 mod semaphore;
 mod sync;
+pub(crate) mod told;
 
 pub(crate) use family::{Family, Members, Process};
 pub(crate) use host::{ProcessesView, add_to_linker};

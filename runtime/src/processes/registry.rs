@@ -3,7 +3,9 @@
 use crate::net::sync::lock;
 use crate::signals::Signals;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::sync::{Notify, watch};
 
 /// The number of the first process, which the host starts.
@@ -38,6 +40,18 @@ struct Entry {
     stop: watch::Sender<bool>,
     killed: Option<u8>,
     ended: Option<Status>,
+    memory: Arc<AtomicU64>,
+    began: SystemTime,
+}
+
+/// What a process is, as it is told of.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) number: u32,
+    pub(super) parent: u32,
+    pub(super) has_ended: bool,
+    pub(super) memory: u64,
+    pub(super) began: SystemTime,
 }
 
 pub(super) struct Registry {
@@ -73,6 +87,8 @@ impl Registry {
             stop: watch::Sender::new(false),
             killed: None,
             ended: None,
+            memory: Arc::default(),
+            began: SystemTime::now(),
         };
         Self {
             entries: Mutex::new(Entries {
@@ -102,6 +118,8 @@ impl Registry {
             stop,
             killed: None,
             ended: None,
+            memory: Arc::default(),
+            began: SystemTime::now(),
         };
         entries.all.insert(number, entry);
         Some(Place {
@@ -110,6 +128,25 @@ impl Registry {
             signals,
             stopped,
         })
+    }
+
+    /// The bytes that it has are counted there.
+    pub(super) fn uses(&self, number: u32, memory: Arc<AtomicU64>) {
+        if let Some(entry) = lock(&self.entries).all.get_mut(&number) {
+            entry.memory = memory;
+        }
+    }
+
+    /// All that live, and those that have ended and were not asked about yet.
+    pub(super) fn list(&self) -> Vec<Listed> {
+        let listed = |(number, entry): (&u32, &Entry)| Listed {
+            number: *number,
+            parent: entry.parent,
+            has_ended: entry.ended.is_some(),
+            memory: entry.memory.load(Ordering::Relaxed),
+            began: entry.began,
+        };
+        lock(&self.entries).all.iter().map(listed).collect()
     }
 
     /// It could not be started after all.
@@ -238,7 +275,13 @@ mod tests {
         let grandchild = all.enter(child).expect("room").number;
         assert_eq!(all.reap(FIRST, grandchild), Err(NoChild));
         assert_eq!(all.reap(FIRST, 0), Ok(None));
+        all.uses(grandchild, Arc::new(AtomicU64::new(7)));
         all.ended(child, Status::exited(3));
+        let listed = all.list().into_iter();
+        let listed = listed.map(|one| (one.number, one.parent, one.has_ended, one.memory));
+        let first = (FIRST, NOBODY, false, 0);
+        let orphan = (grandchild, NOBODY, false, 7);
+        assert!(listed.eq([first, (child, FIRST, true, 0), orphan]));
         assert_eq!(all.reap(FIRST, child), Ok(Some((child, Status(0x300)))));
         assert_eq!(all.reap(FIRST, child), Err(NoChild));
         all.ended(grandchild, Status::exited(0));
