@@ -239,6 +239,11 @@ impl ResolvedWheel {
                 ),
             });
         }
+        if let Some(file) = wheel.platform_in {
+            texts.push(format!(
+                "{name} {version} refuses platforms that it does not know, and pywasm's is added in {file}"
+            ));
+        }
         if !wheel.elsewhere.is_empty() {
             texts.push(format!(
                 "{name} {version} has files for places outside site-packages, which are left out ({})",

@@ -154,6 +154,59 @@ fn a_native_part_without_a_fall_back_has_a_module_of_ours_in_its_place() {
     );
 }
 
+/// Such packages ask `sys.platform` and know no `wasi`, whether they are pure or not.
+#[test]
+fn a_package_that_refuses_platforms_it_does_not_know_takes_this_one() {
+    let refusing = |name: &str, tags: &str| {
+        let mut wheel = tagged(name, "7.2", tags);
+        let text = "import sys\nif sys.platform == 'linux':\n    x = 1\nelse:\n    raise NotImplementedError(f'{sys.platform}?')\nx = 2\n";
+        wheel.files[0].1 = text.into();
+        wheel
+    };
+    let native = "psutil/_psutil_linux.abi3.so";
+    let wheels = [
+        refusing("psutil", "cp36-abi3-manylinux2014_x86_64").file(native, b"\x7fELF"),
+        refusing("readchar", "py3-none-any"),
+        // Another that refuses: nobody has seen to it that it runs.
+        refusing("other", "py3-none-any"),
+    ];
+    let index = Index::start();
+    index.publish_wheels(&wheels);
+    let folder = TempDir::new().expect("a folder");
+    let report = pack(&index, "psutil\nreadchar\nother", folder.path()).expect("packed");
+    let files = files_of(&open(&report.path), LayerKind::Dependencies);
+    let text = |path: &str| String::from_utf8_lossy(&files[&format!("{SITE}/{path}")]).into_owned();
+    let begin = "import sys\nif sys.platform == 'linux':\n    x = 1\nelse:\n";
+    assert_eq!(
+        text("psutil/__init__.py"),
+        format!("{begin}    from . import _pswasi as _psplatform\nx = 2\n")
+    );
+    assert!(text("psutil/_pswasi.py").contains("def virtual_memory"));
+    assert_eq!(
+        text("readchar/__init__.py"),
+        format!(
+            "{begin}    from . import _posix_key as key\n    from ._posix_read import readchar, readkey\nx = 2\n"
+        )
+    );
+    assert!(text("other/__init__.py").contains("NotImplementedError"));
+    for name in ["psutil", "readchar"] {
+        let record = text(&format!("{name}-7.2.dist-info/RECORD"));
+        let lines: Vec<_> = record
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}/__init__.py")))
+            .collect();
+        assert_eq!(lines, [format!("{name}/__init__.py,,")]);
+    }
+    let notes: Vec<_> = report.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes.contains(
+            &"readchar 7.2 refuses platforms that it does not know, and pywasm's is added in readchar/__init__.py"
+                .to_owned()
+        ),
+        "{notes:?}"
+    );
+}
+
 #[test]
 fn two_packs_are_the_same_bytes() {
     let index = Index::start();

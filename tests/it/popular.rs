@@ -210,3 +210,52 @@ import selectors; print(selectors.DefaultSelector.__name__)
          PollSelector\n"
     );
 }
+
+/// Of the sandbox: what it tells of, natively, is the machine.
+#[test]
+fn registry_psutil_tells_of_the_sandbox() {
+    let program = "
+import os, socket, sys, time, psutil
+me = psutil.Process()
+print(me.pid, me.name(), me.cwd(), me.cmdline()[-1], me.username(), me.status(), me.parent(), me.children(), psutil.LINUX)
+print(abs(me.create_time() - time.time()) < 60, me.is_running(), me.num_threads(), me.environ() == dict(os.environ))
+before = me.memory_info().rss
+kept = bytearray(100 << 20)
+memory = psutil.virtual_memory()
+print(me.memory_info().rss - before >= 90 << 20, memory.total >> 20, memory.used + memory.available == memory.total, me.memory_percent() > 9)
+me.cpu_percent(); sum(range(5_000_000)); print(me.cpu_percent() > 30, psutil.cpu_count() == os.cpu_count())
+server = socket.create_server(('127.0.0.1', 0)); port = server.getsockname()[1]
+client = socket.create_connection(('127.0.0.1', port))
+print([(one.status, one.laddr.port == port, bool(one.raddr)) for one in me.net_connections()])
+child = psutil.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])
+print(psutil.pids(), me.children() == [child], child.parent() == me, psutil.pid_exists(77))
+try: child.cmdline()
+except psutil.AccessDenied as error: print(error.msg)
+child.terminate(); print(child.wait(60), child.is_running())
+one, other = (psutil.Popen([sys.executable, '-c', code]) for code in ('import time; time.sleep(100)', ''))
+gone, alive = psutil.wait_procs([one, other], timeout=5); print(gone == [other], alive == [one])
+one.kill(); print(one.wait().name)
+print(psutil.disk_usage('/').total >> 20, psutil.swap_memory().total, psutil.users(), [hasattr(psutil, name) for name in ('cpu_freq', 'sensors_fans')])
+print(sorted(key for key, value in me.as_dict().items() if value is None and key != 'terminal'))
+";
+    // With its tuples in `_ntuples`, and in the platform's module.
+    for version in ["7.2.2", "5.9.8"] {
+        let printed = output(&format!("psutil=={version}\n"), &[("app.py", program)], &[]);
+        assert_eq!(
+            printed,
+            "1 python3 /app app.py root running None [] False\n\
+             True True 1 True\n\
+             True 1024 True True\n\
+             True True\n\
+             [('LISTEN', True, False), ('ESTABLISHED', False, True)]\n\
+             [1, 2] True True False\n\
+             cmdline of another process cannot be known in the sandbox\n\
+             -15 False\n\
+             True True\n\
+             SIGKILL\n\
+             1024 0 [] [False, False]\n\
+             ['num_ctx_switches', 'open_files']\n",
+            "{version}"
+        );
+    }
+}

@@ -256,6 +256,27 @@ fn programs_that_import_readline_edit_lines() {
 }
 
 /// It asks Python by ctypes for what a signal does, at import and around each line.
+/// It knows no platform `wasi` by itself.
+#[test]
+fn registry_readchar_reads_keys() {
+    let program = "import readchar\nprint('ready', flush=True)\nwhile (pressed := readchar.readkey()) != 'q': print(pressed == readchar.key.UP)\n";
+    let folder = project(&[("app.py", program), ("requirements.txt", "readchar\n")]);
+    let mut command = pywasm(["run", "-it"]);
+    command.arg(folder.path());
+    let mut session = Session::begin(command, Some(folder));
+    session.expect("ready");
+    // Between two keys it sets the terminal back, and what is pressed then is lost to it.
+    for (keys, shown) in [("\x1b[A", "True"), ("\x1b[B", "False"), ("q", "")] {
+        let until = Instant::now() + PATIENCE;
+        while session.reads_lines() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        session.press(keys);
+        session.expect(shown);
+    }
+    assert!(session.end().success());
+}
+
 #[test]
 fn registry_prompt_toolkit_edits_lines() {
     let program = "from prompt_toolkit import prompt\n\

@@ -113,11 +113,6 @@ const KNOWN: &[Entry] = &[
         "Pillow is built in",
     ),
     (
-        &["psutil"],
-        "it asks the host about its processes, of which an app sees none",
-        "leave it out: os and resource tell of the app itself",
-    ),
-    (
         &["ruff", "ty", "uv"],
         "it is a program for developers, written in Rust",
         "use it outside: apps run without it",
@@ -245,7 +240,6 @@ const DISPENSABLE: &[(&str, &str, &str)] = &[
     ("redis", "hiredis", "answers of Redis are read in Python"),
     ("psycopg", "psycopg-c", "it is built in"),
     ("willow", "pillow-heif", "pictures in HEIC cannot be read"),
-    ("ipython", "psutil", "an app sees no processes but its own"),
     ("fastapi", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "fastar", NO_DEPLOYMENT),
     ("fastapi-cloud-cli", "rignore", NO_DEPLOYMENT),

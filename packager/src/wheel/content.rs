@@ -2,6 +2,7 @@
 //! straight from the wheel into the layer.
 
 use super::metadata::{console_scripts, dist_info};
+use super::native::Platform;
 use super::{WheelName, native, sound};
 use pywasm_format::EntryPoint;
 use pywasm_format::write::FileMode;
@@ -23,6 +24,8 @@ pub(crate) struct Wheel {
     pub(crate) native_left_out: Vec<String>,
     /// Files of ours that take their place.
     pub(crate) replaced_by: Vec<&'static str>,
+    /// Its file to which the platform was added.
+    pub(crate) platform_in: Option<&'static str>,
     /// Files for places outside site-packages, left out.
     pub(crate) elsewhere: Vec<String>,
 }
@@ -138,6 +141,7 @@ impl Wheel {
             scripts: Vec::new(),
             native_left_out: Vec::new(),
             replaced_by: Vec::new(),
+            platform_in: None,
             elsewhere: Vec::new(),
         };
         wheel.list(dist_info.trim_end_matches(".dist-info"), native)?;
@@ -148,6 +152,7 @@ impl Wheel {
         if native == Native::LeaveOut {
             wheel.replace(name);
         }
+        wheel.make_known(name)?;
         wheel.complete(&dist_info)?;
         wheel.check_folders()?;
         Ok(wheel)
@@ -220,6 +225,19 @@ impl Wheel {
         }
     }
 
+    /// Has a package that refuses other platforms than those it knows take this one.
+    fn make_known(&mut self, name: &WheelName) -> Result<(), WheelError> {
+        let Some(platform) = Platform::of(&name.name) else {
+            return Ok(());
+        };
+        let text = self.text(platform.file)?.unwrap_or_default();
+        if let Some(text) = platform.known_in(&text) {
+            self.write(platform.file.to_owned(), text.into_bytes());
+            self.platform_in = Some(platform.file);
+        }
+        Ok(())
+    }
+
     /// What an installer does beside copying: entry points, `INSTALLER`, and a `RECORD` of what is
     /// really there.
     fn complete(&mut self, dist_info: &str) -> Result<(), WheelError> {
@@ -229,23 +247,23 @@ impl Wheel {
         let installer = format!("{dist_info}/INSTALLER");
         let record = format!("{dist_info}/RECORD");
         if let Some(text) = self.text(&record)? {
+            let own: Vec<&str> = [installer.as_str()]
+                .into_iter()
+                .chain(self.replaced_by.iter().copied())
+                .chain(self.platform_in)
+                .collect();
             let gone = |line: &str| {
-                self.native_left_out.iter().chain([&installer]).any(|path| {
-                    line.strip_prefix(path.as_str())
+                let left_out = self.native_left_out.iter().map(String::as_str);
+                left_out.chain(own.iter().copied()).any(|path| {
+                    line.strip_prefix(path)
                         .is_some_and(|rest| rest.starts_with(','))
                 })
             };
-            let mut lines: Vec<&str> = text.lines().filter(|line| !gone(line)).collect();
-            let own = format!("{installer},,");
-            lines.push(&own);
-            let replaced: Vec<String> = self
-                .replaced_by
-                .iter()
-                .map(|path| format!("{path},,"))
+            let kept = text.lines().filter(|line| !gone(line)).map(str::to_owned);
+            let lines: Vec<_> = kept
+                .chain(own.iter().map(|path| format!("{path},,")))
                 .collect();
-            lines.extend(replaced.iter().map(String::as_str));
-            let mut record_text = lines.join("\n");
-            record_text.push('\n');
+            let record_text = lines.join("\n") + "\n";
             self.write(record, record_text.into_bytes());
         }
         self.write(installer, INSTALLER.to_vec());

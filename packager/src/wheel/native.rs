@@ -7,9 +7,9 @@ use zip::ZipArchive;
 /// Packages that have native modules for speed alone and work without them: where they have no pure
 /// wheel, one for any platform is taken and the native modules are left out.
 ///
-/// Every entry was checked with real wheels on a native CPython 3.14: native files deleted, the package
+/// Every entry was checked with real wheels, most on a native CPython 3.14: native files deleted (or [`REPLACED`]), the package
 /// imported and used. `packager/tests/pure_fallback.py` does it again.
-const OPTIONAL: [&str; 24] = [
+const OPTIONAL: &[&str] = &[
     "aiohttp",
     "charset-normalizer",
     "coverage",
@@ -20,6 +20,7 @@ const OPTIONAL: [&str; 24] = [
     "msgpack",
     "multidict",
     "propcache",
+    "psutil",
     "pymongo",
     "pyyaml",
     "rapidfuzz",
@@ -38,11 +39,59 @@ const OPTIONAL: [&str; 24] = [
 
 /// Modules of ours that take the place of native ones: the package, the file, its text. They do the whole work of
 /// what they replace, in the way that a sandbox allows.
-const REPLACED: [(&str, &str, &str); 1] = [(
-    "watchfiles",
-    "watchfiles/_rust_notify.py",
-    include_str!("replacements/watchfiles_rust_notify.py"),
-)];
+const REPLACED: &[(&str, &str, &str)] = &[
+    (
+        "psutil",
+        "psutil/_pswasi.py",
+        include_str!("replacements/psutil_pswasi.py"),
+    ),
+    (
+        "watchfiles",
+        "watchfiles/_rust_notify.py",
+        include_str!("replacements/watchfiles_rust_notify.py"),
+    ),
+];
+
+/// Packages that choose by `sys.platform` and refuse what they do not know: the package, the file that refuses, and what stands there
+/// instead of its [`REFUSAL`].
+const PLATFORMS: &[(&str, &str, &str)] = &[
+    (
+        "psutil",
+        "psutil/__init__.py",
+        "    from . import _pswasi as _psplatform",
+    ),
+    (
+        "readchar",
+        "readchar/__init__.py",
+        "    from . import _posix_key as key\n    from ._posix_read import readchar, readkey",
+    ),
+];
+
+/// How the line begins with which they do.
+const REFUSAL: &str = "    raise NotImplementedError(";
+
+/// The file of a package that refuses platforms which it does not know, and the same text with `wasi` among those that it does.
+pub(super) struct Platform {
+    pub(super) file: &'static str,
+    line: &'static str,
+}
+
+impl Platform {
+    /// Of this package, if it has one.
+    pub(super) fn of(name: &PackageName) -> Option<Self> {
+        let mut all = PLATFORMS.iter();
+        let (_, file, line) = all.find(|(package, ..)| *package == name.as_ref())?;
+        Some(Self { file, line })
+    }
+
+    /// `text` where `wasi` is known; nothing if it refuses none.
+    pub(super) fn known_in(&self, text: &str) -> Option<String> {
+        let mut lines: Vec<&str> = text.lines().collect();
+        let refusal = lines.iter_mut().find(|line| line.starts_with(REFUSAL))?;
+        *refusal = self.line;
+        Some(lines.join("\n") + "\n")
+    }
+}
 
 /// What takes the place of a package's native modules: file and text.
 pub(super) fn replacements(
