@@ -1,6 +1,6 @@
 """Checks the list of packages whose native code is optional (packager/src/wheel/native.rs).
 
-For each package: its newest wheel for CPython 3.14 on Linux (and an older one) is installed into a
+All but psutil, whose module of ours asks the sandbox. For each package: its newest wheel for CPython 3.14 on Linux (and an older one) is installed into a
 folder of its own with what it requires, every native file is deleted, and a small program uses it.
 
     python packager/tests/pure_fallback.py PYTHON3.14 [NAME ...]
@@ -10,6 +10,7 @@ The interpreter that runs this script needs pip; PYTHON3.14 runs the programs.
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -191,10 +192,58 @@ with tempfile.TemporaryDirectory() as folder:
     assert next(watch(folder, rust_timeout=200, yield_on_timeout=True)) == set()
     stop = threading.Event(); stop.set(); assert list(watch(folder, stop_event=stop)) == []
 """),
+    "editdistance": ("0.8.1", """
+import editdistance as e
+assert e.eval("banana", "bahama") == 2 and e.eval(["a", 1], ("a", 2, 3)) == 2 and e.distance("", "ab") == 2
+assert e.eval_criterion("ab", "abcd", 2) and not e.eval_criterion("ab", "abcd", 1)
+"""),
+    "fastuuid": ("0.12.0", """
+import fastuuid, pickle
+made = fastuuid.uuid4(); assert fastuuid.UUID(str(made)) == made == pickle.loads(pickle.dumps(made)) and made.version == 4
+assert str(fastuuid.uuid5(fastuuid.UUID(int=5), b"abc")) == "c196b6ec-00c5-5f3a-85ee-2f2cb337dc42"
+assert len(set(fastuuid.uuid4_as_strings_bulk(50))) == 50 and fastuuid.uuid1(5, 6).node == 5
+"""),
+    "google-crc32c": ("1.5.0", """
+import google_crc32c as g
+assert g.value(b"123456789") == 0xe3069283 and g.extend(g.value(b"1234"), b"56789") == g.value(b"123456789")
+"""),
+    "hiredis": ("3.0.0", """
+import hiredis
+r = hiredis.Reader(encoding="utf-8"); data = b"*3\\r\\n$5\\r\\nhello\\r\\n:7\\r\\n-ERR no\\r\\n%1\\r\\n+a\\r\\n#t\\r\\n"
+for at in range(len(data) - 1): r.feed(data, at, 1); last = r.gets() or last if at else None
+assert last[:2] == ["hello", 7] and isinstance(last[2], hiredis.ReplyError)
+r.feed(b"\\n"); assert r.gets() == {"a": True} and r.gets() is False
+assert hiredis.pack_command(("SET", "k", 1, 1.5)) == b"*4\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$1\\r\\n1\\r\\n$3\\r\\n1.5\\r\\n"
+"""),
+    "levenshtein": ("0.21.1", """
+import Levenshtein as l
+assert l.distance("kitten", "sitting") == 3 and l.hamming("ab", "ac") == 1 and l.editops("a", "ab") == [("insert", 1, 1)]
+words = ["Levnhtein", "Leveshein", "Leenshten", "Leveshtei", "Lenshtein", "Lvenstein", "Levenhtin", "evenshtei"]
+assert l.median(words) == "Levenshtein" and l.quickmedian(words) == "Levnshein" and l.setmedian(["ab", "abc", "abcd"]) == "abc"
+assert l.median_improve("spam", ["ham", "ham", "spa"]) == "ham"
+assert l.setratio(["a", "b"], ["b", "a"]) == 1 and l.seqratio(["a", "b"], ["a", "c"]) == 0.5
+"""),
+    "pybase64": ("1.4.0", """
+import pybase64
+assert pybase64.b64decode(pybase64.b64encode(b"hello?>", altchars="_-"), altchars="_-", validate=True) == b"hello?>"
+"""),
+    "setproctitle": ("1.3.3", """
+import setproctitle
+setproctitle.setproctitle("worker 1"); assert setproctitle.getproctitle() == "worker 1"
+"""),
+    "zeroconf": ("0.132.2", """
+import socket, zeroconf
+from zeroconf import DNSIncoming, DNSOutgoing, DNSQuestion, const
+out = DNSOutgoing(const._FLAGS_QR_QUERY); out.add_question(DNSQuestion("_http._tcp.local.", const._TYPE_PTR, const._CLASS_IN))
+assert DNSIncoming(out.packets()[0]).questions[0].name == "_http._tcp.local."
+info = zeroconf.ServiceInfo("_http._tcp.local.", "x._http._tcp.local.", port=80, addresses=[socket.inet_aton("127.0.0.1")])
+assert info.parsed_addresses() == ["127.0.0.1"]
+"""),
 }
 
-# Modules of ours that take the place of native ones: NAME_MODULE.py is NAME/_MODULE.py.
-REPLACEMENTS = pathlib.Path(__file__).parents[1] / "src/wheel/replacements"
+WHEEL = pathlib.Path(__file__).parents[1] / "src/wheel"
+# Modules of ours that take the place of native ones: the package, the file and its source.
+REPLACEMENTS = re.findall(r'"([\w-]+)",\s*"([\w/]+\.py)",\s*include_str!\("([^"]+)"\)', (WHEEL / "native.rs").read_text())
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
 
 
@@ -218,8 +267,9 @@ def check(python, name, version, program):
         native = [p for p in pathlib.Path(folder).rglob("*") if p.name.endswith(NATIVE) or ".so." in p.name]
         for path in native:
             path.unlink()
-        for source in REPLACEMENTS.glob(f"{name}_*.py"):
-            shutil.copy(source, pathlib.Path(folder, name, source.name[len(name):]))
+        for package, file, source in REPLACEMENTS:
+            if package == name:
+                shutil.copy(WHEEL / source, pathlib.Path(folder, file))
         env = {"PYTHONPATH": folder, "PATH": os.environ["PATH"]}
         ran = subprocess.run([python, "-c", program], env=env, capture_output=True, text=True, timeout=120)
         if ran.returncode == 0:

@@ -259,3 +259,26 @@ print(sorted(key for key, value in me.as_dict().items() if value is None and key
         );
     }
 }
+
+/// Each with a module of ours in the place of its native one, or none at all.
+#[test]
+fn registry_small_native_parts_are_done_in_python() {
+    let program = "
+import Levenshtein, editdistance, fastuuid, google_crc32c, hiredis, pybase64, setproctitle, zeroconf
+print(editdistance.eval('banana', 'bahama'), editdistance.eval(['a', 1], ('a', 2, 3)))
+print(Levenshtein.distance('kitten', 'sitting'), Levenshtein.median(['banana', 'bahama', 'ananas']), Levenshtein.setratio(['a', 'b'], ['b', 'a']))
+made = fastuuid.uuid4(); print(fastuuid.UUID(str(made)) == made, made.version, len(set(fastuuid.uuid7_as_strings_bulk(9))))
+print(google_crc32c.value(b'123456789') == 0xe3069283, pybase64.b64decode('AAE='), zeroconf.IPVersion.V4Only.name)
+setproctitle.setproctitle('worker'); print(setproctitle.getproctitle())
+reader = hiredis.Reader(encoding='utf-8')
+for piece in (b'*3\\r\\n$5\\r\\nhe', b'llo\\r\\n:7\\r\\n', b'-ERR no\\r\\n+OK\\r\\n'):
+    reader.feed(piece); print(reader.gets())
+print(reader.gets(), reader.gets(), hiredis.pack_command(('GET', 1)))
+";
+    let names = "editdistance\nfastuuid\ngoogle-crc32c\nhiredis\nlevenshtein\npybase64\nsetproctitle\nzeroconf\n";
+    assert_eq!(
+        output(names, &[("app.py", program)], &[]),
+        "2 2\n3 banana 1.0\nTrue 4 9\nTrue b'\\x00\\x01' V4Only\nworker\nFalse\nFalse\n['hello', 7, ReplyError('ERR no')]\n\
+         OK False b'*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\n1\\r\\n'\n"
+    );
+}

@@ -133,11 +133,6 @@ const KNOWN: &[Entry] = &[
         "the clients of single vendors run: openai, anthropic",
     ),
     (
-        &["fastuuid"],
-        "it is written in Rust for speed",
-        "uuid-utils is built in; the standard library's uuid does the same",
-    ),
-    (
         &["confluent-kafka"],
         "it is built on librdkafka in C",
         "kafka-python is pure Python",
