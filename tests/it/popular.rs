@@ -226,7 +226,7 @@ print(me.memory_info().rss - before >= 90 << 20, memory.total >> 20, memory.used
 me.cpu_percent(); sum(range(5_000_000)); print(me.cpu_percent() > 30, psutil.cpu_count() == os.cpu_count())
 server = socket.create_server(('127.0.0.1', 0)); port = server.getsockname()[1]
 client = socket.create_connection(('127.0.0.1', port))
-print([(one.status, one.laddr.port == port, bool(one.raddr)) for one in me.net_connections()])
+print([(one.status, one.laddr.port == port, bool(one.raddr)) for one in psutil.net_connections()])
 child = psutil.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])
 print(psutil.pids(), me.children() == [child], child.parent() == me, psutil.pid_exists(77))
 try: child.cmdline()
@@ -254,7 +254,7 @@ print(sorted(key for key, value in me.as_dict().items() if value is None and key
              True True\n\
              SIGKILL\n\
              1024 0 [] [False, False]\n\
-             ['num_ctx_switches', 'open_files']\n",
+             ['num_ctx_switches', 'open_files', 'threads']\n",
             "{version}"
         );
     }

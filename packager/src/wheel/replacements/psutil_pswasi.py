@@ -3,7 +3,7 @@
 The system is the sandbox: the processes of the app, which are all that it has, the memory and the disk that it may use, and the
 processor time that it gets. Of the machine itself nothing can be known, and what cannot be known is not made up: it raises
 `AccessDenied`, or is not there at all where psutil has platforms without it (`cpu_freq`, `getloadavg`, sensors, and of a process
-`threads`, `io_counters`, `ionice`, `rlimit`, `cpu_num`, `memory_maps`).
+`io_counters`, `ionice`, `rlimit`, `cpu_num`, `memory_maps`).
 
 - Processes: which there are, their parents, whether they have ended, their memory and their start is known of all of them
   (`/sys/pywasm/processes`); the name, the command line, the folder, the variables, processor time and descriptors of the own one.
@@ -19,8 +19,6 @@ import os
 import socket
 import stat
 import sys
-import threading
-import time
 from collections import namedtuple
 
 from . import _common, _psposix
@@ -324,6 +322,10 @@ class Process:
     @_own
     def num_threads(self):
         return len(sys._current_frames())
+
+    @_own
+    def threads(self):
+        raise _unknown("the processor time of threads", self.pid)
 
     @_own
     def num_ctx_switches(self):
