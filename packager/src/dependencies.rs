@@ -229,13 +229,12 @@ impl ResolvedWheel {
         let mut texts = Vec::new();
         if self.native == Native::LeaveOut && !wheel.native_left_out.is_empty() {
             let left_out = wheel.native_left_out.join(", ");
-            texts.push(match wheel.replaced_by[..] {
-                [] => format!(
+            texts.push(match wheel.replaced_by {
+                None => format!(
                     "{name} {version} runs in pure Python: its optional native parts are left out ({left_out})"
                 ),
-                _ => format!(
-                    "{name} {version} runs in pure Python: {left_out} is replaced by a module of pywasm's own, {}",
-                    wheel.replaced_by.join(", ")
+                Some(own) => format!(
+                    "{name} {version} runs in pure Python: {left_out} is replaced by a module of pywasm's own, {own}"
                 ),
             });
         }

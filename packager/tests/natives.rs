@@ -286,3 +286,82 @@ fn native_code_for_the_guest_is_refused_with_the_way_to_have_it() {
     let error = outcome("odd.cpython-314-wasm32-wasi.so").expect_err("native code");
     assert!(error.contains("which loads none at run time"), "{error}");
 }
+
+/// `mysqlclient` as it is published: native modules for Windows alone, and the source.
+fn mysqlclient(version: &str) -> TestWheel {
+    tagged("mysqlclient", version, "cp312-cp312-win_amd64")
+        .file("MySQLdb/_mysql.cp312-win_amd64.pyd", b"MZ")
+}
+
+fn pymysql(version: &str) -> TestWheel {
+    wheel("pymysql", version).extra("rsa", "sealed")
+}
+
+#[test]
+fn what_a_module_of_ours_is_built_on_is_required_with_the_package_whose_place_it_takes() {
+    let index = with(vec![
+        mysqlclient("2.3.2"),
+        pymysql("1.2.4"),
+        wheel("sealed", "1.0"),
+    ]);
+    let person = Person::new(&index);
+    let plan = person.plan_file("mysqlclient").expect("a plan");
+    assert_eq!(
+        packages(&plan),
+        ["mysqlclient 2.3.2", "pymysql 1.2.4", "sealed 1.0"]
+    );
+    let (_, package) = packed(&person, &plan);
+    let files = files_of(&package, LayerKind::Dependencies);
+    let ends = |end| files.keys().any(|path| path.ends_with(end));
+    assert!(ends("MySQLdb/_mysql.py") && !ends(".pyd"));
+    let report = person.check("mysqlclient").expect("a report");
+    let way = |name| {
+        let mut packages = report.packages.iter();
+        let package = packages.find(|package| package.name == name);
+        package.expect("chosen").path.join(" -> ")
+    };
+    assert_eq!(way("pymysql"), "mysqlclient -> pymysql");
+    assert_eq!(way("sealed"), "mysqlclient -> pymysql -> sealed");
+}
+
+#[test]
+fn what_a_module_of_ours_is_built_on_has_the_version_that_all_allow() {
+    let index = with(vec![
+        mysqlclient("2.3.2"),
+        pymysql("1.2.4"),
+        pymysql("1.1.1"),
+        pymysql("1.0.2"),
+        wheel("sealed", "1.0"),
+    ]);
+    let person = Person::new(&index);
+    assert_eq!(
+        person.chosen("mysqlclient\npymysql<1.2"),
+        ["mysqlclient 2.3.2", "pymysql 1.1.1", "sealed 1.0"]
+    );
+    let error = person.error("mysqlclient\npymysql==1.0.2");
+    assert!(
+        error.contains("mysqlclient 2.3.2 needs pymysql >=1.1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_release_that_no_module_of_ours_fits_is_refused_with_those_that_run() {
+    let old = tagged("mysqlclient", "1.3.14", LINUX).file("_mysql.so", b"\x7fELF");
+    let index = with(vec![old, mysqlclient("2.3.2"), pymysql("1.2.4")]);
+    let error = Person::new(&index).error("mysqlclient==1.3.14");
+    assert!(
+        error.contains("mysqlclient 1.3.14: it is built on MySQL's library in C, whose place pywasm's own module takes from release 1.4 on; every release since 1.4.4 has wheels and runs: write mysqlclient>=1.4.4"),
+        "{error}"
+    );
+}
+
+/// Whoever builds it for the guest, or has another one in its place, needs nothing of ours.
+#[test]
+fn a_pure_wheel_requires_what_it_says_itself() {
+    let index = with(vec![wheel("mysqlclient", "2.3.2")]);
+    assert_eq!(
+        Person::new(&index).chosen("mysqlclient"),
+        ["mysqlclient 2.3.2"]
+    );
+}

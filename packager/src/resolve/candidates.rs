@@ -43,8 +43,6 @@ pub(super) struct Choice {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     pub(super) releases: BTreeMap<Version, Release>,
-    /// Can the package do without its native code?
-    optional_native: bool,
     /// Does even its pure Python do nothing without what is built in?
     needs_built_in: bool,
     /// What is built in of it.
@@ -60,6 +58,8 @@ pub(super) struct Release {
     pub(super) pure: Option<(Fit, RemoteFile)>,
     /// The best wheel with native code for CPython, whichever version of it.
     pub(super) native: Option<(NativeTags, RemoteFile)>,
+    /// Can the version do without its native code?
+    optional_native: bool,
     /// Is there a wheel that a mainstream platform with this Python would take?
     pub(super) mainstream_native: bool,
     /// The source archive.
@@ -150,7 +150,14 @@ impl<'a> Facts<'a> {
                         self.client.wheel(file, &[]).map_err(Arc::new)?;
                     }
                     let bytes = self.client.metadata(file).map_err(Arc::new)?;
-                    Ok(Requirements::read(&Metadata::parse(&bytes), self.target))
+                    let mut metadata = Metadata::parse(&bytes);
+                    if release.is_some_and(Release::leaves_native_out) {
+                        let own = wheel::replacement_requires(name).iter();
+                        metadata
+                            .requires_dist
+                            .extend(own.map(|text| (*text).to_owned()));
+                    }
+                    Ok(Requirements::read(&metadata, self.target))
                 }
                 // Source alone. If it cannot be built, the solution will name it.
                 None => Ok(release
@@ -231,7 +238,6 @@ impl Candidates {
         choice: Choice,
     ) -> Self {
         let mut candidates = Self {
-            optional_native: wheel::is_optional(name),
             needs_built_in: target
                 .natives
                 .get(name)
@@ -248,7 +254,9 @@ impl Candidates {
                 None => wheel::version_of_sdist(&file.filename, name),
             };
             if let Some(version) = version.filter(is_sane) {
+                let optional_native = wheel::is_optional(name, &version);
                 let release = candidates.releases.entry(version).or_default();
+                release.optional_native = optional_native;
                 release.add(file, wheel, target, hashes, choice.as_of);
             }
         }
@@ -282,8 +290,7 @@ impl Candidates {
         if self.runnable_only {
             return self.runnable(version, release).is_some() || self.source(release).is_some();
         }
-        let native =
-            release.mainstream_native || (self.optional_native && release.native.is_some());
+        let native = release.mainstream_native || release.leaves_native_out();
         release.pure.is_some() || native || release.sdist.is_some()
     }
 
@@ -309,7 +316,7 @@ impl Candidates {
             };
         }
         let (_, file) = release.native.as_ref()?;
-        if self.optional_native {
+        if release.leaves_native_out() {
             return Some((file, Native::LeaveOut));
         }
         serves.then_some((file, Native::BuiltIn))
@@ -376,6 +383,11 @@ impl Release {
     /// Are there native wheels?
     pub(super) fn is_native(&self) -> bool {
         self.native.is_some() || self.mainstream_native
+    }
+
+    /// Is its wheel to take a native one, without its native code?
+    fn leaves_native_out(&self) -> bool {
+        self.optional_native && self.pure.is_none() && self.native.is_some()
     }
 
     /// The wheel whose metadata tells what the version requires.

@@ -22,8 +22,8 @@ pub(crate) struct Wheel {
     pub(crate) scripts: Vec<(String, EntryPoint)>,
     /// Native modules that were left out, whether the interpreter has them or not.
     pub(crate) native_left_out: Vec<String>,
-    /// Files of ours that take their place.
-    pub(crate) replaced_by: Vec<&'static str>,
+    /// The file of ours that takes their place.
+    pub(crate) replaced_by: Option<&'static str>,
     /// Its file to which the platform was added.
     pub(crate) platform_in: Option<&'static str>,
     /// Files for places outside site-packages, left out.
@@ -140,7 +140,7 @@ impl Wheel {
             files: BTreeMap::new(),
             scripts: Vec::new(),
             native_left_out: Vec::new(),
-            replaced_by: Vec::new(),
+            replaced_by: None,
             platform_in: None,
             elsewhere: Vec::new(),
         };
@@ -217,11 +217,11 @@ impl Wheel {
         Ok(())
     }
 
-    /// Puts our own modules in the place of native ones that were left out.
+    /// Puts our own module in the place of native ones that were left out.
     fn replace(&mut self, name: &WheelName) {
-        for (path, text) in native::replacements(&name.name) {
+        if let Some((path, text)) = native::replaced(&name.name) {
             self.write(path.to_owned(), text.as_bytes().to_vec());
-            self.replaced_by.push(path);
+            self.replaced_by = Some(path);
         }
     }
 
@@ -249,7 +249,7 @@ impl Wheel {
         if let Some(text) = self.text(&record)? {
             let own: Vec<&str> = [installer.as_str()]
                 .into_iter()
-                .chain(self.replaced_by.iter().copied())
+                .chain(self.replaced_by)
                 .chain(self.platform_in)
                 .collect();
             let gone = |line: &str| {

@@ -1,7 +1,9 @@
 //! Packages whose native code is optional.
 
+use pep440_rs::Version;
 use pep508_rs::PackageName;
 use std::io::{self, Read, Seek};
+use std::str::FromStr;
 use zip::ZipArchive;
 
 /// Packages that have native modules for speed alone and work without them: where they have no pure
@@ -13,29 +15,22 @@ const OPTIONAL: &[&str] = &[
     "aiohttp",
     "charset-normalizer",
     "coverage",
-    "editdistance",
-    "fastuuid",
     "frozenlist",
     "google-crc32c",
-    "hiredis",
     "immutables",
     "lazy-object-proxy",
-    "levenshtein",
     "markupsafe",
     "msgpack",
     "multidict",
     "propcache",
-    "psutil",
     "pybase64",
     "pymongo",
     "pyyaml",
     "rapidfuzz",
-    "setproctitle",
     "simplejson",
     "sqlalchemy",
     "tornado",
     "watchdog",
-    "watchfiles",
     "websockets",
     "wrapt",
     "yarl",
@@ -45,44 +40,76 @@ const OPTIONAL: &[&str] = &[
     "zope-proxy",
 ];
 
-/// Modules of ours that take the place of native ones: the package, the file, its text. They do the whole work of
-/// what they replace, in the way that a sandbox allows.
-const REPLACED: &[(&str, &str, &str)] = &[
-    (
-        "editdistance",
-        "editdistance/bycython.py",
-        include_str!("replacements/editdistance_bycython.py"),
-    ),
-    (
-        "fastuuid",
-        "fastuuid/fastuuid.py",
-        include_str!("replacements/fastuuid.py"),
-    ),
-    (
-        "hiredis",
-        "hiredis/hiredis.py",
-        include_str!("replacements/hiredis.py"),
-    ),
-    (
-        "levenshtein",
-        "Levenshtein/levenshtein_cpp.py",
-        include_str!("replacements/levenshtein_cpp.py"),
-    ),
-    (
-        "psutil",
-        "psutil/_pswasi.py",
-        include_str!("replacements/psutil_pswasi.py"),
-    ),
-    (
-        "setproctitle",
-        "setproctitle/_setproctitle.py",
-        include_str!("replacements/setproctitle.py"),
-    ),
-    (
-        "watchfiles",
-        "watchfiles/_rust_notify.py",
-        include_str!("replacements/watchfiles_rust_notify.py"),
-    ),
+/// A module of ours that takes the place of a native one. It does the whole work of what it replaces, in the way that a
+/// sandbox allows.
+struct Replacement {
+    package: &'static str,
+    /// The first release whose Python files go with it.
+    since: &'static str,
+    file: &'static str,
+    text: &'static str,
+    /// What the module itself is built on: required of the package as if its metadata said so.
+    requires: &'static [&'static str],
+}
+
+const REPLACED: &[Replacement] = &[
+    Replacement {
+        package: "editdistance",
+        since: "0",
+        file: "editdistance/bycython.py",
+        text: include_str!("replacements/editdistance_bycython.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "fastuuid",
+        since: "0",
+        file: "fastuuid/fastuuid.py",
+        text: include_str!("replacements/fastuuid.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "hiredis",
+        since: "0",
+        file: "hiredis/hiredis.py",
+        text: include_str!("replacements/hiredis.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "levenshtein",
+        since: "0",
+        file: "Levenshtein/levenshtein_cpp.py",
+        text: include_str!("replacements/levenshtein_cpp.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "mysqlclient",
+        since: "1.4",
+        file: "MySQLdb/_mysql.py",
+        text: include_str!("replacements/mysqlclient_mysql.py"),
+        // The extra has what passwords need where the server has no TLS.
+        requires: &["pymysql[rsa]>=1.1"],
+    },
+    Replacement {
+        package: "psutil",
+        since: "5.6",
+        file: "psutil/_pswasi.py",
+        text: include_str!("replacements/psutil_pswasi.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "setproctitle",
+        since: "0",
+        file: "setproctitle/_setproctitle.py",
+        text: include_str!("replacements/setproctitle.py"),
+        requires: &[],
+    },
+    Replacement {
+        package: "watchfiles",
+        since: "0",
+        file: "watchfiles/_rust_notify.py",
+        text: include_str!("replacements/watchfiles_rust_notify.py"),
+        requires: &[],
+    },
 ];
 
 /// Packages that choose by `sys.platform` and refuse what they do not know: the package, the file that refuses, and what stands there
@@ -126,19 +153,28 @@ impl Platform {
     }
 }
 
-/// What takes the place of a package's native modules: file and text.
-pub(super) fn replacements(
-    name: &PackageName,
-) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = REPLACED
+fn replacement(name: &PackageName) -> Option<&'static Replacement> {
+    REPLACED
         .iter()
-        .filter(|(package, ..)| *package == name.as_ref());
-    own.map(|(_, file, text)| (*file, *text))
+        .find(|replacement| replacement.package == name.as_ref())
 }
 
-/// Is the native code of this package optional?
-pub(crate) fn is_optional(name: &PackageName) -> bool {
-    OPTIONAL.contains(&name.as_ref())
+/// What takes the place of a package's native modules: file and text.
+pub(super) fn replaced(name: &PackageName) -> Option<(&'static str, &'static str)> {
+    replacement(name).map(|replacement| (replacement.file, replacement.text))
+}
+
+/// What a package requires beside what its metadata says, where its native modules are replaced.
+pub(crate) fn replacement_requires(name: &PackageName) -> &'static [&'static str] {
+    replacement(name).map_or(&[], |replacement| replacement.requires)
+}
+
+/// Is the native code of this release optional?
+pub(crate) fn is_optional(name: &PackageName, version: &Version) -> bool {
+    let serves = |replacement: &Replacement| {
+        Version::from_str(replacement.since).is_ok_and(|since| *version >= since)
+    };
+    OPTIONAL.contains(&name.as_ref()) || replacement(name).is_some_and(serves)
 }
 
 /// The native code in a wheel.
