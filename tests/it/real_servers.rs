@@ -122,7 +122,15 @@ fn serve(mut command: Command, folder: tempfile::TempDir, address: SocketAddr) -
 
 /// Packs a client and runs it: it may reach that server and nothing else.
 fn client(server: &Server, requirements: &str, code: &str) -> String {
-    let app = project(&[("app.py", code), ("requirements.txt", requirements)]);
+    run_project(
+        server,
+        &[("app.py", code), ("requirements.txt", requirements)],
+    )
+}
+
+/// The same of a client of several files.
+fn run_project(server: &Server, files: &[(&str, &str)]) -> String {
+    let app = project(files);
     let package = app.path().join("app.pkg");
     let mut pack = pywasm(["pack", "-q", "-o"]);
     pack.arg(&package).arg(app.path());
@@ -429,9 +437,8 @@ fn registry_django_and_postgresql() {
     }
 }
 
-#[test]
-#[ignore = "needs MariaDB on the machine"]
-fn registry_pymysql_and_mariadb() {
+/// MariaDB with a database `app` for `person`.
+fn mariadb() -> Server {
     let (install, mariadbd) = (
         program("mariadb-install-db", "mariadb-server"),
         program("mariadbd", "mariadb-server"),
@@ -448,7 +455,7 @@ fn registry_pymysql_and_mariadb() {
     succeed(init);
     fs::write(
         folder.path().join("init.sql"),
-        "CREATE DATABASE app;\nCREATE USER person IDENTIFIED BY 'secret';\nGRANT ALL ON app.* TO person;\n",
+        "CREATE DATABASE app CHARACTER SET utf8mb4;\nCREATE USER person IDENTIFIED BY 'secret';\nGRANT ALL ON app.* TO person;\n",
     )
     .expect("written");
     let mut start = command(&mariadbd, folder.path());
@@ -465,7 +472,13 @@ fn registry_pymysql_and_mariadb() {
         format!("--bind-address={}", address.ip()),
         format!("--port={}", address.port()),
     ]);
-    let server = serve(start, folder, address);
+    serve(start, folder, address)
+}
+
+#[test]
+#[ignore = "needs MariaDB on the machine"]
+fn registry_pymysql_and_mariadb() {
+    let server = mariadb();
     let printed = client(
         &server,
         "pymysql\n",
@@ -495,6 +508,160 @@ cursor.execute('SELECT count(*) FROM t'); print(cursor.fetchone())
         printed,
         format!("1045\n500\n(500, 998)\n{row}\n1054\n(500,)\n")
     );
+}
+
+#[test]
+#[ignore = "needs MariaDB on the machine"]
+fn registry_mysqlclient_and_mariadb() {
+    let server = mariadb();
+    let printed = client(
+        &server,
+        "mysqlclient\nsqlalchemy\n",
+        r#"
+import os, datetime, decimal, MySQLdb, MySQLdb.cursors, sqlalchemy
+
+where = {'host': os.environ['SERVER'], 'port': int(os.environ['PORT']), 'user': 'person', 'database': 'app'}
+def connect(password='secret', **more):
+    return MySQLdb.connect(**where, password=password, **more)
+def failure(what, *arguments):
+    try: what(*arguments)
+    except MySQLdb.Error as error: return type(error).__name__, error.args[0]
+
+print(failure(connect, 'wrong'), failure(lambda: connect(ssl_mode='REQUIRED')), failure(lambda: connect(charset='none')))
+base = connect()
+cursor = base.cursor()
+cursor.execute('CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(50), data LONGBLOB, price DECIMAL(8,2), at DATETIME(6), j JSON) CHARACTER SET utf8mb4')
+rows = [(f"Zo'ë 🐍 \\ {n}", b"\x00\xff'\\" * n, decimal.Decimal('1.50'), datetime.datetime(2020, 1, 2, 3, 4, 5, 6), '{"a": "ü"}') for n in range(500)]
+print(cursor.executemany('INSERT INTO t (name, data, price, at, j) VALUES (%s, %s, %s, %s, %s)', rows), cursor.lastrowid)
+base.commit()
+print(cursor.execute('SELECT name, data, price, at, j FROM t WHERE id = %(id)s', {'id': 8}), cursor.fetchone() == rows[7])
+cursor.execute('INSERT INTO t (data) VALUES (%s)', (bytes(3_000_000),)); cursor.execute('SELECT LENGTH(data), name FROM t WHERE name IS NULL'); print(cursor.fetchall())
+base.rollback()
+for sql in 'SELECT nothing FROM t', 'SELEC', 'INSERT INTO t (id) VALUES (1)', "INSERT INTO t (name) VALUES (REPEAT('a', 60))": print(failure(cursor.execute, sql))
+with base.cursor(MySQLdb.cursors.SSDictCursor) as stream:
+    stream.execute('SELECT id, name FROM t ORDER BY id')
+    print(stream.fetchone(), failure(base.query, 'SELECT 1'), len(stream.fetchall()))
+cursor.execute('CREATE PROCEDURE p(n INT) BEGIN SELECT n + 1; SELECT 7, 8; END')
+print(cursor.callproc('p', (5,)), cursor.fetchall(), cursor.nextset(), cursor.fetchall(), cursor.nextset(), cursor.nextset())
+slow = connect(read_timeout=1)
+print(failure(slow.query, 'SELECT SLEEP(5)'), failure(slow.query, 'SELECT 1'))
+killed = connect(); base.kill(killed.thread_id())
+print(failure(killed.query, 'SELECT 1'), failure(killed.ping)); killed.close(); print(failure(killed.close))
+
+engine = sqlalchemy.create_engine(sqlalchemy.URL.create('mysql+mysqldb', 'person', 'secret', where['host'], where['port'], 'app'))
+with engine.connect() as link:
+    print(link.scalar(sqlalchemy.text('SELECT name FROM t WHERE id = :id'), {'id': 8}), sqlalchemy.inspect(engine).get_table_names())
+"#,
+    );
+    let expected = r#"('OperationalError', 1045) ('OperationalError', 2026) ('OperationalError', 2019)
+500 488
+1 True
+((3000000, None),)
+('OperationalError', 1054)
+('ProgrammingError', 1064)
+('IntegrityError', 1062)
+('DataError', 1406)
+{'id': 1, 'name': "Zo'ë 🐍 \\ 0"} ('ProgrammingError', 2014) 499
+(5,) ((6,),) 1 ((7, 8),) 1 None
+('OperationalError', 2013) ('OperationalError', 2006)
+('OperationalError', 2013) ('OperationalError', 2006)
+('OperationalError', 2006)
+Zo'ë 🐍 \ 7 ['t']
+"#;
+    assert_eq!(printed, expected);
+}
+
+#[test]
+#[ignore = "needs MariaDB on the machine"]
+fn registry_django_and_mariadb() {
+    let settings = r#"
+import os
+SECRET_KEY = 'key'
+ROOT_URLCONF = 'urls'
+ALLOWED_HOSTS = ['*']
+USE_TZ = True
+INSTALLED_APPS = [f'django.contrib.{name}' for name in ('admin', 'auth', 'contenttypes', 'sessions', 'messages')] + ['shop']
+MIDDLEWARE = ['django.contrib.sessions.middleware.SessionMiddleware', 'django.contrib.auth.middleware.AuthenticationMiddleware', 'django.contrib.messages.middleware.MessageMiddleware']
+CONTEXT = ['django.template.context_processors.request', 'django.contrib.auth.context_processors.auth', 'django.contrib.messages.context_processors.messages']
+TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True, 'OPTIONS': {'context_processors': CONTEXT}}]
+DATABASES = {'default': {
+    'ENGINE': 'django.db.backends.mysql', 'NAME': 'app', 'USER': 'person', 'PASSWORD': 'secret',
+    'HOST': os.environ.get('SERVER'), 'PORT': os.environ.get('PORT'), 'OPTIONS': {'charset': 'utf8mb4'},
+}}
+"#;
+    let models = r#"
+from django.db import models
+
+class Author(models.Model):
+    name = models.CharField(max_length=80, unique=True)
+
+class Book(models.Model):
+    author = models.ForeignKey(Author, models.CASCADE)
+    title = models.TextField()
+    price = models.DecimalField(max_digits=8, decimal_places=2)
+    seen = models.DateTimeField(auto_now_add=True)
+    length = models.DurationField()
+    data = models.JSONField()
+    raw = models.BinaryField()
+    ident = models.UUIDField()
+"#;
+    let app = r#"
+import datetime, decimal, os, uuid
+os.environ['DJANGO_SETTINGS_MODULE'] = 'settings'
+import django; django.setup()
+from django.core.management import call_command
+from django.db import IntegrityError, OperationalError, connection, models, transaction
+call_command('makemigrations', 'shop', verbosity=0); call_command('migrate', verbosity=0)
+from django.contrib.auth.models import User
+from django.test import Client
+from shop.models import Author, Book
+
+print(len(connection.introspection.table_names()))
+author = Author.objects.create(name='Zoë 🐍')
+Book.objects.create(author=author, title="'\\\"%s", price=decimal.Decimal('12.50'), length=datetime.timedelta(hours=3), data={'a': [1, 'ü']}, raw=bytes(range(256)), ident=uuid.UUID(int=7))
+book = Book.objects.select_related('author').get(title__contains="'\\\"%s", data__a__1='ü')
+print(book.author.name, book.price, book.length, book.data, bytes(book.raw) == bytes(range(256)), book.ident.int, book.seen.tzinfo)
+with transaction.atomic():
+    try:
+        with transaction.atomic(): Author.objects.create(name='Zoë 🐍')
+    except IntegrityError as error: print(error.args[0])
+    Author.objects.create(name='outer')
+Author.objects.bulk_create(Author(name=f'n{n}') for n in range(2000))
+print(Author.objects.filter(name__startswith='n1').update(name=models.functions.Upper('name')), sum(1 for _ in Author.objects.iterator()))
+print(Book.objects.aggregate(models.Sum('price')), list(Book.objects.filter(seen__year__gte=2020).values_list('author__name')))
+User.objects.create_superuser('root', password='word')
+browser = Client()
+print(browser.login(username='root', password='word'), browser.post('/admin/shop/author/add/', {'name': 'by hand'}).status_code, browser.get('/admin/shop/author/?q=').status_code)
+print(Author.objects.filter(name='by hand').count())
+with connection.cursor() as cursor:
+    try: cursor.execute('KILL CONNECTION_ID()')
+    except OperationalError as error: print(error.args[0])
+try: Author.objects.count()
+except OperationalError as error: print(error.args[0])
+connection.close_if_unusable_or_obsolete()
+call_command('flush', interactive=False, verbosity=0); print(Author.objects.count())
+"#;
+    let printed = run_project(
+        &mariadb(),
+        &[
+            ("app.py", app),
+            ("requirements.txt", "django\nmysqlclient\n"),
+            ("settings.py", settings),
+            (
+                "urls.py",
+                "from django.contrib import admin\nfrom django.urls import path\nurlpatterns = [path('admin/', admin.site.urls)]\n",
+            ),
+            ("shop/__init__.py", ""),
+            ("shop/models.py", models),
+            (
+                "shop/admin.py",
+                "from django.contrib import admin\nfrom .models import Author, Book\nadmin.site.register([Author, Book])\n",
+            ),
+            ("shop/migrations/__init__.py", ""),
+        ],
+    );
+    let expected = "12\nZoë 🐍 12.50 3:00:00 {'a': [1, 'ü']} True 7 UTC\n1062\n1111 2002\n{'price__sum': Decimal('12.50')} [('Zoë 🐍',)]\nTrue 302 200\n1\n1317\n2006\n0\n";
+    assert_eq!(printed, expected);
 }
 
 #[test]
