@@ -83,7 +83,10 @@ _ERRORS = {
 }
 
 _SSL_MODES = "DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"
+_SSL_FILES = "ca", "capath", "cert", "key", "cipher"
 _OPTION_FILES = "/etc/my.cnf", "/etc/mysql/my.cnf", "~/.my.cnf"
+_OPTIONS = "host", "port", "socket", "user", "password", "database", "default-character-set"
+_OPTIONS += tuple(f"ssl-{name}" for name in _SSL_FILES)
 
 # The most bytes of a character, where it is not one.
 _WIDTHS = {"utf8mb4": 4, "utf8mb3": 3, "gb18030": 4, "eucjpms": 3, "ujis": 3}
@@ -181,7 +184,7 @@ def _options_of(file, group):
     parser = Parser(strict=False)
     parser.read(os.path.expanduser(path) for path in ([file] if file else _OPTION_FILES))
     sections = [section for section in ("client", group) if section and parser.has_section(section)]
-    return {key: parser.get(section, key) for section in sections for key in parser.options(section)}
+    return {key: parser.get(section, key) for section in sections for key in _OPTIONS if parser.has_option(section, key)}
 
 
 def _ssl_mode(ssl, mode):
@@ -317,7 +320,7 @@ class connection:
         self._lock = threading.RLock()
         options = _options_of(read_default_file, read_default_group)
         paths = ssl if hasattr(ssl, "keys") else {}
-        files = {name: paths.get(name) or options.get(f"ssl-{name}") for name in ("ca", "capath", "cert", "key", "cipher")}
+        files = {name: paths.get(name) or options.get(f"ssl-{name}") for name in _SSL_FILES}
         mode = _ssl_mode(ssl, ssl_mode)
         self._charset = self._known_charset(charset or options.get("default-character-set") or "utf8mb4")
         self._init_command = init_command
@@ -404,13 +407,23 @@ class connection:
     def _has_more(self):
         return bool(self._status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
 
-    def _send(self, command, data=b""):
+    @property
+    def _live(self):
+        """The connection of PyMySQL, unless it was lost."""
         if not self._wire.open:
             raise self._failed(CR.CR_SERVER_GONE_ERROR, "MySQL server has gone away")
+        return self._wire
+
+    def _begin(self):
+        """What stands before every command: the last one's answer was read to its end."""
+        wire = self._live
         if self._expected or self._unread or self._has_more():
             raise self._out_of_sync()
         self._forget()
-        self._wire._execute_command(command, data)
+        return wire
+
+    def _send(self, command, data=b""):
+        self._begin()._execute_command(command, data)
 
     def _simple(self, command, data=b""):
         self._send(command, data)
@@ -425,7 +438,7 @@ class connection:
         self._read_answer()
 
     def _read_answer(self):
-        packet = self._wire._read_packet()
+        packet = self._live._read_packet()
         if packet.is_load_local_packet():
             packet = self._load_file(os.fsdecode(packet.get_all_data()[1:]))
         if packet.is_ok_packet():
@@ -450,7 +463,7 @@ class connection:
 
     def _read_row(self):
         """The next row of the result that is under way; None behind the last."""
-        packet = self._wire._read_packet()
+        packet = self._live._read_packet()
         if packet.is_eof_packet():
             self._read_end(packet)
             return None
@@ -598,13 +611,13 @@ class connection:
 
     @_exclusive
     def change_user(self, user, passwd=None, db=None):
-        # All that the session had is lost with that command, too.
+        # A new connection, for all that the session had is lost with that command, too.
         who = {"user": _bytes(user), "password": _bytes(passwd or b""), "database": _bytes(db or b"")}
-        before, wire = self._settings, self._wire
+        wire, status, settings = self._begin(), self._status, self._settings
         try:
-            self._connect(before | who)
+            self._connect(settings | who)
         except MySQLError:
-            self._settings, self._wire = before, wire
+            self._wire, self._status, self._settings = wire, status, settings
             raise
         wire.close()
 
