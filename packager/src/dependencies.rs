@@ -229,19 +229,18 @@ impl ResolvedWheel {
         let mut texts = Vec::new();
         if self.native == Native::LeaveOut && !wheel.native_left_out.is_empty() {
             let left_out = wheel.native_left_out.join(", ");
-            texts.push(match wheel.replaced_by {
-                None => format!(
+            texts.push(match wheel.replaced_by[..] {
+                [] => format!(
                     "{name} {version} runs in pure Python: its optional native parts are left out ({left_out})"
                 ),
-                Some(own) => format!(
-                    "{name} {version} runs in pure Python: {left_out} is replaced by a module of pywasm's own, {own}"
+                _ => format!(
+                    "{name} {version} runs in pure Python: its native parts are left out ({left_out}), and modules of pywasm's own take their place ({})",
+                    wheel.replaced_by.join(", ")
                 ),
             });
         }
-        if let Some(file) = wheel.platform_in {
-            texts.push(format!(
-                "{name} {version} refuses platforms that it does not know, and pywasm's is added in {file}"
-            ));
+        if let Some(changed) = wheel.changed() {
+            texts.push(format!("{name} {version} {changed}"));
         }
         if !wheel.elsewhere.is_empty() {
             texts.push(format!(

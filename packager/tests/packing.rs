@@ -149,7 +149,7 @@ fn a_native_part_without_a_fall_back_has_a_module_of_ours_in_its_place() {
     );
     let note = report.notes[0].to_string();
     assert!(
-        note.contains(&format!("{native} is replaced")) && note.contains(own),
+        note.contains(&format!("({native})")) && note.contains(&format!("({own})")),
         "{note}"
     );
 }
@@ -205,6 +205,43 @@ fn a_package_that_refuses_platforms_it_does_not_know_takes_this_one() {
         ),
         "{notes:?}"
     );
+}
+
+#[test]
+fn a_package_that_looks_for_its_native_parts_is_told_to_do_without() {
+    let index = Index::start();
+    let native = "gevent/libev/corecext.cpython-314-x86_64-linux-gnu.so";
+    let wheel = tagged("gevent", "26.9.0", "cp314-cp314-manylinux_2_28_x86_64")
+        .file(native, b"\x7fELF")
+        .file(
+            "gevent/subprocess.py",
+            b"fork = monkey.get_original('os', 'fork')\n",
+        )
+        .file("gevent/_compat.py", b"PURE_PYTHON = False\n");
+    offer(&index, &wheel);
+    let folder = TempDir::new().expect("a folder");
+    let report = pack(&index, "gevent", folder.path()).expect("packed");
+    let files = files_of(&open(&report.path), LayerKind::Dependencies);
+    let text = |path: &str| String::from_utf8_lossy(&files[&format!("{SITE}/{path}")]).into_owned();
+    assert!(text("gevent/libev/corecext.py").contains("class loop"));
+    assert!(!text("gevent/subprocess.py").contains("'fork'"));
+    let compat = text("gevent/_compat.py");
+    assert!(
+        compat.starts_with("PURE_PYTHON = False\n") && compat.contains("\nPURE_PYTHON = GLOBAL"),
+        "{compat}"
+    );
+    let record = text("gevent-26.9.0.dist-info/RECORD");
+    for changed in [
+        "gevent/_compat.py",
+        "gevent/subprocess.py",
+        "gevent/libev/corecext.py",
+    ] {
+        let lines: Vec<&str> = record
+            .lines()
+            .filter(|line| line.starts_with(changed))
+            .collect();
+        assert_eq!(lines, [format!("{changed},,")], "{record}");
+    }
 }
 
 #[test]

@@ -117,3 +117,76 @@ fn registry_any_release_of_greenlet_goes_with_what_is_built_in() {
     let ended = with(&["greenlet==3.1.1"], code);
     assert_eq!(ended.stdout, "3.1.1 42\n", "{}", ended.stderr);
 }
+
+const GEVENT: &str = "
+from gevent import monkey; monkey.patch_all()
+import os, queue, select, signal, socket, subprocess, sys, threading, time, urllib.request
+import gevent, gevent.event, gevent.pool, gevent.pywsgi
+from gevent.exceptions import LoopExit
+
+def app(environ, start_response):
+    time.sleep(0.5)
+    start_response('200 OK', [])
+    return [environ['PATH_INFO'].encode()]
+server = gevent.pywsgi.WSGIServer(('127.0.0.1', 0), app, log=None); server.start()
+def get(number):
+    return urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/{number}').read().decode()
+begun = time.monotonic()
+print(gevent.pool.Pool(20).map(get, range(20)) == [f'/{number}' for number in range(20)], time.monotonic() - begun < 5)
+server.stop()
+
+lines = queue.Queue()
+threading.Thread(target=lambda: (time.sleep(0.1), lines.put('from a thread'))).start()
+print(lines.get(timeout=10))
+with gevent.Timeout(0.05, False):
+    time.sleep(10)
+    print('not reached')
+one, other = socket.socketpair()
+gevent.spawn_later(0.1, one.send, b'x')
+print(select.select([other], [], [], 10)[0] == [other], other.recv(1))
+print(socket.getaddrinfo('localhost', 80)[0][4], gevent.get_hub().threadpool.apply(sum, ([1, 2],)))
+
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append('by Python'))
+gevent.signal_handler(signal.SIGUSR2, lambda: seen.append('by gevent'))
+os.kill(os.getpid(), signal.SIGUSR1); os.kill(os.getpid(), signal.SIGUSR2); time.sleep(0.1)
+print(seen)
+
+# What a native thread does wakes the loop from its poll.
+event = gevent.event.Event()
+loop = gevent.get_hub().loop
+gevent.get_hub().threadpool.spawn(lambda: (monkey.get_original('time', 'sleep')(0.1), loop.run_callback_threadsafe(event.set)))
+print(event.wait(10))
+
+code = 'import sys, time; time.sleep(0.2); print(sys.stdin.read()); sys.exit(3)'
+ended = gevent.pool.Pool(2).map(
+    lambda word: subprocess.run([sys.executable, '-c', code], input=word, capture_output=True, text=True), ['a', 'b'])
+print([(each.stdout, each.returncode) for each in ended])
+try: subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'], timeout=0.2)
+except subprocess.TimeoutExpired as late: print('late', late.timeout)
+try: gevent.event.Event().wait()
+except LoopExit: print('nothing to wait for')
+print(type(loop).__module__, loop.backend)
+";
+
+#[test]
+fn registry_gevent_runs_on_a_loop_of_ours() {
+    let ended = with(&["gevent"], GEVENT);
+    assert_eq!(
+        ended.stdout,
+        "True True\nfrom a thread\nTrue b'x'\n('127.0.0.1', 80) 3\n['by Python', 'by gevent']\nTrue\n\
+         [('a\\n', 3), ('b\\n', 3)]\nlate 0.2\nnothing to wait for\ngevent.libev.corecext poll\n",
+        "{}",
+        ended.stderr
+    );
+}
+
+/// A release from before Python 3.14, as it is pinned.
+#[test]
+fn registry_older_releases_of_gevent_run_too() {
+    let code = "from gevent import monkey; monkey.patch_all()\n\
+                import gevent, time\n\
+                print(gevent.__version__, [job.get() for job in [gevent.spawn(lambda: time.sleep(0.1)), gevent.spawn(int)]])";
+    let ended = with(&["gevent==24.11.1"], code);
+    assert_eq!(ended.stdout, "24.11.1 [None, 0]\n", "{}", ended.stderr);
+}

@@ -255,7 +255,7 @@ fn registry_servers_serve_stream_and_stop() {
         ("tor.py", TORNADO),
         (
             "requirements.txt",
-            "aiohttp\ndjango\ngunicorn\nhypercorn\nstarlette\ntornado\ntwisted\nuvicorn\nwaitress\nwebsockets\n",
+            "aiohttp\ndjango\ngunicorn[gevent]\nhypercorn\nstarlette\ntornado\ntwisted\nuvicorn\nwaitress\nwebsockets\n",
         ),
     ]);
     let package = app.path().join("servers.pkg");
@@ -273,7 +273,7 @@ fn registry_servers_serve_stream_and_stop() {
         graceful,
         says,
     };
-    let servers: [Server; 13] = [
+    let servers: [Server; 14] = [
         // It ends by the signal it got, once all is closed.
         server(
             &["-m", "uvicorn", "asgi:app", "--host=0.0.0.0"],
@@ -338,6 +338,20 @@ fn registry_servers_serve_stream_and_stop() {
                 "--bind=0.0.0.0:8000",
                 "--threads=4",
                 "dj:app",
+            ],
+            false,
+            0,
+            true,
+            SHUT_DOWN,
+        ),
+        server(
+            &[
+                "-m",
+                "gunicorn",
+                "--bind=0.0.0.0:8000",
+                "-k",
+                "gevent",
+                "wsgi:app",
             ],
             false,
             0,

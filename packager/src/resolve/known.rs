@@ -62,11 +62,6 @@ const KNOWN: &[Entry] = &[
         "orjson and ujson are built in; the standard library's json does the same",
     ),
     (
-        &["gevent"],
-        "it is built on libev, a library in C that waits for events itself",
-        "asyncio, threads and greenlet work; servers and workers that ask for gevent have others (threads, asyncio)",
-    ),
-    (
         &["grpcio", "grpcio-tools"],
         "it is built on a library in C++ with sockets and threads of its own",
         "grpclib speaks gRPC in pure Python, with asyncio",

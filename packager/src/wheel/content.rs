@@ -2,7 +2,7 @@
 //! straight from the wheel into the layer.
 
 use super::metadata::{console_scripts, dist_info};
-use super::native::Platform;
+use super::native::Change;
 use super::{WheelName, native, sound};
 use pywasm_format::EntryPoint;
 use pywasm_format::write::FileMode;
@@ -22,10 +22,10 @@ pub(crate) struct Wheel {
     pub(crate) scripts: Vec<(String, EntryPoint)>,
     /// Native modules that were left out, whether the interpreter has them or not.
     pub(crate) native_left_out: Vec<String>,
-    /// The file of ours that takes their place.
-    pub(crate) replaced_by: Option<&'static str>,
-    /// Its file to which the platform was added.
-    pub(crate) platform_in: Option<&'static str>,
+    /// Files of ours that take their place.
+    pub(crate) replaced_by: Vec<&'static str>,
+    /// What was changed in one of its files.
+    change: Option<&'static Change>,
     /// Files for places outside site-packages, left out.
     pub(crate) elsewhere: Vec<String>,
 }
@@ -140,8 +140,8 @@ impl Wheel {
             files: BTreeMap::new(),
             scripts: Vec::new(),
             native_left_out: Vec::new(),
-            replaced_by: None,
-            platform_in: None,
+            replaced_by: Vec::new(),
+            change: None,
             elsewhere: Vec::new(),
         };
         wheel.list(dist_info.trim_end_matches(".dist-info"), native)?;
@@ -152,7 +152,7 @@ impl Wheel {
         if native == Native::LeaveOut {
             wheel.replace(name);
         }
-        wheel.make_known(name)?;
+        wheel.change(name)?;
         wheel.complete(&dist_info)?;
         wheel.check_folders()?;
         Ok(wheel)
@@ -217,25 +217,32 @@ impl Wheel {
         Ok(())
     }
 
-    /// Puts our own module in the place of native ones that were left out.
+    /// Puts our own modules in the place of native ones that were left out.
     fn replace(&mut self, name: &WheelName) {
-        if let Some((path, text)) = native::replaced(&name.name) {
-            self.write(path.to_owned(), text.as_bytes().to_vec());
-            self.replaced_by = Some(path);
+        for (path, text) in native::replaced(&name.name) {
+            self.write((*path).to_owned(), text.as_bytes().to_vec());
+            self.replaced_by.push(path);
         }
     }
 
-    /// Has a package that refuses other platforms than those it knows take this one.
-    fn make_known(&mut self, name: &WheelName) -> Result<(), WheelError> {
-        let Some(platform) = Platform::of(&name.name) else {
+    /// Changes the file in which the package looks for what the sandbox does not have, if it has one.
+    fn change(&mut self, name: &WheelName) -> Result<(), WheelError> {
+        let Some(change) = Change::of(&name.name) else {
             return Ok(());
         };
-        let text = self.text(platform.file)?.unwrap_or_default();
-        if let Some(text) = platform.known_in(&text) {
-            self.write(platform.file.to_owned(), text.into_bytes());
-            self.platform_in = Some(platform.file);
+        let changed = self
+            .text(change.file)?
+            .and_then(|text| change.made_in(&text));
+        if let Some(text) = changed {
+            self.write(change.file.to_owned(), text.into_bytes());
+            self.change = Some(change);
         }
         Ok(())
+    }
+
+    /// What was changed in one of its files, for the person.
+    pub(crate) fn changed(&self) -> Option<String> {
+        self.change.map(Change::told)
     }
 
     /// What an installer does beside copying: entry points, `INSTALLER`, and a `RECORD` of what is
@@ -249,8 +256,8 @@ impl Wheel {
         if let Some(text) = self.text(&record)? {
             let own: Vec<&str> = [installer.as_str()]
                 .into_iter()
-                .chain(self.replaced_by)
-                .chain(self.platform_in)
+                .chain(self.replaced_by.iter().copied())
+                .chain(self.change.map(|change| change.file))
                 .collect();
             let gone = |line: &str| {
                 let left_out = self.native_left_out.iter().map(String::as_str);

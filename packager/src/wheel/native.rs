@@ -40,15 +40,15 @@ const OPTIONAL: &[&str] = &[
     "zope-proxy",
 ];
 
-/// A module of ours that takes the place of a native one. It does the whole work of what it replaces, in the way that a
-/// sandbox allows.
+/// Modules of ours that take the place of native ones, or of what is written for those. They do the whole work of what they
+/// replace, in the way that a sandbox allows.
 struct Replacement {
     package: &'static str,
-    /// The first release whose Python files go with it.
+    /// The first release whose Python files go with them.
     since: &'static str,
-    file: &'static str,
-    text: &'static str,
-    /// What the module itself is built on: required of the package as if its metadata said so.
+    /// Path and text of each.
+    files: &'static [(&'static str, &'static str)],
+    /// What they are built on: required of the package as if its metadata said so.
     requires: &'static [&'static str],
 }
 
@@ -56,100 +56,161 @@ const REPLACED: &[Replacement] = &[
     Replacement {
         package: "editdistance",
         since: "0",
-        file: "editdistance/bycython.py",
-        text: include_str!("replacements/editdistance_bycython.py"),
+        files: &[(
+            "editdistance/bycython.py",
+            include_str!("replacements/editdistance_bycython.py"),
+        )],
         requires: &[],
     },
     Replacement {
         package: "fastuuid",
         since: "0",
-        file: "fastuuid/fastuuid.py",
-        text: include_str!("replacements/fastuuid.py"),
+        files: &[(
+            "fastuuid/fastuuid.py",
+            include_str!("replacements/fastuuid.py"),
+        )],
+        requires: &[],
+    },
+    Replacement {
+        package: "gevent",
+        // Those before do not know the threads of this Python.
+        since: "24.10",
+        files: &[
+            (
+                "gevent/libev/corecext.py",
+                include_str!("replacements/gevent_libev_corecext.py"),
+            ),
+            (
+                "gevent/subprocess.py",
+                include_str!("replacements/gevent_subprocess.py"),
+            ),
+        ],
         requires: &[],
     },
     Replacement {
         package: "hiredis",
         since: "0",
-        file: "hiredis/hiredis.py",
-        text: include_str!("replacements/hiredis.py"),
+        files: &[(
+            "hiredis/hiredis.py",
+            include_str!("replacements/hiredis.py"),
+        )],
         requires: &[],
     },
     Replacement {
         package: "levenshtein",
         since: "0",
-        file: "Levenshtein/levenshtein_cpp.py",
-        text: include_str!("replacements/levenshtein_cpp.py"),
+        files: &[(
+            "Levenshtein/levenshtein_cpp.py",
+            include_str!("replacements/levenshtein_cpp.py"),
+        )],
         requires: &[],
     },
     Replacement {
         package: "mysqlclient",
         since: "1.4",
-        file: "MySQLdb/_mysql.py",
-        text: include_str!("replacements/mysqlclient_mysql.py"),
+        files: &[(
+            "MySQLdb/_mysql.py",
+            include_str!("replacements/mysqlclient_mysql.py"),
+        )],
         // The extra has what passwords need where the server has no TLS.
         requires: &["pymysql[rsa]>=1.1"],
     },
     Replacement {
         package: "psutil",
         since: "5.6",
-        file: "psutil/_pswasi.py",
-        text: include_str!("replacements/psutil_pswasi.py"),
+        files: &[(
+            "psutil/_pswasi.py",
+            include_str!("replacements/psutil_pswasi.py"),
+        )],
         requires: &[],
     },
     Replacement {
         package: "setproctitle",
         since: "0",
-        file: "setproctitle/_setproctitle.py",
-        text: include_str!("replacements/setproctitle.py"),
+        files: &[(
+            "setproctitle/_setproctitle.py",
+            include_str!("replacements/setproctitle.py"),
+        )],
         requires: &[],
     },
     Replacement {
         package: "watchfiles",
         since: "0",
-        file: "watchfiles/_rust_notify.py",
-        text: include_str!("replacements/watchfiles_rust_notify.py"),
+        files: &[(
+            "watchfiles/_rust_notify.py",
+            include_str!("replacements/watchfiles_rust_notify.py"),
+        )],
         requires: &[],
     },
 ];
 
-/// Packages that choose by `sys.platform` and refuse what they do not know: the package, the file that refuses, and what stands there
-/// instead of its [`REFUSAL`].
-const PLATFORMS: &[(&str, &str, &str)] = &[
-    (
-        "psutil",
-        "psutil/__init__.py",
-        "    from . import _pswasi as _psplatform",
-    ),
-    (
-        "readchar",
-        "readchar/__init__.py",
-        "    from . import _posix_key as key\n    from ._posix_read import readchar, readkey",
-    ),
-];
-
-/// How the line begins with which they do.
-const REFUSAL: &str = "    raise NotImplementedError(";
-
-/// The file of a package that refuses platforms which it does not know, and the same text with `wasi` among those that it does.
-pub(super) struct Platform {
+/// What is changed in a file of a package, which by itself looks for what the sandbox does not have.
+pub(super) struct Change {
+    package: &'static str,
     pub(super) file: &'static str,
-    line: &'static str,
+    kind: Kind,
 }
 
-impl Platform {
+enum Kind {
+    /// The package chooses by `sys.platform` and refuses what it does not know: that stands there instead of its [`REFUSAL`].
+    Platform(&'static str),
+    /// The package has a switch for doing without its native modules: that is said at the end.
+    Switch(&'static str),
+}
+
+const CHANGED: &[Change] = &[
+    Change {
+        package: "gevent",
+        file: "gevent/_compat.py",
+        kind: Kind::Switch("PURE_PYTHON = GLOBAL_PURE_PYTHON = True  # by pywasm\n"),
+    },
+    Change {
+        package: "psutil",
+        file: "psutil/__init__.py",
+        kind: Kind::Platform("    from . import _pswasi as _psplatform"),
+    },
+    Change {
+        package: "readchar",
+        file: "readchar/__init__.py",
+        kind: Kind::Platform(
+            "    from . import _posix_key as key\n    from ._posix_read import readchar, readkey",
+        ),
+    },
+];
+
+/// How the line begins with which a package refuses a platform.
+const REFUSAL: &str = "    raise NotImplementedError(";
+
+impl Change {
     /// Of this package, if it has one.
-    pub(super) fn of(name: &PackageName) -> Option<Self> {
-        let mut all = PLATFORMS.iter();
-        let (_, file, line) = all.find(|(package, ..)| *package == name.as_ref())?;
-        Some(Self { file, line })
+    pub(super) fn of(name: &PackageName) -> Option<&'static Self> {
+        CHANGED
+            .iter()
+            .find(|change| change.package == name.as_ref())
     }
 
-    /// `text` where `wasi` is known; nothing if it refuses none.
-    pub(super) fn known_in(&self, text: &str) -> Option<String> {
-        let mut lines: Vec<&str> = text.lines().collect();
-        let refusal = lines.iter_mut().find(|line| line.starts_with(REFUSAL))?;
-        *refusal = self.line;
-        Some(lines.join("\n") + "\n")
+    /// The text of the file with it; nothing where nothing is to be changed.
+    pub(super) fn made_in(&self, text: &str) -> Option<String> {
+        match self.kind {
+            Kind::Platform(instead) => {
+                let mut lines: Vec<&str> = text.lines().collect();
+                let refusal = lines.iter_mut().find(|line| line.starts_with(REFUSAL))?;
+                *refusal = instead;
+                Some(lines.join("\n") + "\n")
+            }
+            Kind::Switch(addition) => Some(format!("{text}\n{addition}")),
+        }
+    }
+
+    /// For the person.
+    pub(super) fn told(&self) -> String {
+        let file = self.file;
+        match self.kind {
+            Kind::Platform(_) => {
+                format!("refuses platforms that it does not know, and pywasm's is added in {file}")
+            }
+            Kind::Switch(_) => format!("is told in {file} to do without its native modules"),
+        }
     }
 }
 
@@ -160,8 +221,8 @@ fn replacement(name: &PackageName) -> Option<&'static Replacement> {
 }
 
 /// What takes the place of a package's native modules: file and text.
-pub(super) fn replaced(name: &PackageName) -> Option<(&'static str, &'static str)> {
-    replacement(name).map(|replacement| (replacement.file, replacement.text))
+pub(super) fn replaced(name: &PackageName) -> &'static [(&'static str, &'static str)] {
+    replacement(name).map_or(&[], |replacement| replacement.files)
 }
 
 /// What a package requires beside what its metadata says, where its native modules are replaced.
