@@ -60,7 +60,8 @@ pub fn take(
         package,
         folder: work.path(),
     };
-    let imports = this.trial(requests)?;
+    let mut imports = this.trial(requests)?;
+    let patcher = before_patches(&mut imports);
     // The same imports over the same layers give the same snapshot, whatever else of the app has changed.
     let layers = opened.layers().iter();
     let below = layers
@@ -73,7 +74,10 @@ pub fn take(
     if let Ok(taken) = Taken::read(&kept) {
         return Ok(taken);
     }
-    let mut left_out: Vec<(String, String)> = Vec::new();
+    let mut left_out: Vec<(String, String)> = patcher
+        .map(|name| (name, PATCHED.to_owned()))
+        .into_iter()
+        .collect();
     for _ in 0..ATTEMPTS {
         let modules: Vec<&str> = imports
             .iter()
@@ -275,6 +279,18 @@ fn imported(log: &str) -> Vec<String> {
     names
 }
 
+/// Modules that change what others find. Those that are imported after them keep what they find.
+const PATCHERS: [&str; 2] = ["eventlet.patcher", "gevent.monkey"];
+
+const PATCHED: &str = "it patches modules, and nor is what is imported after it";
+
+/// Leaves what was imported before a module that patches others, and names that.
+fn before_patches(imports: &mut Vec<String>) -> Option<String> {
+    let is_patcher = |name: &String| PATCHERS.contains(&name.as_str());
+    let first = imports.iter().position(is_patcher)?;
+    imports.drain(first..).next()
+}
+
 fn layer(state: &Path, record: &Path) -> anyhow::Result<BuiltLayer> {
     let mount: GuestPath = MOUNT.parse()?;
     let mut layer = LayerWriter::new(LayerKind::Snapshot, mount)?;
@@ -303,5 +319,16 @@ mod tests {
     #[test]
     fn what_failed_is_not_imported_again() {
         assert_eq!(imported("+a\n+b\n+a\n-b\n+c\n"), ["a", "c"]);
+    }
+
+    #[test]
+    fn what_finds_patched_modules_is_imported_at_each_start() {
+        let mut imports = ["flask", "gevent.monkey", "requests"]
+            .map(str::to_owned)
+            .to_vec();
+        let patcher = before_patches(&mut imports);
+        assert_eq!(patcher.as_deref(), Some("gevent.monkey"));
+        assert_eq!(imports, ["flask"]);
+        assert_eq!(before_patches(&mut imports), None);
     }
 }
