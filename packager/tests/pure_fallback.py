@@ -1,6 +1,6 @@
 """Checks the list of packages whose native code is optional (packager/src/wheel/native.rs).
 
-All but psutil, whose module of ours asks the sandbox, and mysqlclient, whose one needs a server (tests/it/real_servers.rs). For each package: its newest wheel for CPython 3.14 on Linux (and an older one) is installed into a
+All but psutil and gevent, whose modules of ours ask the sandbox, and mysqlclient, whose one needs a server (tests/it/real_servers.rs). For each package: its newest wheel for CPython 3.14 on Linux (and an older one) is installed into a
 folder of its own with what it requires, every native file is deleted, and a small program uses it.
 
     python packager/tests/pure_fallback.py PYTHON3.14 [NAME ...]
@@ -243,8 +243,11 @@ assert info.parsed_addresses() == ["127.0.0.1"]
 
 WHEEL = pathlib.Path(__file__).parents[1] / "src/wheel"
 # Modules of ours that take the place of native ones: the package, the file and its source.
-REPLACEMENTS = re.findall(
-    r'package: "([\w-]+)",\s*since: "[\w.]+",\s*file: "([\w/]+\.py)",\s*text: include_str!\("([^"]+)"\)', (WHEEL / "native.rs").read_text())
+REPLACEMENTS = [
+    (package, file, source)
+    for package, files in re.findall(r'Replacement \{\s*package: "([\w-]+)",(.*?)requires:', (WHEEL / "native.rs").read_text(), re.S)
+    for file, source in re.findall(r'"([\w/]+\.py)",\s*include_str!\("([^"]+)"\)', files)
+]
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
 
 
