@@ -228,7 +228,7 @@ impl ResolvedWheel {
         let (name, version) = (&self.wheel.name, &self.wheel.version);
         let mut texts = Vec::new();
         if self.native == Native::LeaveOut && !wheel.native_left_out.is_empty() {
-            let left_out = wheel.native_left_out.join(", ");
+            let left_out = a_few_of(&wheel.native_left_out);
             texts.push(match wheel.replaced_by[..] {
                 [] => format!(
                     "{name} {version} runs in pure Python: its optional native parts are left out ({left_out})"
@@ -252,5 +252,14 @@ impl ResolvedWheel {
             .into_iter()
             .map(|text| Note { at: None, text })
             .collect()
+    }
+}
+
+/// The first of many names, and how many more there are.
+fn a_few_of(names: &[String]) -> String {
+    const FEW: usize = 3;
+    match names.len().saturating_sub(FEW) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..FEW].join(", ")),
     }
 }
