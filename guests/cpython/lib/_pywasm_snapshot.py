@@ -249,7 +249,11 @@ def _bson(objectid):
     kind._ObjectId__random = objectid._random_bytes()
 
 
-# Modules that keep something of the time or of randomness from when they were imported, and how they get what is new.
+def _readline(readline):
+    readline._begin()
+
+
+# Modules that keep something of the time, of randomness or of a terminal from when they were imported, and how they get what is new.
 RENEWED = {
     "tempfile": _tempfile,
     "logging": _logging,
@@ -261,6 +265,7 @@ RENEWED = {
     "loguru._logger": _loguru,
     "openai.lib.bedrock": _openai_bedrock,
     "bson.objectid": _bson,
+    "readline": _readline,
 }
 
 
