@@ -73,12 +73,12 @@ const KNOWN: &[Entry] = &[
     ),
     (
         &["scipy"],
-        "it is built on BLAS and LAPACK, for whose Fortran there is no compiler to WebAssembly",
+        "it is built on BLAS and LAPACK, which are not built in yet",
         "numpy is built in, with linalg, fft and random",
     ),
     (
         &["scikit-learn", "statsmodels"],
-        "it is built on scipy, which is built on Fortran",
+        "it is built on scipy, which is not built in yet",
         "numpy and pandas are built in",
     ),
     (
