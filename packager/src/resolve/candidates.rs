@@ -286,6 +286,14 @@ impl Candidates {
                 .any(|(_, later)| later.is_native())
     }
 
+    /// The release that is built in, where this version does not go with it.
+    pub(super) fn other_built_in(&self, version: &Version) -> Option<&Version> {
+        let built = self.built_in.as_ref();
+        built
+            .filter(|built| !built.serves(version))
+            .map(|built| &built.version)
+    }
+
     pub(super) fn offers_something(&self, version: &Version, release: &Release) -> bool {
         if self.runnable_only {
             return self.runnable(version, release).is_some() || self.source(release).is_some();

@@ -52,6 +52,16 @@ const KNOWN: &[Entry] = &[
         "every release since 1.4.4 has wheels and runs: write mysqlclient>=1.4.4",
     ),
     (
+        &["gevent"],
+        "its loop is libev, in C, whose place pywasm's own module takes from release 24.10 on: those before do not know this Python",
+        "write gevent>=24.10.1",
+    ),
+    (
+        &["psutil"],
+        "it asks each system in C, in whose place is pywasm's own module from release 5.6 on",
+        "write psutil>=5.6",
+    ),
+    (
         &["pymssql", "pyodbc", "cx-oracle"],
         "it is built on a database vendor's library",
         "python-oracledb and pytds have drivers in pure Python",

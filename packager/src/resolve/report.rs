@@ -282,7 +282,12 @@ fn no_version(package: &Package, range: &Ranges<Version>, facts: &Facts<'_>) -> 
                 false => format!("{version} was withdrawn (yanked: {why})"),
             });
         } else if !candidates.offers_something(version, release) {
-            reasons.push(format!("{version} has no file for this Python"));
+            reasons.push(match candidates.other_built_in(version) {
+                Some(built) => {
+                    format!("{version} has no file for this Python ({built} is built in)")
+                }
+                None => format!("{version} has no file for this Python"),
+            });
         }
     }
     if let (Some(day), 1..) = (facts.as_of(), late) {
