@@ -61,7 +61,6 @@ pub fn take(
         folder: work.path(),
     };
     let mut imports = this.trial(requests)?;
-    let patcher = before_patches(&mut imports);
     // The same imports over the same layers give the same snapshot, whatever else of the app has changed.
     let layers = opened.layers().iter();
     let below = layers
@@ -74,10 +73,8 @@ pub fn take(
     if let Ok(taken) = Taken::read(&kept) {
         return Ok(taken);
     }
-    let mut left_out: Vec<(String, String)> = patcher
-        .map(|name| (name, PATCHED.to_owned()))
-        .into_iter()
-        .collect();
+    let patcher = before_patches(&mut imports).map(|name| (name, PATCHED.to_owned()));
+    let mut left_out: Vec<(String, String)> = patcher.into_iter().collect();
     for _ in 0..ATTEMPTS {
         let modules: Vec<&str> = imports
             .iter()
