@@ -152,7 +152,7 @@ impl<'a> Facts<'a> {
                     let bytes = self.client.metadata(file).map_err(Arc::new)?;
                     let mut metadata = Metadata::parse(&bytes);
                     if release.is_some_and(Release::leaves_native_out) {
-                        let own = wheel::replacement_requires(name).iter();
+                        let own = wheel::replacement::requires(name).iter();
                         metadata
                             .requires_dist
                             .extend(own.map(|text| (*text).to_owned()));

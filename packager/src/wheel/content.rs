@@ -1,9 +1,9 @@
 //! The files of a wheel as they will lie in site-packages. Entries are named here and read later,
 //! straight from the wheel into the layer.
 
+use super::change::Change;
 use super::metadata::{console_scripts, dist_info};
-use super::native::Change;
-use super::{WheelName, native, sound};
+use super::{WheelName, native, replacement, sound};
 use pywasm_format::EntryPoint;
 use pywasm_format::write::FileMode;
 use std::collections::BTreeMap;
@@ -219,7 +219,7 @@ impl Wheel {
 
     /// Puts our own modules in the place of native ones that were left out.
     fn replace(&mut self, name: &WheelName) {
-        for (path, text) in native::replaced(&name.name) {
+        for (path, text) in replacement::replaced(&name.name) {
             self.write((*path).to_owned(), text.as_bytes().to_vec());
             self.replaced_by.push(path);
         }
