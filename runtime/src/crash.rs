@@ -5,7 +5,7 @@ use crate::names::Names;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use wasmtime::{AsContext, AsContextMut, FrameInfo, Trap, WasmCoreDump};
+use wasmtime::{AsContext, AsContextMut, FrameInfo, ThrownException, Trap, WasmCoreDump};
 
 /// A crash: the end of the guest by an abort or a trap, or of its host.
 ///
@@ -35,6 +35,9 @@ impl Crash {
     pub(crate) fn of_guest(error: &wasmtime::Error, names: &Names, store: impl AsContext) -> Self {
         let reason = match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string(),
+            None if error.is::<ThrownException>() => {
+                "a native package threw an exception that it does not catch".to_owned()
+            }
             None => error.root_cause().to_string(),
         };
         let Some(dump) = error.downcast_ref::<WasmCoreDump>() else {

@@ -73,6 +73,12 @@ fn config(interruption: Interruption, memories: &Arc<Memories>) -> Config {
         .memory_reservation(RESERVED)
         .memory_guard_size(GUARD)
         .wasm_component_model_threading(true)
+        // Exceptions are what native packages in C++ throw. Their objects lie in a heap of their own, which counts as the guest's memory:
+        // it has a page before the first of them, as one may be thrown because there is no more. Nothing else lies there.
+        .wasm_exceptions(true)
+        .gc_heap_initial_size(1 << 16)
+        .wasm_gc(false)
+        .wasm_function_references(false)
         .async_stack_size(STACK)
         .max_wasm_stack(WASM_STACK)
         // Where a table is filled as it is used, an instance is made in less than a tenth of the time, but each call
@@ -245,4 +251,102 @@ fn tick(engine: wasmtime::EngineWeak) {
             std::thread::sleep(EPOCH);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::EventSink;
+    use crate::host::MemoryLimiter;
+    use wasm_encoder::{
+        BlockType, Catch, CodeSection, ExportKind, ExportSection, Function, FunctionSection,
+        Module, TagKind, TagSection, TagType, TypeSection, ValType,
+    };
+    use wasmtime::{Instance, Store};
+
+    /// `hold(n)` throws and catches n + 1 exceptions, each in a call of its own, and lets go of none before all are caught.
+    fn holds_exceptions() -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([ValType::I32], []);
+        types.ty().function([], []);
+        let mut functions = FunctionSection::new();
+        functions.function(0);
+        let mut tags = TagSection::new();
+        let (kind, func_type_idx) = (TagKind::Exception, 1);
+        tags.tag(TagType {
+            kind,
+            func_type_idx,
+        });
+        let mut exports = ExportSection::new();
+        exports.export("hold", ExportKind::Func, 0);
+        let mut hold = Function::new([(1, ValType::EXNREF)]);
+        hold.instructions()
+            .block(BlockType::Result(ValType::EXNREF))
+            .try_table(BlockType::Empty, [Catch::AllRef { label: 0 }])
+            .throw(0)
+            .end()
+            .unreachable()
+            .end()
+            .local_set(1)
+            .local_get(0)
+            .if_(BlockType::Empty)
+            .local_get(0)
+            .i32_const(1)
+            .i32_sub()
+            .call(0)
+            .end()
+            .local_get(1)
+            .ref_is_null()
+            .drop()
+            .end();
+        let mut code = CodeSection::new();
+        code.function(&hold);
+        let mut module = Module::new();
+        module
+            .section(&types)
+            .section(&functions)
+            .section(&tags)
+            .section(&exports)
+            .section(&code);
+        module.finish()
+    }
+
+    #[test]
+    fn exceptions_that_are_held_count_as_memory_of_the_guest() {
+        let config = config(Interruption::Checked, &Memories::new(Life::Instance));
+        let engine = Engine::new(&config).expect("an engine");
+        let module = wasmtime::Module::new(&engine, holds_exceptions()).expect("a module");
+        let hold = |limit| {
+            let limiter = MemoryLimiter::new(limit, EventSink::silent());
+            let mut store = Store::new(&engine, limiter);
+            store.limiter(|limiter| limiter);
+            store.set_epoch_deadline(u64::MAX / 2);
+            let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
+            let hold = instance.get_typed_func::<u32, ()>(&mut store, "hold");
+            let ended = hold.expect("its function").call(&mut store, 50_000);
+            (ended.is_ok(), store.data().refused())
+        };
+        // Where guests run is stack enough; a test's thread has little.
+        let held = |limit| {
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().stack_size(STACK);
+                let thread = thread.spawn_scoped(scope, || hold(limit));
+                thread.expect("a thread").join().expect("it ends")
+            })
+        };
+        assert_eq!(held(64 << 20), (true, false));
+        assert_eq!(held(256 << 10), (false, true));
+    }
+
+    #[test]
+    fn nothing_but_exceptions_lies_in_a_collected_heap() {
+        let mut types = TypeSection::new();
+        types.ty().struct_([]);
+        let mut module = Module::new();
+        module.section(&types);
+        let config = config(Interruption::Checked, &Memories::new(Life::Instance));
+        let engine = Engine::new(&config).expect("an engine");
+        let error = wasmtime::Module::new(&engine, module.finish()).expect_err("it is refused");
+        assert!(format!("{error:?}").contains("gc"), "{error:?}");
+    }
 }
