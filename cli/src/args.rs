@@ -179,7 +179,7 @@ pub struct IndexArgs {
     #[arg(long)]
     pub no_lock: bool,
     /// Python with hardly any native packages (slim), with those of most apps for the web (web), with others too (full), with numpy
-    /// too (scientific), with pandas too (data) [default: the smallest that has what is required]
+    /// too (scientific), with pandas and matplotlib too (data), with scipy and scikit-learn too (analysis) [default: the smallest that has what is required]
     #[arg(long, value_name = "NAME")]
     pub base: Option<Base>,
 }

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from recipe import (
-    artifacts, cplusplus, crates, ffi, inputs, interpreter, libpq, libraries, localise, meson, natives, profile, signatures, stdlib,
+    artifacts, cplusplus, crates, ffi, inputs, interpreter, lapack, libpq, libraries, localise, meson, natives, profile, signatures, stdlib,
     toolchain,
 )
 from recipe.work import GUESTS, RECIPE, Work, digest
@@ -45,8 +45,10 @@ def main() -> None:
     called = digest(configured, pins["libffi"].sha256, code(ffi), *ffi.FILES)
     work.step("libffi", called, lambda: ffi.install(work, unpacked["libffi"], pins["libffi"].version, source))
     # It is compiled with the headers that CPython was configured with.
-    asked = digest(configured, pins["postgresql"].sha256, code(libpq), *libpq.FILES)
-    work.step("libpq", asked, lambda: libpq.install(work, unpacked["postgresql"], pins["postgresql"].version))
+    driven = digest(configured, pins["postgresql"].sha256, code(libpq), *libpq.FILES)
+    work.step("libpq", driven, lambda: libpq.install(work, unpacked["postgresql"], pins["postgresql"].version))
+    computed = digest(tools, *(pins[name].sha256 for name in lapack.INPUTS), code(lapack), *lapack.FILES)
+    work.step("lapack", computed, lambda: lapack.install(work, *(unpacked[name] for name in lapack.INPUTS)))
     glue = sorted(file for part in ("entry", *interpreter.GLUE) for file in (RECIPE / part).glob("*.[chS]"))
     glue += sorted(RECIPE.glob("*/link.toml"))
     declared = digest(called, RECIPE / "Setup.local", code(interpreter.make_objects))
@@ -62,8 +64,10 @@ def main() -> None:
     crafts = digest(code(crates), configured, pins["cffi-to-build-with"].sha256, pins["pycparser"].sha256)
     work.step("rust", crafts, lambda: crates.install(
         work, unpacked["cffi-to-build-with"], unpacked["pycparser"], interpreter.native_python(work), source))
-    cxx = digest(tools, pins["libcxx"].sha256, pins["libcxxabi"].sha256, code(cplusplus))
-    work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["libcxx"], unpacked["libcxxabi"]))
+    cxx = digest(tools, code(cplusplus.install), code(cplusplus.flags), cplusplus.EXCEPTIONS, cplusplus.CONFIG)
+    work.step("c++", cxx, lambda: cplusplus.install(work, unpacked["ziglang"]))
+    library = digest(cxx, code(cplusplus.build_library), *cplusplus.OURS)
+    work.step("libc++", library, lambda: cplusplus.build_library(work, unpacked["ziglang"]))
     # Compiled against the interpreter's headers, not its objects.
     mesons = digest(cxx, configured, pins["ninja"].sha256, pins["meson"].sha256, pins["cython"].sha256, code(meson))
     work.step("meson", mesons, lambda: meson.install(work, unpacked["ninja"], unpacked["meson"], unpacked["cython"], interpreter.native_python(work)))
@@ -71,7 +75,9 @@ def main() -> None:
     for package in packages:
         name = package.source.name
         origins |= {pin.name: prepare(work, pin, store, package.patches if pin is package.source else []) for pin in package.inputs}
-        keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts, asked), code(natives), code(localise), code(signatures))
+        keys[name] = digest(configured, *package.files, *builders(package, mesons, crafts, driven), code(natives), code(localise), code(signatures))
+        if lapack.LINKED in package.link:
+            keys[name] = digest(keys[name], computed)
         work.step(f"native-{name}", keys[name], lambda: natives.build(work, package, origins, source))
 
     def build_base(base: str) -> tuple:
@@ -84,7 +90,7 @@ def main() -> None:
             table = interpreter.compile_natives(work, source, base, there)
             interpreter.link(work, interpreter.compiled_glue(work), core, there, table)
 
-        joined = digest(glued, asked, code(interpreter.link), *(keys[package.source.name] for package in there), code(interpreter.compile_natives), cplusplus.SOURCE)
+        joined = digest(glued, driven, code(interpreter.link), *(keys[package.source.name] for package in there), code(interpreter.compile_natives), library)
         work.step(f"link-{base}", joined, link)
         shrunk = digest(joined, pins["binaryen"].sha256, code(interpreter.optimise))
         work.step(f"wasm-opt-{base}", shrunk, lambda: interpreter.optimise(work, unpacked["binaryen"], core, optimised))
@@ -140,11 +146,11 @@ def prepare(work: Work, pin: inputs.Input, store: Path, changes: list) -> Path:
     return target
 
 
-def builders(package: natives.Native, mesons: str, crafts: str, asked: str) -> list:
+def builders(package: natives.Native, mesons: str, crafts: str, driven: str) -> list:
     """What a package's modules are built by and with, to key its build with."""
     used = {type(module.code) for module in package.modules}
     tools = ([crafts] if natives.Crate in used else []) + ([] if used == {natives.Crate} else [mesons])
-    return tools + ([asked] if libpq.LINKED in package.link else [])
+    return tools + ([driven] if libpq.LINKED in package.link else [])
 
 
 def patches() -> list:

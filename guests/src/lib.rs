@@ -29,18 +29,21 @@ pub enum Base {
     Full,
     /// CPython with those for numbers too.
     Scientific,
-    /// CPython with those for tables too, which are all of them.
+    /// CPython with those for tables and plots too.
     Data,
+    /// CPython with those for scientific computing and machine learning too, which are all of them.
+    Analysis,
 }
 
 impl Base {
     /// All of them, from the smallest.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Slim,
         Self::Web,
         Self::Full,
         Self::Scientific,
         Self::Data,
+        Self::Analysis,
     ];
 }
 
@@ -106,6 +109,10 @@ pub fn layers(base: Base) -> [GuestLayer; 2] {
         Base::Data => (
             "runtime-data.tar.zst",
             include_bytes!("../artifacts/runtime-data.tar.zst"),
+        ),
+        Base::Analysis => (
+            "runtime-analysis.tar.zst",
+            include_bytes!("../artifacts/runtime-analysis.tar.zst"),
         ),
     };
     [

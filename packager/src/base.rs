@@ -59,18 +59,21 @@ pub enum Base {
     Full,
     /// The one with those for numbers too, which are large.
     Scientific,
-    /// The one with those for tables too, which are larger.
+    /// The one with those for tables and plots too, which are larger.
     Data,
+    /// The one with those for scientific computing and machine learning too, which are the largest.
+    Analysis,
 }
 
 impl Base {
     /// All of them, from the smallest.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Slim,
         Self::Web,
         Self::Full,
         Self::Scientific,
         Self::Data,
+        Self::Analysis,
     ];
 }
 
@@ -91,6 +94,7 @@ impl fmt::Display for Base {
             Self::Full => "full",
             Self::Scientific => "scientific",
             Self::Data => "data",
+            Self::Analysis => "analysis",
         })
     }
 }
@@ -98,7 +102,7 @@ impl fmt::Display for Base {
 /// A text that names no base.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "there are the bases `slim`, `web` (with native packages of apps for the web), `full` (with others too), `scientific` (with numpy too) and `data` (with pandas too)"
+    "there are the bases `slim`, `web` (with native packages of apps for the web), `full` (with others too), `scientific` (with numpy too), `data` (with pandas and matplotlib too) and `analysis` (with scipy and scikit-learn too)"
 )]
 pub struct ParseBaseError;
 

@@ -10,6 +10,7 @@ mod support;
 mod server;
 
 mod advisories;
+mod analysis;
 mod apps;
 mod asgi;
 mod attacks;

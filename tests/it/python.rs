@@ -328,7 +328,7 @@ refusal(lambda: four(ctypes.cast(program.abs, ctypes.c_void_p).value)(1, 2, 3, 4
 #[test]
 fn registry_native_packages_work_with_the_python_files_of_their_release() {
     let natives = &pywasm_guest::manifest().natives;
-    let mut command = pywasm(["python", "--base", "data"]);
+    let mut command = pywasm(["python", "--base", "analysis"]);
     let mut tests = vec!["import sys".to_owned()];
     for native in natives {
         command.arg("--with");

@@ -446,6 +446,7 @@ pub fn base() -> anyhow::Result<BaseLayers> {
             runtime(pywasm_guest::Base::Full).with_context(damaged)?,
             runtime(pywasm_guest::Base::Scientific).with_context(damaged)?,
             runtime(pywasm_guest::Base::Data).with_context(damaged)?,
+            runtime(pywasm_guest::Base::Analysis).with_context(damaged)?,
         ],
         natives: natives
             .map(native)
@@ -464,6 +465,7 @@ pub fn base_of(base: pywasm_guest::Base) -> Base {
         pywasm_guest::Base::Full => Base::Full,
         pywasm_guest::Base::Scientific => Base::Scientific,
         pywasm_guest::Base::Data => Base::Data,
+        pywasm_guest::Base::Analysis => Base::Analysis,
     }
 }
 

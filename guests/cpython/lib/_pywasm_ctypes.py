@@ -1,5 +1,6 @@
-"""Python functions that ctypes makes C functions of, which WebAssembly cannot: it adds no code while it runs.
+"""What ctypes has beyond its own C: the list of loaded libraries, which is empty, and C functions made of Python's.
 
+WebAssembly adds no code while it runs, so that the latter cannot be.
 Many a module makes one while it is imported and never comes to use it, as that of Django for a library that is not here. So it
 can be made, and be called from Python; only C finds nothing to call.
 """
@@ -30,7 +31,18 @@ def _give_way(kind):
     kind.__new__, kind.__call__, kind.from_param = __new__, __call__, classmethod(from_param)
 
 
+def _dl_iterate_phdr(callback, data):
+    """What threadpoolctl asks for the libraries that compute in threads: all is one program here, and none is loaded."""
+    return 0
+
+
 def install(ctypes):
+    find = ctypes.CDLL.__getattr__
+
+    def __getattr__(self, name):
+        return _dl_iterate_phdr if name == "dl_iterate_phdr" else find(self, name)
+
+    ctypes.CDLL.__getattr__ = __getattr__
     make = ctypes.CFUNCTYPE
 
     def CFUNCTYPE(restype, *argtypes, **options):

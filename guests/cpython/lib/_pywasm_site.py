@@ -1,6 +1,6 @@
 """What the sandbox adds to Python's start-up, imported by the guest's entry before user code runs.
 
-Eight things only, none of them a security measure:
+Nine things only, none of them a security measure:
 
 - servers that start processes to serve, or to reload themselves on changes, serve in the one process (`_pywasm_servers`);
 - `multiprocessing` knows the start method spawn alone; its `Value` and `Array` work within one process, since memory
@@ -10,6 +10,7 @@ Eight things only, none of them a security measure:
 - `os` has the functions of process groups and sessions, of which each process is one, and some that ask about the machine;
 - ctypes makes C functions of Python's that only Python can call (`_pywasm_ctypes`);
 - trio finds an event loop of the system (`_pywasm_trio`);
+- `threading.get_native_id` is there, by which some count their threads;
 - `signal.valid_signals` and `siginterrupt` are there, so that servers can register their handlers;
 - an uncaught error about a file, a permission or a module that the sandbox cannot have ends with a line that says why and,
   where there is one, which flag helps.
@@ -111,6 +112,19 @@ def _processes():
 def _system():
     for name in ("getpgid", "getsid", "setpgid", "setpgrp", "setsid", "killpg", "sched_getaffinity", "nice"):
         setattr(os, name, _when_called("_pywasm_system", name))
+
+
+def _threads():
+    import _thread
+
+    def get_native_id():
+        # As on Linux the main thread has the number of its process.
+        own = _thread.get_ident()
+        return os.getpid() if own == _thread._get_main_thread_ident() else own
+
+    get_native_id.__module__ = "_thread"
+    get_native_id.__qualname__ = get_native_id.__name__
+    _thread.get_native_id = get_native_id
 
 
 def _ctypes(ctypes):
@@ -228,6 +242,7 @@ def _excepthook(kind, error, traceback):
 
 _processes()
 _system()
+_threads()
 sys.excepthook = _excepthook
 _changes = {
     **_pywasm_servers.CHANGES,

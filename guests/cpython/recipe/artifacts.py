@@ -5,8 +5,10 @@ import re
 import shutil
 from pathlib import Path
 
+from . import lapack
 from .inputs import INPUTS_FILE, Input
 from .layers import archive, tree
+from .natives import BASES
 from .stdlib import MOUNTED_AT
 from .work import CPYTHON_VERSION, GUESTS, RECIPE, Work, digest, sha256_of
 
@@ -15,10 +17,10 @@ STATE_CRATE = GUESTS / "state"
 # Where a package's runtime layer holds the interpreter.
 RUNTIME_AT = "/usr/local/lib/pywasm"
 # What only native packages bring, and the smallest base with one that does.
-SHARED, SHARED_BASE = ("libcxx", "libcxxabi", "postgresql"), "full"
+SHARED, SHARED_BASE = ("ziglang", "postgresql"), "full"
 # Everything that, when changed, makes another guest.
 RECIPE_PARTS = ("build.py", "config.site", "Setup.local", "recipe/**/*.py", "patches/*.patch", "natives/**/*", "profile/*.xz", "*/link.toml",
-                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "postgresql/*.h", "ffi/*.[ch]", "cplusplus/*.c", "lib/*.py", "wit/**/*.wit")
+                "entry/*.[ch]", "threads/*.[chS]", "libc/*.[chS]", "openssl/*.[ch]", "lapack/*.[ch]", "postgresql/*.h", "ffi/*.[ch]", "cplusplus/*.[chS]", "lib/*.py", "wit/**/*.wit")
 
 
 def componentize(work: Work, core: Path, component: Path, state: Path) -> None:
@@ -38,7 +40,9 @@ def write(work: Work, pins: dict, unpacked: dict, runtimes: dict, library: Path,
     output.mkdir(parents=True, exist_ok=True)
     # The smallest base that an input is a part of: none of a tool, which leaves nothing in it.
     bases = {pin.name: SHARED_BASE if pin.name in SHARED else "slim" if pin.redistributed else None for pin in pins.values()}
-    bases |= {pin.name: package.base for package in packages for pin in package.inputs}
+    bases |= {name: package.base for package in packages if lapack.LINKED in package.link for name in lapack.INPUTS if pins[name].redistributed}
+    # The largest first, so that the smallest of several stays.
+    bases |= {pin.name: package.base for package in sorted(packages, key=lambda p: -BASES.index(p.base)) for pin in package.inputs}
     pins |= {pin.name: pin for package in packages for pin in package.inputs}
     layers = {
         **{name: (RUNTIME_AT, {file.name: file for file in files}) for name, files in runtimes.items()},
@@ -103,7 +107,7 @@ def copy_licences(pins: dict, unpacked: dict, folder: Path) -> None:
     for pin in pins.values():
         for name in pin.redistributed:
             text = (unpacked[pin.name] / name).read_text(errors="replace")
-            if name.endswith((".c", ".h")):
+            if name.endswith((".c", ".h", ".cpp")):
                 text = text[:text.index("*/") + 2] + "\n"
             target = folder / pin.name / (name if "/share/doc/" not in name else Path(name).name)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from .work import RECIPE, Work
 WASM_FEATURES = [f"--enable-{feature}" for feature in (
     "bulk-memory", "bulk-memory-opt", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "multivalue",
     "reference-types", "call-indirect-overlong", "extended-const", "simd",
+    "exception-handling",
 )]
 # The libraries configure finds by pkg-config elsewhere; here they lie in the sysroot.
 LIBRARIES = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma", "LIBSQLITE3": "-lsqlite3", "LIBZSTD": "-lzstd"}
@@ -21,7 +22,8 @@ THREAD_NAME_BYTES = 15
 # Python raises RecursionError by how much of this stack is used, but what must not run out is the host's (48 MiB, in
 # the runtime's engine): there the worst recursion, json's scanner, takes 16 times as much.
 STACK_BYTES = 2 << 20
-INITIAL_MEMORY_BYTES = 16 << 20
+# The data of all native packages and the stack have to fit.
+INITIAL_MEMORY_BYTES = 24 << 20
 # What comes out faster when it is compiled without the profile (docs/interpreter.md): the eval loop, whose giant function
 # link-time inlining has to leave alone too, and the matcher of regular expressions.
 APART = {"Python/ceval.o": [flag for flag in OPTIMISE if flag != "-flto"], "Modules/_sre/sre.o": OPTIMISE}
@@ -120,14 +122,14 @@ def compiled_glue(work: Work) -> list:
 
 
 def compile_natives(work: Work, source: Path, base: str, packages: list) -> list:
-    """The table of built-in modules with those of the native packages, and what their C++ calls."""
+    """The table of built-in modules with those of the native packages."""
     build = work.build / "cpython"
     folder = work.build / "bases" / base
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "config.c"
     table.write_text(natives.module_table((build / "Modules/config.c").read_text(), packages))
     flags = [*OPTIMISE, "-DPy_BUILD_CORE", f"-I{build}", f"-I{source}/Include", f"-I{source}/Include/internal"]
-    return compile_all(work, f"link-{base}.log", [table, cplusplus.SOURCE], folder / "table", flags)
+    return compile_all(work, f"link-{base}.log", [table], folder / "table", flags)
 
 
 def link(work: Work, glue: list, core: Path, packages: tuple = (), table: tuple = (), build: Path | None = None) -> None:

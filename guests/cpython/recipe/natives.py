@@ -13,11 +13,11 @@ from .work import RECIPE, Work
 
 FOLDER = RECIPE / "natives"
 # The interpreters with native packages: each has what those before it have.
-BASES = ("slim", "web", "full", "scientific", "data")
+BASES = ("slim", "web", "full", "scientific", "data", "analysis")
 # That of a recipe which says none.
 USUAL_BASE = "full"
 # Without -flto: an extension is compiled to machine-independent code once, and adding one is a quick link.
-OPTIMISE = ["-O2", "-DNDEBUG", "-fno-wrapv-pointer"]
+OPTIMISE = ["-O2", "-DNDEBUG", "-fno-wrapv-pointer", *cplusplus.EXCEPTIONS]
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,16 @@ class Native:
 
 
 def load() -> list:
-    """All recipes, by name."""
-    return [read(file) for file in sorted(FOLDER.glob("*.toml"))]
+    """All recipes, by name, but those that others are compiled with before these."""
+    recipes = [read(file) for file in sorted(FOLDER.glob("*.toml"))]
+    return sorted(recipes, key=lambda native: len(native.setup.needs) if native.setup else 0)
 
 
 def read(file: Path) -> Native:
     recipe = tomllib.loads(file.read_text())
     modules = tuple(read_module(module) for module in recipe.pop("module"))
     libraries = tuple(read_library(library) for library in recipe.pop("library", []))
-    setup = meson.Setup(**recipe.pop("meson")) if "meson" in recipe else None
+    setup = meson.Setup(**{name: tuple(value) for name, value in recipe.pop("meson").items()}) if "meson" in recipe else None
     test, base, link = recipe.pop("test"), recipe.pop("base", USUAL_BASE), tuple(recipe.pop("link", []))
     releases = recipe.pop("releases", f"=={recipe['version']}")
     packages, completes = tuple(recipe.pop("packages", [recipe["name"]])), recipe.pop("completes", False)
@@ -151,7 +152,9 @@ def build(work: Work, native: Native, unpacked: dict, cpython: Path) -> None:
             build_library(work, log, library, unpacked)
     python = [f"-I{cpython}/Include", f"-I{work.build}/cpython"]
     if native.setup:
-        built = meson.build(work, log, native.source.name, source, native.setup, [*OPTIMISE, *python])
+        flags = [flag.format(**unpacked) for flag in native.setup.flags]
+        modules = [module.name for module in native.modules if isinstance(module.code, MesonTarget)]
+        built = meson.build(work, log, native.source.name, source, native.setup, [*OPTIMISE, *python, *flags], modules)
     for module in native.modules:
         match module.code:
             case Crate():

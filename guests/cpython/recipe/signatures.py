@@ -12,8 +12,8 @@ from pathlib import Path
 DEFINITION = re.compile(r"^((?:\w[\w \t*]*[ \t*])?(\w+)\s*\()((?:[^;{}()]|\([^;{}()]*\))*)(\)\s*[{;])", re.M)
 GIVES_NOTHING = re.compile(r"^(?:static\s+)?void\s+(\w+)\s*\(", re.M)
 METHOD = re.compile(
-    r'\{\s*"\w+"\s*,\s*(?:\(\w+\))?\s*(?:_PyCFunction_CAST\()?(?:\(void ?\(\*\)\(void\)\))?\s*(\w+)\)?\s*,\s*(METH_[A-Z_| ]+)')
-ATTRIBUTE = re.compile(r'\{\s*"\w+"\s*,\s*(?:\(getter\))?\s*(\w+)\s*,\s*(?:\(setter\))?\s*(\w+)\s*[,}]')
+    r'\{\s*"\w+"\s*,\s*(?:\(\s*\w+\s*\))?\s*(?:_PyCFunction_CAST\()?(?:\(void ?\(\*\)\(void\)\))?\s*(\w+)\)?\s*,\s*(METH_[A-Z_| ]+)')
+ATTRIBUTE = re.compile(r'\{\s*"\w+"\s*,\s*(?:\(\s*getter\s*\))?\s*(\w+)\s*,\s*(?:\(\s*setter\s*\))?\s*(\w+)\s*[,}]')
 SLOT = re.compile(r"\{\s*Py_(\w+)\s*,\s*(?:\([\w\s*]+\))?\s*(\w+)\s*\}|\.(tp_\w+)\s*=\s*(?:\(\w+\))?\s*(\w+)")
 SLOT_PARAMETERS = {
     "tp_clear": 1, "tp_dealloc": 1, "tp_finalize": 1, "tp_repr": 1, "tp_str": 1, "tp_hash": 1, "tp_iter": 1, "tp_iternext": 1,

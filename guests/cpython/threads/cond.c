@@ -33,6 +33,8 @@ int pthread_cond_init(pthread_cond_t *restrict object, const pthread_condattr_t 
   return 0;
 }
 
+bool coop_cond_is_waited_for(const pthread_cond_t *object) { return ((const struct cond *)object)->waiters.head; }
+
 int pthread_cond_destroy(pthread_cond_t *object) {
   return ((struct cond *)object)->waiters.head ? EBUSY : 0;
 }

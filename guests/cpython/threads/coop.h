@@ -85,8 +85,10 @@ void coop_enter(void);
 void coop_signal_forget(void);
 // Threads that have started and not finished, the main one included. A snapshot needs exactly 1.
 unsigned coop_live_threads(void);
-// Give others a turn if the running thread has had the processor for `slice` nanoseconds.
-void coop_tick(uint64_t slice);
+// Give others a turn if the running thread has had the processor for `slice` nanoseconds, and tell whether it had.
+bool coop_tick(uint64_t slice);
+// Does a thread wait for this condition?
+bool coop_cond_is_waited_for(const pthread_cond_t *condition);
 // Give others a turn now.
 void coop_yield(void);
 

@@ -178,13 +178,14 @@ int sched_yield(void) {
   return 0;
 }
 
-void coop_tick(uint64_t slice) {
+bool coop_tick(uint64_t slice) {
   uint64_t now = coop_now();
-  if (now - turn_began < slice) return;
+  if (now - turn_began < slice) return false;
   coop_collect_events(false);
   coop_yield();
   coop_signal_deliver();
   turn_began = coop_now();
+  return true;
 }
 
 void coop_enter(void) {

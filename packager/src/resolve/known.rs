@@ -82,14 +82,9 @@ const KNOWN: &[Entry] = &[
         "cryptography is built in and has the same ciphers; hashlib, hmac and secrets are in the standard library",
     ),
     (
-        &["scipy"],
-        "it is built on BLAS and LAPACK, which are not built in yet",
-        "numpy is built in, with linalg, fft and random",
-    ),
-    (
-        &["scikit-learn", "statsmodels"],
-        "it is built on scipy, which is not built in yet",
-        "numpy and pandas are built in",
+        &["statsmodels"],
+        "its native code is not built in yet",
+        "scipy's stats and scikit-learn are built in",
     ),
     (
         &[
@@ -104,13 +99,8 @@ const KNOWN: &[Entry] = &[
     ),
     (
         &["pyarrow"],
-        "it is built on a library in C++ that throws exceptions, which end a guest",
+        "it is built on a large library in C++ of its own",
         "pandas is built in, with CSV and JSON in place of Parquet",
-    ),
-    (
-        &["matplotlib", "contourpy", "kiwisolver"],
-        "it is C++ that throws exceptions, which end a guest",
-        "Pillow is built in and draws; plotly and pygal make charts in pure Python",
     ),
     (
         &["opencv-python", "opencv-python-headless"],

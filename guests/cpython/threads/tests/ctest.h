@@ -25,7 +25,7 @@ struct test_case {
 
 // Each file of cases ends with one of these tables, closed by an empty entry.
 extern const struct test_case sync_cases[], lifecycle_cases[], schedule_cases[], blocking_cases[], descriptor_cases[],
-    pair_cases[], socket_cases[], process_cases[], zone_cases[], fiber_cases[];
+    pair_cases[], socket_cases[], process_cases[], zone_cases[], fiber_cases[], exception_cases[], jump_cases[];
 
 _Noreturn void check_failed(const char *expression, const char *file, int line);
 

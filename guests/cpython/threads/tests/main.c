@@ -6,7 +6,7 @@
 
 static const struct test_case *const tables[] = {
     sync_cases, lifecycle_cases, schedule_cases, blocking_cases, descriptor_cases, pair_cases, socket_cases, process_cases,
-    zone_cases, fiber_cases,
+    zone_cases, fiber_cases, exception_cases, jump_cases,
 };
 static const size_t TABLES = sizeof tables / sizeof *tables;
 
