@@ -14,7 +14,7 @@ use std::str::FromStr;
 const LIMITS: &str = "Limits";
 
 /// With less the smallest of our Pythons does not start, as a test says.
-const LEAST_MEMORY: ByteSize = ByteSize(16 << 20);
+const LEAST_MEMORY: ByteSize = ByteSize(24 << 20);
 
 #[derive(Debug, Args)]
 pub struct GrantArgs {
@@ -336,11 +336,11 @@ mod tests {
 
     #[test]
     fn memory_in_which_python_does_not_start_is_refused() {
-        for little in ["1", "1k", "15m"] {
+        for little in ["1", "1k", "23m"] {
             let error = parse_memory(little).expect_err(little);
-            assert!(error.contains("at least 16m"), "{error}");
+            assert!(error.contains("at least 24m"), "{error}");
         }
-        assert_eq!(parse_memory("16m"), Ok(LEAST_MEMORY));
+        assert_eq!(parse_memory("24m"), Ok(LEAST_MEMORY));
         assert!(parse_memory("x").is_err());
     }
 

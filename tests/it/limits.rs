@@ -21,7 +21,7 @@ fn an_app_reads_what_it_may_use_and_uses() {
 import os, subprocess, sys
 def read(path): return open(path).read().split()
 limit, used = (int(read(f'/sys/fs/cgroup/memory.{name}')[0]) for name in ('max', 'current'))
-kept = bytearray(50 << 20)
+kept = bytearray(80 << 20)
 print(limit >> 20, int(read('/sys/fs/cgroup/memory.current')[0]) - used >= 40 << 20)
 child = subprocess.Popen([sys.executable, '-c', 'print(open(\"/sys/pywasm/processes\").read())'], stdout=subprocess.PIPE, text=True)
 lines = [line.split() for line in child.communicate()[0].splitlines() if line]
@@ -45,12 +45,12 @@ print(read('/sys/fs/cgroup/memory.max')[0] != '7', os.path.exists('/proc'))";
 
 #[test]
 fn python_starts_in_the_least_memory_that_is_taken() {
-    let ended = python(["--memory", "16m", "-c", "print(1)"]);
+    let ended = python(["--memory", "24m", "-c", "print(1)"]);
     assert_eq!(ended.stdout, "1\n", "{}", ended.stderr);
-    let refused = python(["--memory", "15m", "-c", "print(1)"]);
+    let refused = python(["--memory", "23m", "-c", "print(1)"]);
     assert_eq!(refused.code, Some(125));
     assert!(
-        refused.stderr.contains("give at least 16m"),
+        refused.stderr.contains("give at least 24m"),
         "{}",
         refused.stderr
     );
