@@ -1,8 +1,7 @@
 //! Plots, scientific computing and machine learning, with the packages from the index on the interpreters that have them built in:
 //! `registry_` tests.
 
-use crate::support::{project, pywasm, run};
-use pywasm_format::{LayerKind, Package, ReadLimits};
+use crate::support::{packed_on, run_package};
 use pywasm_guest::Base;
 
 /// What goes wrong in C++ and in C that leaves by jumps is an error in Python.
@@ -107,25 +106,10 @@ except RuntimeError as error:
 print('drawn with', plt.get_backend())
 "#;
 
-fn packed(app: &str, requirements: &str, base: Base) -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = project(&[("app.py", app), ("requirements.txt", requirements)]);
-    let path = folder.path().join("app.pkg");
-    let mut command = pywasm(["pack", "-o"]);
-    command.arg(&path).arg(folder.path());
-    let packed = run(command);
-    assert_eq!(packed.code, Some(0), "{}", packed.stderr);
-    let package = Package::open(&path, &ReadLimits::default()).expect("a package");
-    let built = pywasm_guest::layers(base);
-    let runtime = package.layer(LayerKind::Runtime).expect("an interpreter");
-    assert_eq!(runtime.digest().hex(), built[0].sha256, "{}", packed.stderr);
-    (folder, path)
-}
-
 fn printed(app: &str, requirements: &str, base: Base) -> String {
-    let (_folder, path) = packed(app, requirements, base);
-    let mut command = pywasm(["run", "--memory", "2g"]);
-    command.arg(path);
-    let ended = run(command);
+    let files = [("app.py", app), ("requirements.txt", requirements)];
+    let (_folder, path) = packed_on(base, &files);
+    let ended = run_package(&path, &["--memory", "2g"], &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     ended.stdout
 }

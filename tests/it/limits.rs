@@ -22,7 +22,7 @@ import os, subprocess, sys
 def read(path): return open(path).read().split()
 limit, used = (int(read(f'/sys/fs/cgroup/memory.{name}')[0]) for name in ('max', 'current'))
 kept = bytearray(80 << 20)
-print(limit >> 20, int(read('/sys/fs/cgroup/memory.current')[0]) - used >= 40 << 20)
+print(limit >> 20, int(read('/sys/fs/cgroup/memory.current')[0]) - used >= 50 << 20)
 child = subprocess.Popen([sys.executable, '-c', 'print(open(\"/sys/pywasm/processes\").read())'], stdout=subprocess.PIPE, text=True)
 lines = [line.split() for line in child.communicate()[0].splitlines() if line]
 print([line[:3] for line in lines], sum(int(line[3]) for line in lines) > used)

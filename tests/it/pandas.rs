@@ -1,7 +1,7 @@
 //! pandas from the package index on the interpreter that has it built in: `registry_` tests.
 
-use crate::support::{project, pywasm, run};
-use pywasm_format::{LayerKind, Package, ReadLimits};
+use crate::support::{packed_on, run_package};
+use pywasm_guest::Base;
 
 const APP: &str = r#"
 import io, sys
@@ -48,18 +48,7 @@ fn registry_pandas_reads_groups_joins_and_writes() {
         ("sales.csv", SALES),
         ("requirements.txt", "pandas\n"),
     ];
-    let folder = project(&files);
-    let path = folder.path().join("app.pkg");
-    let mut command = pywasm(["pack", "-o"]);
-    command.arg(&path).arg(folder.path());
-    let packed = run(command);
-    assert_eq!(packed.code, Some(0), "{}", packed.stderr);
-    let package = Package::open(&path, &ReadLimits::default()).expect("a package");
-    let built = pywasm_guest::layers(pywasm_guest::Base::Data);
-    let runtime = package.layer(LayerKind::Runtime).expect("an interpreter");
-    assert_eq!(runtime.digest().hex(), built[0].sha256, "{}", packed.stderr);
-    let mut command = pywasm(["run"]);
-    command.arg(&path);
-    let ended = run(command);
+    let (_folder, path) = packed_on(Base::Data, &files);
+    let ended = run_package(&path, &[], &[]);
     assert_eq!(ended.stdout, "imported\n", "{}", ended.stderr);
 }

@@ -5,6 +5,7 @@ mod person;
 
 pub use person::Person;
 
+use pywasm_format::{LayerKind, Package, ReadLimits};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -239,4 +240,19 @@ pub fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
         std::fs::write(path, content).expect("a file");
     }
     folder
+}
+
+/// The package of a project with these files, which must come to be built on this base, and the folder that holds it.
+pub fn packed_on(base: pywasm_guest::Base, files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let folder = project(files);
+    let path = folder.path().join("app.pkg");
+    let mut command = pywasm(["pack", "-o"]);
+    command.arg(&path).arg(folder.path());
+    let packed = run(command);
+    assert_eq!(packed.code, Some(0), "{}", packed.stderr);
+    let package = Package::open(&path, &ReadLimits::default()).expect("a package");
+    let built = pywasm_guest::layers(base);
+    let runtime = package.layer(LayerKind::Runtime).expect("an interpreter");
+    assert_eq!(runtime.digest().hex(), built[0].sha256, "{}", packed.stderr);
+    (folder, path)
 }
